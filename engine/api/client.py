@@ -1,0 +1,139 @@
+"""The viewer's side of the unix socket: reads snapshots, sends the operator's commands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from engine.api import wire
+from engine.errors import EngineNotRunning, OperatorError
+
+T = TypeVar("T")
+
+COMMAND_DEADLINE_S = 10.0
+CONNECT_DEADLINE_S = 2.0
+_HOST = "http://engine"  # a unix socket needs no host; HTTP needs one to write down
+
+
+class CommandRefused(OperatorError):
+    """The engine answered that it will not; the message is the engine's."""
+
+    exit_code = 1
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class EngineClient:
+    """One connection pool to one engine. Use as an async context manager.
+
+    Every method raises EngineNotRunning when nobody answers on the socket, CommandRefused when the engine
+    says no.
+    """
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=str(self.socket_path)),
+            timeout=aiohttp.ClientTimeout(total=COMMAND_DEADLINE_S, connect=CONNECT_DEADLINE_S),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def snapshot(self) -> wire.Snapshot:
+        """The engine's state now."""
+        return await self._request("GET", "/snapshot", wire.Snapshot)
+
+    async def position(self, address: str) -> wire.PositionDetail:
+        """One position with its arithmetic and attempts."""
+        return await self._request("GET", f"/positions/{address}", wire.PositionDetail)
+
+    async def resume_checks(self) -> list[wire.ResumeCheck]:
+        """What a resume would check now."""
+        return await self._request("GET", "/admin/resume", list[wire.ResumeCheck])
+
+    async def stop(self, reason: str) -> wire.Acknowledged:
+        """Emergency stop. When this returns, no more bytes leave the engine."""
+        return await self._command("/admin/emergency-stop", wire.StopRequest(reason=reason))
+
+    async def resume(self, reason: str, gate_version: int) -> wire.Acknowledged:
+        """Lift the stop of that gate version; a newer stop is not lifted."""
+        request = wire.ResumeRequest(reason=reason, gate_version=gate_version)
+        return await self._command("/admin/resume", request)
+
+    async def retry(self, liquidation_id: str) -> wire.Acknowledged:
+        """Try a failed liquidation again, after a fresh look at its account and price."""
+        return await self._command(f"/admin/retry/{liquidation_id}")
+
+    async def dismiss(self, liquidation_id: str) -> wire.Acknowledged:
+        """Take a failed liquidation off the list; its record stays."""
+        return await self._command(f"/admin/dismiss/{liquidation_id}")
+
+    async def clear_queue(self) -> wire.Acknowledged:
+        """Drop what is queued and not yet signed; what is still liquidatable comes back by itself."""
+        return await self._command("/admin/clear-queue")
+
+    async def shutdown(self) -> wire.Acknowledged:
+        """Ask the engine to finish what is in flight and end."""
+        return await self._command("/admin/shutdown")
+
+    async def stream(self, interval_ms: int) -> AsyncIterator[wire.Snapshot]:
+        """Snapshots, one each `interval_ms`, until the engine ends or the caller stops reading."""
+        session = self._open_session()
+        try:
+            async with session.ws_connect(
+                f"{_HOST}/stream?interval_ms={interval_ms}", heartbeat=10.0, max_msg_size=8 * 2**20
+            ) as socket:
+                async for message in socket:
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        yield msgspec.json.decode(message.data, type=wire.Snapshot)
+        except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError, OSError) as error:
+            raise EngineNotRunning(_not_running(self.socket_path)) from error
+
+    async def _command(self, path: str, body: wire.Message | None = None) -> wire.Acknowledged:
+        return await self._request("POST", path, wire.Acknowledged, body)
+
+    async def _request(
+        self, method: str, path: str, answer: type[T], body: wire.Message | None = None
+    ) -> T:
+        session = self._open_session()
+        data = msgspec.json.encode(body) if body is not None else b"{}"
+        try:
+            async with session.request(
+                method, _HOST + path, data=data, headers={"Content-Type": "application/json"}
+            ) as response:
+                raw = await response.read()
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise EngineNotRunning(_not_running(self.socket_path)) from error
+        except TimeoutError as error:
+            raise EngineNotRunning(
+                f"The engine did not answer within {COMMAND_DEADLINE_S:.0f} s on {self.socket_path}: "
+                "look at its log, or stop its process"
+            ) from error
+        if response.status >= 400:
+            refusal = msgspec.json.decode(raw, type=wire.ErrorReply).error
+            raise CommandRefused(refusal.code, refusal.message)
+        return msgspec.json.decode(raw, type=answer)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("EngineClient is used outside of its context")
+        return self._session
+
+
+def _not_running(socket_path: Path) -> str:
+    return f"No engine answers on {socket_path}: start one with `liquidation-engine`, or name its --profile"

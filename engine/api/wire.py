@@ -1,0 +1,293 @@
+"""What travels between the engine and its viewers: frozen messages, encoded as JSON.
+
+Every text in them has been cleaned by `engine.api.clean` before it is put here: a viewer may print it as it is.
+Amounts follow the units of `engine.domain`; `_milli` is thousandths, `_us` microseconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+AT_RISK_ROWS = 60
+QUEUE_ROWS = 40
+FAILED_ROWS = 60
+EVENT_ROWS = 200
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything on the wire."""
+
+
+class GateView(Message):
+    """Whether sending is allowed; `state` is running or stopped. After a stop: who, when, why, what is still out."""
+
+    state: str
+    version: int
+    by: str
+    at_ns: int
+    reason: str
+    persisted: bool
+    in_flight: int
+    last_valid_block_height: int | None  # none of the in-flight transactions can land above this height
+
+
+class EngineView(Message):
+    """The process; `degraded` lists, in words, what is not as it should be right now."""
+
+    version: str
+    pid: int
+    profile: str
+    cluster: str
+    started_at_ns: int
+    phase: str  # starting, reconciling, loading, ready, draining
+    degraded: list[str]
+
+
+class ChainView(Message):
+    """The cluster as the engine sees it."""
+
+    slot: int
+    block_height: int
+    rpc_ok: int
+    rpc_total: int
+    subscribed: bool
+    updated_at_ns: int
+
+
+class WalletView(Message):
+    """The signing wallet."""
+
+    address: str
+    source: str
+    balance_lamports: int | None
+
+
+class DatabaseView(Message):
+    """PostgreSQL; `state` is ok or away, `backlog` the journal rows that it has not received yet."""
+
+    state: str
+    backlog: int
+    message: str
+
+
+class BookView(Message):
+    """How many positions stand where, and what the at-risk and liquidatable ones are worth."""
+
+    monitored: int
+    healthy: int
+    at_risk: int
+    liquidatable: int
+    unknown: int
+    at_risk_value_e6: int
+    skipped: dict[str, int]
+
+
+class PositionRow(Message):
+    """One position near or below its liquidation price; null figures mean that they are not known."""
+
+    address: str
+    owner: str
+    symbol: str
+    side: str
+    size_e6: int
+    leverage: int
+    entry_price_e6: int
+    collateral_e6: int
+    mark_price_e6: int | None
+    liquidation_price_e6: int | None
+    distance_bps: int | None
+    health_milli: int | None
+    equity_e6: int | None
+    band: str
+    why: str
+
+
+class QueueRow(Message):
+    """One position being liquidated; `stage` is queued, signed, sent, landed, waiting or held."""
+
+    liquidation_id: str
+    address: str
+    symbol: str
+    health_milli: int
+    action: str
+    stage: str
+    attempt: int
+    fee_lamports: int
+    age_ms: int
+
+
+class FailedRow(Message):
+    """A liquidation that was given up, until it is retried, dismissed or resolved by the chain."""
+
+    liquidation_id: str
+    address: str
+    symbol: str
+    outcome: str
+    message: str
+    attempts: int
+    first_at_ns: int
+    last_at_ns: int
+    next_step: str
+
+
+class FundView(Message):
+    """The insurance fund; `trend_lamports` holds recent balances, oldest first."""
+
+    balance_lamports: int
+    minimum_lamports: int
+    total_contributions_lamports: int
+    total_bad_debt_covered_lamports: int
+    utilization_bps: int
+    uncovered_bad_debt_lamports: int
+    trend_lamports: list[int]
+    updated_at_ns: int
+
+
+class PriceRow(Message):
+    """One symbol's mark price with the oracle step's verdict; `held_since_ns` is null while it is usable."""
+
+    symbol: str
+    price_e6: int
+    conf_e6: int
+    publish_time_s: int
+    age_ms: int
+    verdict: str
+    held_since_ns: int | None
+
+
+class LatencyView(Message):
+    """One stage's recent latencies; `recent_us` holds the last ones, oldest first."""
+
+    count: int
+    p50_us: int
+    p95_us: int
+    p99_us: int
+    recent_us: list[int]
+
+
+class LatencyBoard(Message):
+    """The three stages: detection to bytes out, bytes out to confirmed, and their sum."""
+
+    detect_to_submit: LatencyView
+    submit_to_confirm: LatencyView
+    detect_to_confirm: LatencyView
+
+
+class Totals(Message):
+    """Counts since the engine started."""
+
+    full: int
+    partial: int
+    failed: int
+    already_liquidated: int
+    attempts: int
+    fees_lamports: int
+    bad_debt_covered_lamports: int
+    bad_debt_uncovered_lamports: int
+
+
+class EventRow(Message):
+    """One line of the event log; `level` is info, attention, danger or ours."""
+
+    seq: int
+    at_ns: int
+    level: str
+    text: str
+
+
+class Snapshot(Message):
+    """Everything a viewer shows, taken at one instant."""
+
+    protocol: int
+    seq: int
+    taken_at_ns: int
+    engine: EngineView
+    gate: GateView
+    chain: ChainView
+    wallet: WalletView
+    database: DatabaseView
+    book: BookView
+    at_risk: list[PositionRow]
+    queue_length: int
+    in_flight: int
+    queue: list[QueueRow]
+    failed_length: int
+    failed: list[FailedRow]
+    fund: FundView | None
+    prices: list[PriceRow]
+    latency: LatencyBoard
+    totals: Totals
+    events: list[EventRow]
+
+
+class AttemptRow(Message):
+    """One signed transaction of a position, with the exact inputs of the decision behind it."""
+
+    signature: str
+    liquidation_id: str
+    attempt: int
+    action: str
+    amount_e6: int
+    outcome: str
+    error_message: str | None
+    slot: int | None
+    fee_lamports: int
+    created_at_ns: int
+    decision_json: str
+
+
+class PositionDetail(Message):
+    """One position with its margin arithmetic and its attempts, newest first."""
+
+    row: PositionRow
+    generation: str
+    account_slot: int
+    maintenance_bps: int | None
+    value_e6: int | None
+    action: str
+    amount_e6: int
+    reason: str
+    health_history_milli: list[int]
+    attempts: list[AttemptRow]
+
+
+class StopRequest(Message, forbid_unknown_fields=True):
+    """Ask for an emergency stop."""
+
+    reason: str = ""
+
+
+class ResumeRequest(Message, forbid_unknown_fields=True):
+    """Lift the stop whose gate version the operator saw."""
+
+    reason: str
+    gate_version: int
+
+
+class Acknowledged(Message):
+    """What a command did, in words, with the gate after it."""
+
+    message: str
+    gate: GateView
+
+
+class ResumeCheck(Message):
+    """One of the checks that a resume makes first."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ErrorBody(Message):
+    """Why a request was refused; `code` is stable, `message` is for people and says what to do."""
+
+    code: str
+    message: str
+
+
+class ErrorReply(Message):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorBody

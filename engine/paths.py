@@ -1,0 +1,60 @@
+"""Where a profile keeps its state and its socket, by the XDG conventions; every directory is private to us."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PROFILE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePaths:
+    """The files of one profile. Creating the value touches nothing; `prepare` makes the directories."""
+
+    profile: str
+    state: Path
+    runtime: Path
+
+    @property
+    def socket(self) -> Path:
+        """The engine's unix socket."""
+        return self.runtime / "engine.sock"
+
+    @property
+    def standing_stop(self) -> Path:
+        """Exists while a stop was ordered with no engine running; the next start obeys it."""
+        return self.state / "STOP"
+
+    @property
+    def sandbox_descriptor(self) -> Path:
+        """The JSON object of the sandbox that this profile's console started."""
+        return self.runtime / "sandbox.json"
+
+    @property
+    def engine_log(self) -> Path:
+        """The log of an engine that was started by a console."""
+        return self.state / "engine.log"
+
+    def book_of(self, genesis_hash: str, wallet: str, program_id: str) -> Path:
+        """The state of one wallet on one program of one cluster: gate, journal, lock."""
+        return self.state / f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}"
+
+    def prepare(self) -> None:
+        """Make the directories, readable by this user alone."""
+        for directory in (self.state, self.runtime):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def profile_paths(profile: str = DEFAULT_PROFILE) -> ProfilePaths:
+    """The paths of a profile: $XDG_STATE_HOME and $XDG_RUNTIME_DIR, or their usual places."""
+    state_home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    runtime_home = os.environ.get("XDG_RUNTIME_DIR")
+    runtime = (
+        Path(runtime_home) / "liquidation-engine"
+        if runtime_home
+        else Path(tempfile.gettempdir()) / f"liquidation-engine-{os.getuid()}"
+    )
+    return ProfilePaths(profile, state_home / "liquidation-engine" / profile, runtime / profile)

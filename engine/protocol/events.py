@@ -1,0 +1,96 @@
+"""The program's events: what a liquidation or a contribution did, as the chain logged it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from solders.pubkey import Pubkey
+
+LIQUIDATION_DISCRIMINATOR = sha256(b"event:LiquidationEvent").digest()[:8]
+CONTRIBUTION_DISCRIMINATOR = sha256(b"event:ContributionEvent").digest()[:8]
+
+_LOG_PREFIX = "Program data: "
+_AMOUNTS = struct.Struct("<QQQQ?q")  # size, price, reward, bad debt, is_full, timestamp
+_CONTRIBUTION = struct.Struct("<32sQQq")
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationEvent:
+    """What a landed liquidation did; bad_debt_lamports is the whole of it, covered or not."""
+
+    position: Pubkey
+    owner: Pubkey
+    liquidator: Pubkey
+    symbol: str
+    liquidated_size_e6: int
+    liquidation_price_e6: int
+    liquidator_reward_lamports: int
+    bad_debt_lamports: int
+    is_full: bool
+    timestamp_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionEvent:
+    """What a landed contribution to the insurance fund did."""
+
+    contributor: Pubkey
+    amount_lamports: int
+    new_balance_lamports: int
+    timestamp_s: int
+
+
+Event = LiquidationEvent | ContributionEvent
+
+
+def read_events(logs: Iterable[str]) -> list[Event]:
+    """Every event of the program in a transaction's log lines; anything else in them is passed over.
+
+    Logs do not say which program wrote a data line, so the caller must know that the transaction called ours.
+    """
+    events: list[Event] = []
+    for line in logs:
+        if not line.startswith(_LOG_PREFIX):
+            continue
+        try:
+            raw = base64.b64decode(line[len(_LOG_PREFIX) :], validate=True)
+        except binascii.Error:
+            continue
+        event = _decode(raw)
+        if event is not None:
+            events.append(event)
+    return events
+
+
+def _decode(raw: bytes) -> Event | None:
+    try:
+        if raw[:8] == LIQUIDATION_DISCRIMINATOR:
+            return _decode_liquidation(raw)
+        if raw[:8] == CONTRIBUTION_DISCRIMINATOR:
+            contributor, amount, balance, timestamp = _CONTRIBUTION.unpack(raw[8:])
+            return ContributionEvent(Pubkey.from_bytes(contributor), amount, balance, timestamp)
+    except (struct.error, UnicodeDecodeError, ValueError):
+        return None
+    return None
+
+
+def _decode_liquidation(raw: bytes) -> LiquidationEvent:
+    symbol_end = 108 + int.from_bytes(raw[104:108], "little")
+    size, price, reward, bad_debt, is_full, timestamp = _AMOUNTS.unpack(raw[symbol_end:])
+    return LiquidationEvent(
+        position=Pubkey.from_bytes(raw[8:40]),
+        owner=Pubkey.from_bytes(raw[40:72]),
+        liquidator=Pubkey.from_bytes(raw[72:104]),
+        symbol=raw[108:symbol_end].decode(),
+        liquidated_size_e6=size,
+        liquidation_price_e6=price,
+        liquidator_reward_lamports=reward,
+        bad_debt_lamports=bad_debt,
+        is_full=is_full,
+        timestamp_s=timestamp,
+    )

@@ -1,0 +1,1 @@
+"""The console: a viewer of a running engine, and the operator's hands on it."""
