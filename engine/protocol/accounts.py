@@ -23,6 +23,20 @@ _FUND = struct.Struct("<QQQQ")
 _SYMBOL_LENGTH_OFFSET = 40
 _SYMBOL_OFFSET = 44
 
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def _base58(raw: bytes) -> str:
+    """Base58 of bytes that do not start with a zero byte, as memcmp filters want them."""
+    number, text = int.from_bytes(raw, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return text
+
+
+POSITION_DISCRIMINATOR_BASE58 = _base58(POSITION_DISCRIMINATOR)
+
 
 class AccountRefused(ValueError):
     """The bytes are not an account of this program; `reason` is a short, stable word for counting."""

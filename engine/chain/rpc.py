@@ -1,0 +1,213 @@
+"""Reads a node through the `solana` package: every call has a deadline and one kind of failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from solana.exceptions import SolanaRpcException
+from solana.rpc.async_api import AsyncClient
+from solana.rpc.commitment import Commitment, Confirmed, Finalized, Processed
+from solana.rpc.core import RPCException
+from solana.rpc.models import MemcmpOpts
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction_status import (
+    EncodedConfirmedTransactionWithStatusMeta,
+    InstructionErrorCustom,
+    TransactionConfirmationStatus,
+    TransactionErrorInstructionError,
+)
+
+from engine.chain.port import (
+    AccountRead,
+    FreshBlockhash,
+    LandedTransaction,
+    Level,
+    ProgramAccount,
+    RpcFailure,
+    SignatureStatus,
+    TransactionFault,
+)
+from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
+
+T = TypeVar("T")
+
+COMMITMENTS: dict[Level, Commitment] = {
+    Level.PROCESSED: Processed,
+    Level.CONFIRMED: Confirmed,
+    Level.FINALIZED: Finalized,
+}
+_LEVELS = {
+    TransactionConfirmationStatus.Processed: Level.PROCESSED,
+    TransactionConfirmationStatus.Confirmed: Level.CONFIRMED,
+    TransactionConfirmationStatus.Finalized: Level.FINALIZED,
+}
+_SNAPSHOT_DEADLINE_S = 60.0
+_CONNECTIONS = 64
+
+
+def read_fault(error: object | None) -> TransactionFault | None:
+    """The solders error of a transaction as a TransactionFault, None for success."""
+    if error is None:
+        return None
+    if isinstance(error, TransactionErrorInstructionError):
+        inner: object = error.err
+        if isinstance(inner, InstructionErrorCustom):
+            return TransactionFault("Custom", inner.code)
+        return TransactionFault(_variant(inner), None)
+    return TransactionFault(_variant(error), None)
+
+
+def _variant(error: object) -> str:
+    """The bare variant name of a solders error, whose text is `Type.Variant` or `Type(...)`."""
+    text = str(error)
+    return text.rsplit(".", 1)[-1].split("(", 1)[0].strip() or type(error).__name__
+
+
+class RpcReader:
+    """One node's answers. Use as an async context manager."""
+
+    def __init__(self, url: str, deadline_s: float) -> None:
+        self.url = url
+        self._deadline_s = deadline_s
+        self._client = AsyncClient(
+            url,
+            timeout=deadline_s,
+            http2=False,
+            max_connections=_CONNECTIONS,
+            max_keepalive_connections=_CONNECTIONS,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()
+
+    async def genesis_hash(self) -> str:
+        """The identity of the cluster."""
+        return str((await self._ask(self._client.get_genesis_hash())).value)
+
+    async def slot(self) -> int:
+        """The current slot at processed."""
+        return (await self._ask(self._client.get_slot(Processed))).value
+
+    async def block_height(self, level: Level) -> int:
+        """The block height at a commitment level."""
+        return (await self._ask(self._client.get_block_height(COMMITMENTS[level]))).value
+
+    async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
+        """One account."""
+        answer = await self._ask(self._client.get_account_info(address, COMMITMENTS[level]))
+        account = answer.value
+        if account is None:
+            return AccountRead(None, None, 0, answer.context.slot)
+        return AccountRead(bytes(account.data), account.owner, account.lamports, answer.context.slot)
+
+    async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
+        """Every account of the program that starts with the position discriminator."""
+        only_positions = MemcmpOpts(offset=0, bytes=POSITION_DISCRIMINATOR_BASE58)
+        answer = await self._ask(
+            self._client.get_program_accounts(program_id, Processed, "base64", filters=[only_positions]),
+            _SNAPSHOT_DEADLINE_S,
+        )
+        return [ProgramAccount(keyed.pubkey, bytes(keyed.account.data)) for keyed in answer.value]
+
+    async def latest_blockhash(self) -> FreshBlockhash:
+        """A blockhash at confirmed."""
+        value = (await self._ask(self._client.get_latest_blockhash(Confirmed))).value
+        return FreshBlockhash(value.blockhash, value.last_valid_block_height)
+
+    async def statuses(
+        self, signatures: Sequence[Signature], *, search_history: bool
+    ) -> list[SignatureStatus | None]:
+        """The status of each signature, None where the node knows nothing."""
+        answer = await self._ask(self._client.get_signature_statuses(list(signatures), search_history))
+        if len(answer.value) != len(signatures):
+            raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(answer.value)}")
+        return [
+            None
+            if status is None
+            else SignatureStatus(
+                slot=status.slot,
+                # A node that leaves the level out has rooted the slot long ago.
+                level=_LEVELS[status.confirmation_status]
+                if status.confirmation_status is not None
+                else Level.FINALIZED,
+                fault=read_fault(status.err),
+            )
+            for status in answer.value
+        ]
+
+    async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
+        """A landed transaction at CONFIRMED or FINALIZED."""
+        answer = await self._ask(self._client.get_transaction(signature, "base64", COMMITMENTS[level], 0))
+        return None if answer.value is None else _read_transaction(answer.value)
+
+    async def signatures_of(
+        self, address: Pubkey, *, before: Signature | None, limit: int
+    ) -> list[Signature]:
+        """Signatures that name an address, newest first, at finalized."""
+        answer = await self._ask(
+            self._client.get_signatures_for_address(address, before=before, limit=limit, commitment=Finalized)
+        )
+        return [row.signature for row in answer.value]
+
+    async def balance(self, address: Pubkey) -> int:
+        """Lamports of an account at processed."""
+        return (await self._ask(self._client.get_balance(address, Processed))).value
+
+    async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
+        """Recently paid priority fees in micro-lamports per compute unit."""
+        answer = await self._ask(self._client.get_recent_prioritization_fees(list(writable)))
+        return [row.prioritization_fee for row in answer.value]
+
+    async def _ask(self, call: Awaitable[T], deadline_s: float | None = None) -> T:
+        """Await one call of the client within the deadline; every way to fail becomes RpcFailure."""
+        try:
+            async with asyncio.timeout(deadline_s or self._deadline_s):
+                return await call
+        except TimeoutError as error:
+            raise RpcFailure(
+                f"timeout after {deadline_s or self._deadline_s:.1f} s", is_timeout=True
+            ) from error
+        except SolanaRpcException as error:
+            cause = error.__cause__
+            late = "timeout" in type(cause).__name__.lower()
+            name = type(cause).__name__ if cause is not None else str(error)
+            raise RpcFailure("timeout" if late else f"node unreachable ({name})", is_timeout=late) from error
+        except RPCException as error:
+            raise RpcFailure(f"node error: {_first_line(error)}") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RpcFailure(f"the node's answer cannot be read: {type(error).__name__}") from error
+
+
+def _first_line(error: Exception) -> str:
+    detail: Any = error.args[0] if error.args else error
+    message = getattr(detail, "message", None)
+    return str(message if message is not None else detail).split("\n", 1)[0][:200]
+
+
+def _read_transaction(value: EncodedConfirmedTransactionWithStatusMeta) -> LandedTransaction:
+    meta = value.transaction.meta
+    if meta is None:
+        raise RpcFailure("the node has the transaction without its meta")
+    keys = list(value.transaction.transaction.message.account_keys)  # type: ignore[union-attr]  # base64 was asked for
+    loaded = meta.loaded_addresses
+    if loaded is not None:
+        keys += [*loaded.writable, *loaded.readonly]
+    changes = [post - pre for pre, post in zip(meta.pre_balances, meta.post_balances, strict=True)]
+    return LandedTransaction(
+        slot=value.slot,
+        block_time_s=value.block_time,
+        fault=read_fault(meta.err),
+        fee_lamports=meta.fee,
+        compute_units=meta.compute_units_consumed or 0,
+        logs=list(meta.log_messages or []),
+        lamports_change=dict(zip(keys, changes, strict=True)),
+    )

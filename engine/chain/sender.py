@@ -1,0 +1,105 @@
+"""The only place from which transaction bytes leave: gated, lean, and never asked to retry for us."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from engine.chain.port import RpcFailure
+from engine.clock import Clock
+from engine.control import Gate, SendingStopped
+
+_CONNECTIONS = 64
+
+
+class _GatedBody(aiohttp.BytesPayload):
+    """A request body that asks the gate at the moment of writing.
+
+    aiohttp holds the request's headers back until the first piece of the body, so a refusal here means that
+    not one byte of the request leaves. Between the check and the transport's write there is no await.
+    """
+
+    def __init__(self, body: bytes, gate: Gate, on_write: Callable[[], None]) -> None:
+        super().__init__(body, content_type="application/json")
+        self._gate = gate
+        self._on_write = on_write
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Check the gate, then write."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Check the gate, then write."""
+        self._gate.check()
+        self._on_write()
+        await super().write_with_length(writer, content_length)
+
+
+class Sender:
+    """Sends signed transactions to one node. Use as an async context manager."""
+
+    def __init__(self, url: str, gate: Gate, clock: Clock, deadline_s: float) -> None:
+        self._url = url
+        self._gate = gate
+        self._clock = clock
+        self._deadline = aiohttp.ClientTimeout(total=deadline_s)
+        self._session: aiohttp.ClientSession | None = None
+        self.bytes_out = 0
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=60.0),
+            timeout=self._deadline,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+        """Send one signed transaction; `on_write` gets the Unix time in ns at which its bytes leave.
+
+        Raises SendingStopped when the gate is closed (nothing left), RpcFailure when the node refused or did
+        not answer (the bytes may have arrived all the same). maxRetries is 0: after an emergency stop nobody
+        may go on rebroadcasting for us.
+        """
+        session = self._session
+        if session is None:
+            raise RuntimeError("Sender is used outside of its context")
+        self._gate.check()
+        body = _request(raw)
+
+        def note() -> None:
+            self.bytes_out += len(body)
+            on_write(self._clock.now_ns())
+
+        try:
+            async with session.post(self._url, data=_GatedBody(body, self._gate, note)) as response:
+                answer = await response.json(content_type=None)
+        except SendingStopped:
+            raise
+        except TimeoutError as error:
+            raise RpcFailure("timeout while sending", is_timeout=True) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error.__cause__, SendingStopped):
+                raise error.__cause__ from None
+            raise RpcFailure(f"node error while sending: {type(error).__name__}") from error
+        refusal = answer.get("error") if isinstance(answer, dict) else None
+        if refusal is not None:
+            raise RpcFailure(f"node error: {str(refusal.get('message', refusal))[:200]}")
+
+
+def _request(raw: bytes) -> bytes:
+    """The JSON-RPC request of one transaction."""
+    options = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
+    params = [base64.b64encode(raw).decode(), options]
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": params}).encode()

@@ -1,0 +1,233 @@
+"""The gate: whether bytes may leave. It is checked in memory right before each write, and kept on disk.
+
+A stop closes the gate in memory first and only then touches the disk, so nothing that can hang or fail
+stands between the operator's key and silence. Anything unreadable about the kept state means stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.clock import Clock
+
+RUNNING = "running"
+STOPPED = "stopped"
+
+PERSIST_DEADLINE_S = 0.08  # the whole acknowledgement has 100 ms
+_MAX_TEXT = 200
+
+
+class SendingStopped(Exception):
+    """The gate is closed: these bytes do not leave."""
+
+
+class StaleResume(Exception):
+    """The resume names another stop than the one in force; nothing was changed."""
+
+
+class GateNotPersisted(Exception):
+    """The resumed state could not be written to disk, so the gate stays closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """Running or stopped, with the version that every change increments, and who, when and why."""
+
+    version: int
+    state: str
+    by: str
+    at_ns: int
+    reason: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether sending is allowed."""
+        return self.state == RUNNING
+
+
+class Gate:
+    """The emergency stop of one engine. All methods belong to the event loop's thread."""
+
+    def __init__(self, path: Path, initial: GateState, clock: Clock, *, persisted: bool) -> None:
+        self._path = path
+        self._clock = clock
+        self._state = initial
+        self._persisted = persisted
+        self._resuming = False
+        # One thread, so that the disk sees the states in the order in which they were taken.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
+        self._opened = asyncio.Event()
+        self._listeners: list[Callable[[GateState], None]] = []
+        if initial.is_running:
+            self._opened.set()
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        first_start: GateState,
+        has_history: bool,
+        standing_stop: Path | None = None,
+    ) -> Gate:
+        """Read the kept state.
+
+        `first_start` holds only when nothing is kept and `has_history` is false (no journal exists): a gate
+        file that vanished beside a journal means stopped. A standing stop, left by an operator while no
+        engine ran, closes the gate whatever was kept.
+        """
+        state = _read(path)
+        if state is None:
+            missing = not path.exists()
+            state = first_start if missing and not has_history else _unreadable(clock, missing=missing)
+        gate = cls(path, state, clock, persisted=path.exists())
+        if standing_stop is not None and standing_stop.exists():
+            order = _read_order(standing_stop)
+            gate._set(STOPPED, order[0], order[1])
+        gate._persist_now()
+        return gate
+
+    @property
+    def state(self) -> GateState:
+        """The state in force."""
+        return self._state
+
+    @property
+    def is_persisted(self) -> bool:
+        """Whether the state in force is on disk, so that it holds across a restart."""
+        return self._persisted
+
+    def check(self) -> None:
+        """Raise SendingStopped unless sending is allowed. Call it with no await before the write."""
+        if not self._state.is_running:
+            raise SendingStopped(f"stopped by {self._state.by}: {self._state.reason}")
+
+    async def wait_open(self) -> None:
+        """Return when sending is allowed."""
+        await self._opened.wait()
+
+    def listen(self, listener: Callable[[GateState], None]) -> None:
+        """Call `listener` in the loop's thread after each change."""
+        self._listeners.append(listener)
+
+    async def stop(self, by: str, reason: str) -> GateState:
+        """Close the gate. Idempotent: a second stop keeps who was first, when and why.
+
+        When this returns nothing more leaves; `is_persisted` says whether the disk knows it too.
+        """
+        if self._state.is_running or self._resuming:
+            self._set(STOPPED, by, reason)
+        if not self._persisted:
+            await self._persist_in_time()
+        return self._state
+
+    async def resume(self, by: str, reason: str, version: int) -> GateState:
+        """Open the gate that was closed at `version`.
+
+        The disk comes first here: raises StaleResume when the version is another one, GateNotPersisted when
+        the new state cannot be kept.
+        """
+        if version != self._state.version:
+            raise StaleResume(
+                f"the stop in force is version {self._state.version}, not {version}: look at it again"
+            )
+        if self._state.is_running:
+            return self._state
+        opened = GateState(version + 1, RUNNING, _tidy(by), self._clock.now_ns(), _tidy(reason))
+        self._resuming = True
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, opened)
+        except OSError as error:
+            raise GateNotPersisted(f"the resumed state cannot be written to {self._path}: {error}") from error
+        finally:
+            self._resuming = False
+        if self._state.version != version:  # a stop arrived while the disk was busy: it wins
+            raise StaleResume("a newer stop arrived during the resume and stays in force")
+        self._adopt(opened, persisted=True)
+        return opened
+
+    def _set(self, state: str, by: str, reason: str) -> None:
+        changed = GateState(self._state.version + 1, state, _tidy(by), self._clock.now_ns(), _tidy(reason))
+        self._adopt(changed, persisted=False)
+
+    def _adopt(self, state: GateState, *, persisted: bool) -> None:
+        self._state = state
+        self._persisted = persisted
+        if state.is_running:
+            self._opened.set()
+        else:
+            self._opened.clear()
+        for listener in self._listeners:
+            listener(state)
+
+    async def _persist_in_time(self) -> None:
+        """Write the state in force; a slow disk is left writing while the caller goes on."""
+        state = self._state
+        writing = asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, state)
+        writing.add_done_callback(lambda done: self._note_persisted(done, state))
+        await asyncio.wait({writing}, timeout=PERSIST_DEADLINE_S)
+
+    def _note_persisted(self, done: asyncio.Future[None], state: GateState) -> None:
+        if not done.cancelled() and done.exception() is None and state == self._state:
+            self._persisted = True
+
+    def _persist_now(self) -> None:
+        try:
+            _write(self._path, self._state)
+            self._persisted = True
+        except OSError:
+            self._persisted = False
+
+
+def _unreadable(clock: Clock, *, missing: bool) -> GateState:
+    what = "is missing beside a journal" if missing else "cannot be read"
+    return GateState(1, STOPPED, "engine", clock.now_ns(), f"the kept stop state {what}")
+
+
+def _tidy(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:_MAX_TEXT]
+
+
+def _read(path: Path) -> GateState | None:
+    try:
+        raw = json.loads(path.read_bytes())
+        state = GateState(**raw)
+    except (OSError, ValueError, TypeError):
+        return None
+    numbers_ok = isinstance(state.version, int) and isinstance(state.at_ns, int)
+    texts_ok = all(isinstance(text, str) for text in (state.by, state.reason))
+    return state if numbers_ok and texts_ok and state.state in (RUNNING, STOPPED) else None
+
+
+def _read_order(path: Path) -> tuple[str, str]:
+    """Who left a standing stop, and why; the file's existence is the order, whatever it holds."""
+    try:
+        raw = json.loads(path.read_bytes())
+        return str(raw["by"]), str(raw["reason"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "operator", f"the file {path} exists"
+
+
+def _write(path: Path, state: GateState) -> None:
+    """Replace the file atomically and durably: data first, then the name, then the directory."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    scratch = path.with_suffix(f".{state.version}.tmp")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, json.dumps(asdict(state)).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    scratch.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
