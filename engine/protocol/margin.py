@@ -166,19 +166,21 @@ def lamports_ceil(quote_e6: int, sol_price_e6: int) -> int:
     return -(-quote_e6 * LAMPORTS_PER_SOL // sol_price_e6)
 
 
-def liquidation_threshold_e6(terms: Terms) -> int:
-    """The exact mark price at which a position turns liquidatable, as an integer of 1e-6 USD.
+def threshold_e6(terms: Terms, factor_milli: int = 1000) -> int:
+    """The exact mark price, in units of 1e-6, at which a position's health falls below factor_milli / 1000.
 
-    A long is liquidatable exactly when mark <= threshold, a short exactly when mark >= threshold.
-    From p* = (S e -+ C 1e6) / (S (1 -+ m)) and the strict comparison. The size must be positive.
+    A long is below the line exactly when mark <= threshold, a short exactly when mark >= threshold. At 1000
+    this is the liquidation price: from p* = (S e -+ C 1e6) / (S (1 -+ m)) and the strict comparison.
+    The size must be positive.
     """
-    bps = maintenance_bps(terms.leverage)
+    whole = 10_000 * 1000
+    required = maintenance_bps(terms.leverage) * factor_milli
     notional = terms.size_e6 * terms.entry_price_e6
     collateral = terms.collateral_e6 * 10**6
     if terms.side is Side.LONG:
-        owed = 10_000 * (notional - collateral)
-        return 0 if owed <= 0 else -(-owed // (terms.size_e6 * (10_000 - bps))) - 1
-    return 10_000 * (notional + collateral) // (terms.size_e6 * (10_000 + bps)) + 1
+        owed = whole * (notional - collateral)
+        return 0 if owed <= 0 else -(-owed // (terms.size_e6 * (whole - required))) - 1
+    return whole * (notional + collateral) // (terms.size_e6 * (whole + required)) + 1
 
 
 def maintenance_margin_e6(size_e6: int, entry_price_e6: int, leverage: int) -> int:

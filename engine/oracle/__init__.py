@@ -1,0 +1,1 @@
+"""Prices with a verdict: a number alone never leads to a liquidation."""
