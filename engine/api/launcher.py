@@ -1,0 +1,361 @@
+"""Starts an engine or a sandbox, or finds the one that already runs in a profile.
+
+What it starts outlives the terminal: own session, no inherited terminal, output in the profile's log files.
+Only the standard library is used here, so that a console opens before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from engine.api.clean import clean
+from engine.errors import OperatorError
+from engine.paths import ProfilePaths
+
+START_DEADLINE_S: Final = 60.0
+STOP_DEADLINE_S: Final = 20.0
+DEFAULT_SERVER_PORT: Final = 8080
+_POLL_S: Final = 0.05
+_LARGEST_LOG: Final = 16 * 2**20
+_LONGEST_LINE: Final = 64 * 1024
+
+
+class StartFailed(OperatorError):
+    """A process that we started ended, or said nothing in time; the message has its own last line."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxDescriptor:
+    """Where a running sandbox is, as its first line of output says, and its process."""
+
+    rpc_url: str
+    ws_url: str
+    database_url: str
+    wallet_path: str
+    program_id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProcess:
+    """The engine of a profile; `process` is None when it ran before we came."""
+
+    socket: Path
+    process: subprocess.Popen[bytes] | None
+
+    @property
+    def started_here(self) -> bool:
+        """Whether this call started it."""
+        return self.process is not None
+
+
+async def engine_answers(socket_path: Path) -> bool:
+    """Whether a process accepts connections on the engine's unix socket."""
+    try:
+        async with asyncio.timeout(2.0):
+            _, writer = await asyncio.open_unix_connection(socket_path)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def ensure_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> SandboxDescriptor:
+    """The profile's sandbox: the running one, or a new one that is ready when this returns.
+
+    Raises OperatorError when one runs with other arguments, when an engine of another cluster already
+    serves the profile, and StartFailed when a new one does not come up within START_DEADLINE_S.
+    """
+    paths.prepare()
+    async with _launching(paths):
+        if running := _running_sandbox(paths):
+            descriptor, its_arguments = running
+            if arguments and list(arguments) != its_arguments:
+                raise OperatorError(
+                    f"Profile {paths.profile} has a sandbox with other options "
+                    f"({' '.join(its_arguments) or 'none'}): leave them out, or use another --profile"
+                )
+            return descriptor
+        if await engine_answers(paths.socket):
+            raise OperatorError(
+                f"An engine of another cluster runs in profile {paths.profile}: "
+                "use another --profile for the sandbox"
+            )
+        return await _start_sandbox(paths, arguments)
+
+
+async def start_private_sandbox(
+    arguments: Sequence[str],
+) -> tuple[SandboxDescriptor, asyncio.subprocess.Process]:
+    """A sandbox that ends when this process does, however it ends. Its log goes to our stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *_command("sandbox", *arguments, "--exit-with-parent"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_importable(os.environ),
+        start_new_session=True,  # Ctrl+C is for the engine, which still needs its cluster to finish
+        limit=_LONGEST_LINE,
+    )
+    if process.stdout is None:
+        raise RuntimeError("the sandbox was started without a pipe")
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), START_DEADLINE_S)
+        return _parse_descriptor(line, process.pid), process
+    except (TimeoutError, ValueError):
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise StartFailed("The sandbox did not start: its last line above says why") from None
+
+
+async def ensure_engine(
+    paths: ProfilePaths, environment: Mapping[str, str], arguments: Sequence[str]
+) -> EngineProcess:
+    """The profile's engine: the running one, or a new one whose socket answers when this returns.
+
+    Raises StartFailed with the engine's own last line when it ends instead.
+    """
+    paths.prepare()
+    async with _launching(paths):
+        if await engine_answers(paths.socket):
+            return EngineProcess(paths.socket, None)
+        process, begin = _spawn_engine(paths, environment, arguments)
+        if await _answers_in_time(paths.socket, process):
+            return EngineProcess(paths.socket, process)
+    _end(process)
+    said = _last_line(paths.engine_log, begin)
+    raise StartFailed(said or f"The engine did not start: see {paths.engine_log}")
+
+
+async def stop_sandbox(paths: ProfilePaths) -> None:
+    """End the profile's sandbox and its database; nothing happens when none runs."""
+    running = _running_sandbox(paths)
+    if running is None:
+        return
+    pid = running[0].pid
+    started = _start_time(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    waited_s = 0.0
+    while started is not None and _start_time(pid) == started:
+        if waited_s >= STOP_DEADLINE_S:
+            raise OperatorError(f"The sandbox (process {pid}) does not end: `kill -9 {pid}`")
+        await asyncio.sleep(_POLL_S)
+        waited_s += _POLL_S
+    paths.sandbox_descriptor.unlink(missing_ok=True)
+
+
+def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:
+    """The settings that point an engine at the sandbox; takes any API port when the usual one is taken."""
+    environment = {
+        "SOLANA_RPC_URL": descriptor.rpc_url,
+        "SOLANA_WS_URL": descriptor.ws_url,
+        "DATABASE_URL": descriptor.database_url,
+        "WALLET_PATH": descriptor.wallet_path,
+        "PROGRAM_ID": descriptor.program_id,
+    }
+    if not os.environ.get("SERVER_PORT") and not _is_free(DEFAULT_SERVER_PORT):
+        environment["SERVER_PORT"] = "0"
+    return environment
+
+
+def _command(*arguments: str) -> list[str]:
+    """This program again. -P: a folder named engine where the operator stands must not be taken for ours."""
+    return [sys.executable, "-P", "-m", "engine", *arguments]
+
+
+def _importable(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which `python -m engine` finds this very copy of the program."""
+    here = str(Path(__file__).resolve().parents[2])
+    inherited = environment.get("PYTHONPATH")
+    return {**environment, "PYTHONPATH": f"{here}{os.pathsep}{inherited}" if inherited else here}
+
+
+@contextlib.asynccontextmanager
+async def _launching(paths: ProfilePaths) -> AsyncIterator[None]:
+    """Two consoles that open at once must not start two engines: one launches, the other then attaches."""
+    descriptor = os.open(paths.runtime / "launch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        async with asyncio.timeout(START_DEADLINE_S + STOP_DEADLINE_S):
+            while True:
+                if _try_lock(descriptor):
+                    break
+                await asyncio.sleep(_POLL_S)
+        yield
+    except TimeoutError:
+        raise OperatorError(
+            f"Another process has been starting profile {paths.profile} for too long: end it, then try again"
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _spawn_engine(
+    paths: ProfilePaths, environment: Mapping[str, str], arguments: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start it detached; also returns where its part of the log begins."""
+    with _open_log(paths.engine_log) as log:
+        begin = log.tell()
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, this program, no shell
+            _command("--no-ui", "--profile", paths.profile, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_importable(environment),
+            start_new_session=True,
+        )
+    return process, begin
+
+
+def _spawn_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """The same for a sandbox, whose stdout is a pipe to us.
+
+    Not asyncio's subprocess: its transport kills the child when the loop of the console closes.
+    """
+    with _open_log(_sandbox_log(paths)) as log:
+        begin = log.tell()
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, this program, no shell
+            _command("sandbox", "--state-dir", str(paths.state / "sandbox"), *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_importable(os.environ),
+            start_new_session=True,
+        )
+    return process, begin
+
+
+async def _answers_in_time(socket_path: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the engine's socket answers before its process ends or START_DEADLINE_S is over."""
+    try:
+        async with asyncio.timeout(START_DEADLINE_S):
+            while process.poll() is None:
+                if await engine_answers(socket_path):
+                    return True
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        pass
+    return False
+
+
+async def _start_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> SandboxDescriptor:
+    process, begin = _spawn_sandbox(paths, arguments)
+    try:
+        descriptor = _parse_descriptor(await _first_line(process), process.pid)
+    except (TimeoutError, ValueError):
+        _end(process)
+        said = _last_line(_sandbox_log(paths), begin)
+        raise StartFailed(said or f"The sandbox did not start: see {_sandbox_log(paths)}") from None
+    kept = {**asdict(descriptor), "arguments": list(arguments), "started": _start_time(process.pid)}
+    scratch = paths.sandbox_descriptor.with_suffix(".tmp")
+    scratch.write_text(json.dumps(kept))
+    scratch.chmod(0o600)
+    scratch.replace(paths.sandbox_descriptor)
+    return descriptor
+
+
+async def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    reader = asyncio.StreamReader(limit=_LONGEST_LINE)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+    )
+    try:
+        return await asyncio.wait_for(reader.readline(), START_DEADLINE_S)
+    finally:
+        transport.close()
+
+
+def _sandbox_log(paths: ProfilePaths) -> Path:
+    return paths.state / "sandbox.log"
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """Open for appending, private to us; what an earlier start left is set aside when it grew large."""
+    if path.exists() and path.stat().st_size > _LARGEST_LOG:
+        path.replace(path.with_suffix(".log.1"))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = os.fdopen(descriptor, "ab")
+    log.seek(0, os.SEEK_END)
+    return log
+
+
+def _last_line(path: Path, begin: int) -> str | None:
+    """The last line that was written after `begin`, without the program's name before it."""
+    with path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(begin, size - _LONGEST_LINE))
+        lines = log.read().decode(errors="replace").strip().splitlines()
+    return clean(lines[-1].removeprefix("liquidation-engine: "), 500) if lines else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that failed to start, so that it cannot come up after we said that it did not."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def _parse_descriptor(line: bytes, pid: int) -> SandboxDescriptor:
+    """Raises ValueError when the line is not the sandbox's first line."""
+    raw = json.loads(line)
+    if not isinstance(raw, dict):
+        raise ValueError("the first line is no JSON object")
+    names = [field.name for field in fields(SandboxDescriptor) if field.name != "pid"]
+    if any(not isinstance(raw.get(name), str) for name in names):
+        raise ValueError("the first line lacks a field")
+    return SandboxDescriptor(**{name: raw[name] for name in names}, pid=pid)
+
+
+def _running_sandbox(paths: ProfilePaths) -> tuple[SandboxDescriptor, list[str]] | None:
+    """The profile's sandbox and its arguments, if the process that we once started still runs."""
+    try:
+        raw = json.loads(paths.sandbox_descriptor.read_bytes())
+        pid, started, arguments = int(raw["pid"]), raw["started"], [str(each) for each in raw["arguments"]]
+        descriptor = _parse_descriptor(json.dumps(raw).encode(), pid)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if started is None or _start_time(pid) != started:
+        return None
+    return descriptor, arguments
+
+
+def _start_time(pid: int) -> str | None:
+    """What tells a process from a later one with the same number; None when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    state, *rest = status.rpartition(")")[2].split()
+    return None if state == "Z" else rest[18]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
