@@ -1,0 +1,287 @@
+"""The journal as the engine uses it: records that are durable when they return, and reads that do not wait.
+
+What the engine asks at every step (open intents, failed liquidations, totals, backlog) is kept in memory
+and follows each commit; the rest is read through a second connection that no write can hold up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from engine.domain import Intent, Outcome
+from engine.errors import JournalCorrupt
+from engine.journal import encoding, guard, schema, work
+from engine.journal.errors import JournalUnavailable
+from engine.journal.records import (
+    ControlRecord,
+    FailedLiquidation,
+    FailedStatus,
+    FundTransaction,
+    OutboxKind,
+    OutboxRow,
+)
+from engine.journal.writer import Writer
+
+WRITE_DEADLINE_S = 10.0
+MAX_BACKLOG = 1_000_000  # outbox rows; above it no new intent is taken, so that the disk does not fill
+
+_TOTALS = (
+    "intents",
+    "attempts",
+    "landed",
+    "full",
+    "partial",
+    "failed_attempts",
+    "already_liquidated",
+    "control_actions",
+    "fees_lamports",
+    "rewards_lamports",
+    "bad_debt_lamports",
+    "bad_debt_covered_lamports",
+    "bad_debt_uncovered_lamports",
+    "fund_contributions_lamports",
+    "fund_coverage_lamports",
+    "fund_equity_lamports",
+)
+
+
+class Journal:
+    """One journal of one wallet on one program of one cluster. Methods belong to the event loop's thread.
+
+    Every `record_…` returns after the record and its outbox row are on disk, together. Each raises
+    JournalUnavailable when the disk refuses or does not answer in 10 s; the journal itself goes on.
+    """
+
+    def __init__(self, path: Path, identity: str, now_ns: Callable[[], int]) -> None:
+        self.path = path
+        self.identity = identity
+        self._now_ns = now_ns
+        self._reader = schema.connect_reader(path)
+        self._outbox_reader = schema.connect_reader(path)
+        try:
+            self._load()
+            self._writer = Writer(path, WRITE_DEADLINE_S)
+        except BaseException:
+            self._close_readers()
+            raise
+
+    @classmethod
+    def open(cls, path: Path, identity: str, now_ns: Callable[[], int] = time.time_ns) -> Journal:
+        """Open or create the journal of `identity`, which is "genesis hash/wallet/program id".
+
+        `now_ns` stamps when an outcome became known. Raises JournalCorrupt (the file is kept as
+        *.corrupt-N, and every later open refuses until the operator removes the marker), JournalForeign
+        when the file is of another identity, JournalUnavailable when the disk refuses.
+        """
+        try:
+            guard.admit(path, identity)
+            return cls(path, identity, now_ns)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise JournalUnavailable(
+                f"The journal {path} cannot be opened ({error}): see to the disk and the file's permissions"
+            ) from None
+        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
+            # quick_check does not look into the bodies; one that cannot be read is damage all the same.
+            raise JournalCorrupt(guard.refuse(path, f"{type(error).__name__}: {error}")) from None
+
+    def _load(self) -> None:
+        read = self._reader.execute
+        meta = dict(read("SELECT key, value FROM meta").fetchall())
+        self.journal_id: str = meta["journal_id"]
+        self._shipped_seq = int(meta["shipped_seq"])
+        newest = read("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        self._last_seq: int = 0 if newest is None else newest[0]
+        self._open: dict[Signature, Intent] = {}
+        self._submitted: dict[Signature, int] = {}
+        for body, submitted_at_ns in read(
+            "SELECT body, submitted_at_ns FROM intents WHERE closed = 0 ORDER BY number"
+        ):
+            intent = encoding.intent_from(encoding.load(body))
+            self._open[intent.signature] = intent
+            if submitted_at_ns is not None:
+                self._submitted[intent.signature] = submitted_at_ns
+        self._failed: dict[str, FailedLiquidation] = {}
+        for (body,) in read("SELECT body FROM failed WHERE settled = 0 ORDER BY last_at_ns"):
+            failed = encoding.failed_from(encoding.load(body))
+            self._failed[failed.liquidation_id] = failed
+        self._totals = dict.fromkeys(_TOTALS, 0)
+        self._totals |= {name: int(value) for name, value in read("SELECT name, value FROM totals")}
+        self._fees_by_day = {
+            day: int(lamports)
+            for day, lamports in read("SELECT day, lamports FROM fees_by_day ORDER BY day DESC LIMIT 2")
+        }
+
+    async def record_intent(self, intent: Intent) -> None:
+        """Open an intent. Only after this returned may its bytes leave.
+
+        Raises IntentAlreadyOpen when the position has an open one.
+        """
+        if self.backlog() >= MAX_BACKLOG:
+            raise JournalUnavailable(
+                f"The journal is full, {self.backlog()} records wait: bring the database back"
+            )
+
+        def opened(written: work.Written) -> None:
+            self._open[intent.signature] = intent
+            self._follow(written)
+
+        await self._writer.run(partial(work.write_intent, intent=intent), opened)
+
+    async def record_submitted(self, signature: Signature, at_ns: int) -> None:
+        """Note when the first bytes of an intent left; later notes change nothing. Raises UnknownIntent."""
+
+        def noted(_: work.Written) -> None:
+            if signature in self._open:
+                self._submitted.setdefault(signature, at_ns)
+
+        await self._writer.run(partial(work.write_submitted, signature=signature, at_ns=at_ns), noted)
+
+    async def record_outcome(self, outcome: Outcome) -> bool:
+        """Close an intent; True when this was the first outcome, so that it is counted exactly once.
+
+        A repeated outcome changes nothing, except that it adds the finality time if that was missing. The
+        time of `record_submitted` is used when the outcome has none. Raises UnknownIntent.
+        """
+
+        def closed(written: work.Written) -> None:
+            self._open.pop(outcome.signature, None)
+            self._submitted.pop(outcome.signature, None)
+            if written.is_new:
+                day_total = self._fees_by_day.get(written.fee_day, 0) + outcome.fee_lamports
+                self._fees_by_day[written.fee_day] = day_total
+            self._follow(written)
+
+        recorded_at_ns = self._now_ns()
+        written = await self._writer.run(
+            partial(work.write_outcome, outcome=outcome, recorded_at_ns=recorded_at_ns), closed
+        )
+        return written.is_new
+
+    async def record_failed(self, failed: FailedLiquidation) -> None:
+        """Insert or replace a liquidation that was given up, by its liquidation_id."""
+
+        def kept(written: work.Written) -> None:
+            if failed.status in (FailedStatus.DISMISSED, FailedStatus.RESOLVED):
+                self._failed.pop(failed.liquidation_id, None)
+            else:
+                self._failed[failed.liquidation_id] = failed
+            self._follow(written)
+
+        await self._writer.run(partial(work.write_failed, failed=failed), kept)
+
+    async def record_control(self, record: ControlRecord) -> None:
+        """Append an administrative command to the audit."""
+        await self._writer.run(partial(work.write_control, record=record), self._follow)
+
+    async def record_fund_transaction(self, movement: FundTransaction) -> bool:
+        """Append a movement of the insurance fund; False when it was known already."""
+        written = await self._writer.run(partial(work.write_fund, movement=movement), self._follow)
+        return written.is_new
+
+    def _follow(self, written: work.Written) -> None:
+        self._last_seq = max(self._last_seq, written.seq)
+        for name, amount in written.totals.items():
+            self._totals[name] += amount
+
+    def open_intents(self) -> list[Intent]:
+        """Every intent whose end is not known, oldest first."""
+        return list(self._open.values())
+
+    def submitted_at_ns(self, signature: Signature) -> int | None:
+        """When the first bytes of an open intent left, None when they did not or the intent is not open."""
+        return self._submitted.get(signature)
+
+    def attempts_of(self, position: Pubkey, limit: int) -> list[tuple[Intent, Outcome | None]]:
+        """The last `limit` intents of a position, newest first, with their outcomes."""
+        try:
+            rows = self._reader.execute(
+                "SELECT body, outcome FROM intents WHERE position = ? ORDER BY number DESC LIMIT ?",
+                (str(position), limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"The journal cannot be read ({error}): see to the disk") from None
+        return [
+            (
+                encoding.intent_from(encoding.load(body)),
+                None if outcome is None else encoding.outcome_from(encoding.load(outcome)),
+            )
+            for body, outcome in rows
+        ]
+
+    def failed(self) -> list[FailedLiquidation]:
+        """The given-up liquidations that still concern the operator (open, retrying), oldest first.
+
+        Dismissed and resolved ones are in the database.
+        """
+        return list(self._failed.values())
+
+    def totals(self) -> dict[str, int]:
+        """Lifetime counts and sums, every name always present.
+
+        intents, attempts (ended), landed (with or without error), full and partial (succeeded),
+        failed_attempts, already_liquidated, control_actions; fees, rewards, bad debt (whole, covered,
+        uncovered) and the fund's contributions, coverage and equity in lamports.
+        """
+        return dict(self._totals)
+
+    def fees_of_day(self, at_ns: int) -> int:
+        """Lamports of fees in outcomes recorded on the UTC day of `at_ns`: today or yesterday."""
+        return self._fees_by_day.get(at_ns // work.NS_PER_DAY, 0)
+
+    def backlog(self) -> int:
+        """How many records the database has not received yet."""
+        return self._last_seq - self._shipped_seq
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest outbox row, 0 when there never was one."""
+        return self._last_seq
+
+    @property
+    def shipped_seq(self) -> int:
+        """Everything up to this outbox number was shipped."""
+        return self._shipped_seq
+
+    def outbox(self, limit: int) -> list[OutboxRow]:
+        """The oldest `limit` rows that were not shipped. May be called in another thread."""
+        try:
+            rows = self._outbox_reader.execute(
+                "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+                (self._shipped_seq, limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"The journal cannot be read ({error}): see to the disk") from None
+        return [OutboxRow(seq, OutboxKind(kind), encoding.load(payload)) for seq, kind, payload in rows]
+
+    async def mark_shipped(self, seq: int) -> None:
+        """Everything up to `seq` is durable in the database. Old rows are pruned on the way."""
+        await self._ship_up_to(min(seq, self._last_seq))
+
+    async def rewind(self, seq: int) -> None:
+        """Ship again what came after `seq`: the database was restored from a backup that ends there.
+
+        Rows that were pruned meanwhile cannot come back; the last 20,000 are always kept.
+        """
+        await self._ship_up_to(max(0, min(seq, self._shipped_seq)))
+
+    async def _ship_up_to(self, seq: int) -> None:
+        def shipped(reached: int) -> None:
+            self._shipped_seq = reached
+
+        await self._writer.run(partial(work.set_shipped, seq=seq), shipped)
+
+    async def close(self) -> None:
+        """Finish what waits and close the file."""
+        await self._writer.close()
+        self._close_readers()
+
+    def _close_readers(self) -> None:
+        self._reader.close()
+        self._outbox_reader.close()

@@ -1,0 +1,169 @@
+"""The journal's only writer: a thread that turns many waiting jobs into one durable commit.
+
+While one commit waits for the disk the next jobs gather, so a burst costs a few fsyncs instead of one each,
+and a lone job waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.journal import schema
+from engine.journal.errors import JournalUnavailable
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+MAX_WAITING = 1024
+MAX_GROUP = 256
+
+
+@dataclass(slots=True)
+class _Job:
+    """One piece of work with whoever waits for it."""
+
+    work: Work[Any]
+    then: Callable[[Any], None] | None
+    waiter: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Runs work on the journal's connection, in the order of arrival, and answers after the commit."""
+
+    def __init__(self, path: Path, deadline_s: float) -> None:
+        self._path = path
+        self._deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(MAX_WAITING)
+        self._jobs: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: sqlite3.Connection | None = schema.connect(path)
+        self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Work[T], then: Callable[[T], None] | None = None) -> T:
+        """Run `work` in a transaction and return its result once that is durable.
+
+        `then` is called in the loop's thread after the commit, even when nobody waits any more. An
+        exception of `work` that is not SQLite's undoes only its own writes and is raised here. Raises
+        JournalUnavailable when the disk refuses or the deadline passes.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._slots.acquire()
+                job = _Job(work, then, self._loop.create_future())
+                job.waiter.add_done_callback(_retrieve)
+                self._put(job)
+                # Shielded: the commit may still come, and the answer to it must find a live future.
+                result: T = await asyncio.shield(job.waiter)
+        except TimeoutError:
+            raise JournalUnavailable(
+                f"The journal did not answer in {self._deadline_s:g} s: see to the disk"
+            ) from None
+        return result
+
+    def _put(self, job: _Job) -> None:
+        with self._wake:
+            if self._closing:
+                self._slots.release()
+                raise JournalUnavailable("The journal is closed: the engine is ending")
+            self._jobs.append(job)
+            self._wake.notify()
+
+    async def close(self) -> None:
+        """Finish what waits, fold the write-ahead log into the file and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join, self._deadline_s)
+
+    def _serve(self) -> None:
+        while group := self._take():
+            self._commit(group)
+            assert self._loop is not None
+            try:
+                self._loop.call_soon_threadsafe(self._answer, group)
+            except RuntimeError:  # the loop is closed: nobody is left to hear it, the record is durable
+                continue
+        self._fold()
+
+    def _take(self) -> list[_Job]:
+        with self._wake:
+            while not self._jobs and not self._closing:
+                self._wake.wait()
+            return [self._jobs.popleft() for _ in range(min(MAX_GROUP, len(self._jobs)))]
+
+    def _commit(self, group: list[_Job]) -> None:
+        """Run every job of the group in one transaction; a failure of the disk is a failure of them all."""
+        try:
+            connection = self._ready()
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._attempt(connection, job)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._abandon()
+            for job in group:
+                job.error = JournalUnavailable(f"The journal cannot be written ({error}): see to the disk")
+
+    @staticmethod
+    def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
+        connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(connection)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # the work's own refusal, or a fault in it: its caller's, not the group's
+            connection.execute("ROLLBACK TO job")
+            job.error = error
+        connection.execute("RELEASE job")
+
+    def _ready(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = schema.connect(self._path)
+        return self._connection
+
+    def _abandon(self) -> None:
+        """Give up the connection: after a failed write the next group starts on a fresh one."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()  # rolls back what was not committed
+            self._connection = None
+
+    def _fold(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.close()
+            except sqlite3.Error:
+                return  # the log stays beside the file and is read at the next start
+
+    def _answer(self, group: list[_Job]) -> None:
+        for job in group:
+            self._slots.release()
+            if job.error is None and job.then is not None:
+                job.then(job.result)
+            if job.waiter.done():
+                continue
+            if job.error is None:
+                job.waiter.set_result(job.result)
+            else:
+                job.waiter.set_exception(job.error)
+
+
+def _retrieve(waiter: asyncio.Future[Any]) -> None:
+    """Look at the exception: a caller that gave up must not make the loop report it as never seen."""
+    if not waiter.cancelled():
+        waiter.exception()
