@@ -26,7 +26,7 @@ class FeeBudgetSpent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FeeLimits:
-    """The operator's limits: a floor price, a cap for one transaction, a budget for 24 hours."""
+    """The operator's limits: a floor price, a cap for one transaction, a budget for one day (UTC)."""
 
     floor_microlamports: int
     cap_lamports: int
@@ -58,7 +58,7 @@ class PriorityFees:
         if spent_today_lamports + self._limits.cap_lamports > self._limits.daily_budget_lamports:
             raise FeeBudgetSpent(
                 f"fee budget spent: {spent_today_lamports} of {self._limits.daily_budget_lamports} lamports "
-                "in 24 hours; raise FEE_BUDGET_LAMPORTS or wait"
+                "today (UTC); raise FEE_BUDGET_LAMPORTS or wait"
             )
 
     async def run(self) -> None:

@@ -103,6 +103,10 @@ class Chain(Protocol):
         """One account."""
         ...
 
+    async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
+        """Up to a hundred accounts at processed, in the order asked for."""
+        ...
+
     async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
         """Every account of the program that starts with the position discriminator, at processed."""
         ...

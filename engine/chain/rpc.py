@@ -109,6 +109,19 @@ class RpcReader:
             return AccountRead(None, None, 0, answer.context.slot)
         return AccountRead(bytes(account.data), account.owner, account.lamports, answer.context.slot)
 
+    async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
+        """Up to a hundred accounts at processed, in the order asked for."""
+        answer = await self._ask(self._client.get_multiple_accounts(list(addresses), Processed))
+        if len(answer.value) != len(addresses):
+            raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(answer.value)}")
+        slot = answer.context.slot
+        return [
+            AccountRead(None, None, 0, slot)
+            if account is None
+            else AccountRead(bytes(account.data), account.owner, account.lamports, slot)
+            for account in answer.value
+        ]
+
     async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
         """Every account of the program that starts with the position discriminator."""
         only_positions = MemcmpOpts(offset=0, bytes=POSITION_DISCRIMINATOR_BASE58)

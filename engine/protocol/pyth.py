@@ -72,7 +72,8 @@ def to_e6(raw: int, exponent: int) -> int:
     if not -18 <= exponent <= 6:
         raise AccountRefused("exponent out of range")
     shift = exponent + 6
-    scaled = raw * 10**shift if shift >= 0 else raw // 10**-shift
+    factor: int = 10 ** abs(shift)
+    scaled = raw * factor if shift >= 0 else raw // factor
     if not 0 <= scaled <= U64_MAX:
         raise AccountRefused("price out of range")
     return scaled

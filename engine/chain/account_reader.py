@@ -1,0 +1,52 @@
+"""Reads accounts just before acting: concurrent readers share one getMultipleAccounts request."""
+
+from __future__ import annotations
+
+import asyncio
+
+from solders.pubkey import Pubkey
+
+from engine.chain.port import AccountRead, Chain, RpcFailure
+
+BATCH = 100  # the most that one request may name
+
+
+class AccountReader:
+    """Collects the reads of one turn of the event loop into requests of up to a hundred accounts."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._waiting: dict[Pubkey, asyncio.Future[AccountRead]] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def read(self, address: Pubkey) -> AccountRead:
+        """The account at processed; raises RpcFailure."""
+        future = self._waiting.get(address)
+        if future is None:
+            loop = asyncio.get_running_loop()
+            if not self._waiting:
+                loop.call_soon(self._start_request)
+            future = self._waiting[address] = loop.create_future()
+            if len(self._waiting) >= BATCH:
+                self._start_request()
+        # Several readers may share the future: one that is cancelled must not cancel the others.
+        return await asyncio.shield(future)
+
+    def _start_request(self) -> None:
+        if not self._waiting:
+            return
+        batch, self._waiting = self._waiting, {}
+        request = asyncio.create_task(self._request(batch))
+        self._requests.add(request)
+        request.add_done_callback(self._requests.discard)
+
+    async def _request(self, batch: dict[Pubkey, asyncio.Future[AccountRead]]) -> None:
+        try:
+            answers = await self._chain.accounts(list(batch))
+        except RpcFailure as failure:
+            for future in batch.values():
+                future.set_exception(failure)
+                future.exception()  # a reader that was cancelled never collects it
+            return
+        for future, answer in zip(batch.values(), answers, strict=True):
+            future.set_result(answer)

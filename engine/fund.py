@@ -1,0 +1,117 @@
+"""Watches the insurance fund: its account, its trend, and every contribution exactly once."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import structlog
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from engine.chain.port import Chain, LandedTransaction, Level, RpcFailure
+from engine.clock import Clock
+from engine.domain import FundState
+from engine.journal.errors import JournalUnavailable
+from engine.journal.journal import Journal
+from engine.journal.records import FundTransaction, FundTransactionKind
+from engine.protocol.accounts import AccountRefused, decode_fund
+from engine.protocol.addresses import insurance_fund_address
+from engine.protocol.events import ContributionEvent, read_events
+
+log = structlog.get_logger("fund")
+
+TREND_LENGTH = 120
+PAGE = 1000
+MAX_PAGES = 20
+SYNC_S = 5.0
+
+
+class FundWatcher:
+    """The fund as its account says. The first sight of a balance is not a deposit: only events are."""
+
+    def __init__(self, chain: Chain, journal: Journal, program_id: Pubkey, clock: Clock) -> None:
+        self.address = insurance_fund_address(program_id)
+        self._program_id = program_id
+        self._chain = chain
+        self._journal = journal
+        self._clock = clock
+        self._newest: Signature | None = None  # of the history that was read
+        self._recorded_lamports = 0
+        self.state: FundState | None = None
+        self.updated_at_ns = 0
+        self.trend: deque[int] = deque(maxlen=TREND_LENGTH)
+
+    def apply(self, data: bytes, owner: Pubkey, slot: int) -> None:
+        """Take the fund account's new content; one that is not the fund is logged and ignored."""
+        if owner != self._program_id or (self.state is not None and slot < self.state.slot):
+            return
+        try:
+            self.state = decode_fund(data, slot)
+        except AccountRefused as refusal:
+            log.warning("fund account refused", reason=refusal.reason)
+            return
+        self.updated_at_ns = self._clock.now_ns()
+
+    def sample(self) -> None:
+        """Add the current balance to the trend."""
+        if self.state is not None:
+            self.trend.append(self.state.balance_lamports)
+
+    async def refresh(self) -> None:
+        """Read the account once; raises RpcFailure."""
+        read = await self._chain.account(self.address)
+        if read.data is not None and read.owner is not None:
+            self.apply(read.data, read.owner, read.slot)
+
+    async def run(self) -> None:
+        """Sample the trend and record new contributions; ends only by cancellation."""
+        while True:
+            self.sample()
+            try:
+                await self.record_contributions()
+            except (RpcFailure, JournalUnavailable) as failure:
+                log.warning("contributions not read", reason=str(failure))
+            await self._clock.sleep(SYNC_S)
+
+    async def record_contributions(self) -> None:
+        """Read the fund's finalized history down to what is known, and record each contribution in it."""
+        if self.state is None or self._recorded_lamports >= self.state.total_contributions_lamports:
+            return
+        fresh = await self._unread_signatures()
+        for signature in reversed(fresh):
+            landed = await self._chain.transaction(signature, Level.FINALIZED)
+            if landed is not None and landed.fault is None:
+                await self._record(signature, landed)
+            self._newest = signature
+
+    async def _unread_signatures(self) -> list[Signature]:
+        """Newest first, down to the last one that was read."""
+        fresh: list[Signature] = []
+        for _ in range(MAX_PAGES):
+            page = await self._chain.signatures_of(
+                self.address, before=fresh[-1] if fresh else None, limit=PAGE
+            )
+            for signature in page:
+                if signature == self._newest:
+                    return fresh
+                fresh.append(signature)
+            if len(page) < PAGE:
+                return fresh
+        log.warning("fund history is longer than is read", signatures=len(fresh))
+        return fresh
+
+    async def _record(self, signature: Signature, landed: LandedTransaction) -> None:
+        contributions = [each for each in read_events(landed.logs) if isinstance(each, ContributionEvent)]
+        for index, event in enumerate(contributions):
+            self._recorded_lamports += event.amount_lamports
+            await self._journal.record_fund_transaction(
+                FundTransaction(
+                    signature=signature,
+                    kind=FundTransactionKind.CONTRIBUTION,
+                    amount_lamports=event.amount_lamports,
+                    account=event.contributor,
+                    slot=landed.slot,
+                    at_ns=event.timestamp_s * 10**9,
+                    event_index=index,
+                )
+            )

@@ -1,0 +1,163 @@
+"""What happens when a transaction of ours is confirmed, and when it is final: record, count, tell, go on."""
+
+from __future__ import annotations
+
+import structlog
+
+from engine.book.holdings import Holdings
+from engine.chain.account_reader import AccountReader
+from engine.chain.port import RpcFailure
+from engine.clock import Clock
+from engine.domain import Action, Outcome, OutcomeClass
+from engine.journal.errors import JournalUnavailable, UnknownIntent
+from engine.journal.journal import Journal
+from engine.journal.records import FundTransaction, FundTransactionKind
+from engine.liquidation.classify import SETTLED
+from engine.liquidation.decide import decide
+from engine.liquidation.detector import Detector
+from engine.liquidation.failures import Failures
+from engine.liquidation.outcomes import event_of, fund_effect
+from engine.liquidation.queue import LiquidationQueue, Stage
+from engine.liquidation.retry import Retries
+from engine.liquidation.tracker import Flight
+from engine.oracle.board import PriceBoard
+from engine.protocol.addresses import insurance_fund_address
+from engine.telemetry.events import EventLog, Level
+from engine.telemetry.latency import Latencies
+from engine.telemetry.tally import Tally
+
+log = structlog.get_logger("aftermath")
+
+
+class Aftermath:
+    """The tracker's follower."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        queue: LiquidationQueue,
+        retries: Retries,
+        failures: Failures,
+        holdings: Holdings,
+        board: PriceBoard,
+        detector: Detector,
+        accounts: AccountReader,
+        latencies: Latencies,
+        tally: Tally,
+        events: EventLog,
+        clock: Clock,
+    ) -> None:
+        self._journal = journal
+        self._queue = queue
+        self._retries = retries
+        self._failures = failures
+        self._holdings = holdings
+        self._board = board
+        self._detector = detector
+        self._accounts = accounts
+        self._latencies = latencies
+        self._tally = tally
+        self._events = events
+        self._clock = clock
+
+    def still_wanted(self, flight: Flight) -> bool:
+        """Whether the position would be liquidated at the price of now."""
+        position = self._holdings.decidable(flight.intent.position)
+        if position is None:
+            return False
+        return decide(position, self._board.current(position.symbol)).action is not Action.HOLD
+
+    async def on_confirmed(self, flight: Flight) -> None:
+        """Confirmed, not yet final: the latency is known, and operators hear of it."""
+        intent, landed = flight.intent, flight.landed
+        if landed is None or flight.confirmed_at_ns is None:
+            return
+        if flight.entry is not None:
+            flight.entry.stage = Stage.LANDED
+        if intent.attempt == 1 and flight.submitted_at_ns is not None:
+            self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
+            self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - intent.detected_at_ns)
+        if landed.fault is None:
+            event = event_of(intent, landed)
+            size = "" if event is None else f"  size {event.liquidated_size_e6 / 1e6:g}"
+            self._events.add(
+                Level.OURS, f"liquidated {_name(flight)}  {intent.action.value}{size}  slot {landed.slot}"
+            )
+
+    async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
+        """Record the end exactly once, then free the position or try again."""
+        try:
+            is_new = await self._journal.record_outcome(outcome)
+            await self._record_fund_effect(flight, outcome)
+        except JournalUnavailable as error:
+            log.error("outcome not recorded yet", reason=str(error))
+            return False
+        except UnknownIntent:
+            log.error("outcome of a foreign signature", signature=str(outcome.signature))
+            return True
+        if is_new:
+            self._count(flight, outcome)
+        await self._go_on(flight, outcome)
+        return True
+
+    async def _record_fund_effect(self, flight: Flight, outcome: Outcome) -> None:
+        landed = flight.landed
+        if landed is None or outcome.outcome is not OutcomeClass.CONFIRMED:
+            return
+        effect = fund_effect(landed, insurance_fund_address(self._holdings.program_id))
+        for kind, amount in (
+            (FundTransactionKind.COVERAGE, effect.covered_lamports),
+            (FundTransactionKind.EQUITY, effect.equity_lamports),
+        ):
+            if amount:
+                await self._journal.record_fund_transaction(
+                    FundTransaction(
+                        signature=outcome.signature,
+                        kind=kind,
+                        amount_lamports=amount,
+                        account=flight.intent.position,
+                        slot=landed.slot,
+                        at_ns=outcome.confirmed_at_ns or self._clock.now_ns(),
+                    )
+                )
+
+    def _count(self, flight: Flight, outcome: Outcome) -> None:
+        self._tally.add_outcome(flight.intent.action, outcome)
+        uncovered = outcome.bad_debt_lamports - outcome.covered_lamports
+        if uncovered > 0:
+            self._events.add(
+                Level.DANGER, f"ERROR uncovered bad debt {uncovered / 1e9:.9f} SOL  {_name(flight)}"
+            )
+        elif outcome.bad_debt_lamports:
+            self._events.add(
+                Level.ATTENTION,
+                f"bad debt {outcome.bad_debt_lamports / 1e9:.9f} SOL covered by the fund  {_name(flight)}",
+            )
+
+    async def _go_on(self, flight: Flight, outcome: Outcome) -> None:
+        entry = flight.entry
+        if outcome.outcome in SETTLED:
+            if entry is not None:
+                self._queue.finish(entry)
+            await self._failures.resolve_position(flight.intent.position)
+            if outcome.outcome is not OutcomeClass.CONFIRMED:
+                self._events.add(Level.INFO, f"{outcome.error_message}  {_name(flight)}")
+            await self._look_again(flight)
+        elif entry is not None:
+            await self._retries.again(entry, outcome.outcome, outcome.error_message or outcome.outcome.value)
+
+    async def _look_again(self, flight: Flight) -> None:
+        """After an end the account is read anew: it may be closed, or need the next liquidation already."""
+        address = flight.intent.position
+        try:
+            read = await self._accounts.read(address)
+        except RpcFailure:
+            return  # the subscription and the next snapshot know too
+        self._holdings.apply(address, read.data, read.owner, read.slot)
+        self._detector.look_at(address)
+
+
+def _name(flight: Flight) -> str:
+    text = str(flight.intent.position)
+    return f"{text[:4]}…{text[-4:]} {flight.intent.symbol}"

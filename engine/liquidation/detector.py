@@ -1,0 +1,101 @@
+"""Turns news into queue entries: a price that crossed somebody's line, an account that is below its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from solders.pubkey import Pubkey
+
+from engine.book.holdings import Holdings
+from engine.clock import Clock
+from engine.domain import Action, Decision, Price
+from engine.liquidation.decide import decide
+from engine.liquidation.failures import Failures
+from engine.liquidation.queue import LiquidationQueue
+from engine.oracle.board import PriceBoard
+from engine.telemetry.events import EventLog, Level
+from engine.telemetry.tally import Tally
+
+
+def new_liquidation_id() -> str:
+    """A short id that an operator can type: twelve hexadecimal digits."""
+    return uuid.uuid4().hex[:12]
+
+
+class Detector:
+    """Decides on the few positions that crossed; until `enabled` it decides nothing (no snapshot yet)."""
+
+    def __init__(
+        self,
+        *,
+        holdings: Holdings,
+        board: PriceBoard,
+        queue: LiquidationQueue,
+        failures: Failures,
+        tally: Tally,
+        events: EventLog,
+        clock: Clock,
+        make_id: Callable[[], str] = new_liquidation_id,
+    ) -> None:
+        self._holdings = holdings
+        self._board = board
+        self._queue = queue
+        self._failures = failures
+        self._tally = tally
+        self._events = events
+        self._clock = clock
+        self._make_id = make_id
+        self.enabled = False
+
+    def on_price(self, price: Price) -> None:
+        """A new price of a symbol: queue everyone who is liquidatable at it and not in the queue yet."""
+        if not self.enabled:
+            return
+        detected_at_ns = self._clock.now_ns()
+        for address in self._holdings.book.crossed(price):
+            entry = self._queue.get(address)
+            if entry is None or entry.can_move:
+                self._consider(address, price, detected_at_ns)
+
+    def look_at(self, address: Pubkey) -> None:
+        """A position changed: queue it if it is liquidatable at its symbol's current price."""
+        position = self._holdings.decidable(address)
+        if self.enabled and position is not None:
+            self._consider(address, self._board.current(position.symbol), self._clock.now_ns())
+
+    def look_at_all(self) -> None:
+        """After a snapshot: consider every symbol at its current price."""
+        for symbol in self._board.symbols:
+            self.on_price(self._board.current(symbol))
+
+    def _consider(self, address: Pubkey, price: Price, detected_at_ns: int) -> None:
+        if self._failures.is_resting(address):
+            return
+        position = self._holdings.decidable(address)
+        if position is None:
+            return
+        decision = decide(position, price)
+        if decision.action is Action.HOLD:
+            return
+        if self._queue.offer(decision, self._make_id(), detected_at_ns):
+            self._tally.liquidatable_seen += 1
+            self._events.add(Level.OURS, f"LIQUIDATION TRIGGERED {_describe(decision)}")
+
+    def retry(self, address: Pubkey, liquidation_id: str) -> bool:
+        """An operator's retry: queue the position under its old id if it is liquidatable now."""
+        position = self._holdings.decidable(address)
+        if position is None:
+            return False
+        decision = decide(position, self._board.current(position.symbol))
+        if decision.action is Action.HOLD:
+            return False
+        return self._queue.offer(decision, liquidation_id, self._clock.now_ns())
+
+
+def _describe(decision: Decision) -> str:
+    address = str(decision.position.address)
+    return (
+        f"{address[:4]}…{address[-4:]}  health {decision.health.factor:.2f} < 1  {decision.action.value}  "
+        f"{decision.position.symbol} {decision.price.price_e6 / 1e6:,.2f}"
+    )

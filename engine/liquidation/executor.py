@@ -1,0 +1,245 @@
+"""Carries a queued position through its attempts: read, decide, sign, journal, send, and what comes after.
+
+The order is the design's first rule: nothing leaves before its intent is durable, and nothing new is signed
+for a position before its former transaction is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from engine.book.holdings import Holdings
+from engine.chain.account_reader import AccountReader
+from engine.chain.blockhash import BlockhashCache, NoFreshBlockhash
+from engine.chain.fees import (
+    BASE_FEE_LAMPORTS,
+    FeeBudgetSpent,
+    PriorityFees,
+    priority_fee_lamports,
+)
+from engine.chain.port import RpcFailure
+from engine.clock import Clock
+from engine.control import Gate, SendingStopped
+from engine.domain import Action, Decision, Intent, OutcomeClass
+from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
+from engine.journal.journal import Journal
+from engine.liquidation import decision_record
+from engine.liquidation.classify import classify_failure
+from engine.liquidation.decide import decide
+from engine.liquidation.queue import Entry, LiquidationQueue, Stage
+from engine.liquidation.retry import Retries
+from engine.liquidation.tracker import Flight, Tracker, Wire
+from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
+from engine.oracle.board import PriceBoard
+from engine.telemetry.latency import Latencies
+from engine.wallet.watch import WalletWatch
+
+log = structlog.get_logger("executor")
+
+
+class CannotAct(Exception):
+    """Something outside of the position keeps this attempt from being signed."""
+
+    def __init__(self, outcome: OutcomeClass, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Executor:
+    """The workers. One attempt at a time per position, many positions at once."""
+
+    def __init__(
+        self,
+        *,
+        queue: LiquidationQueue,
+        holdings: Holdings,
+        board: PriceBoard,
+        accounts: AccountReader,
+        blockhashes: BlockhashCache,
+        fees: PriorityFees,
+        builder: TransactionBuilder,
+        journal: Journal,
+        gate: Gate,
+        wire: Wire,
+        tracker: Tracker,
+        retries: Retries,
+        latencies: Latencies,
+        wallet: WalletWatch,
+        clock: Clock,
+        compute_unit_limit: int,
+    ) -> None:
+        self._queue = queue
+        self._holdings = holdings
+        self._board = board
+        self._accounts = accounts
+        self._blockhashes = blockhashes
+        self._fees = fees
+        self._builder = builder
+        self._journal = journal
+        self._gate = gate
+        self._wire = wire
+        self._tracker = tracker
+        self._retries = retries
+        self._latencies = latencies
+        self._wallet = wallet
+        self._clock = clock
+        self._compute_unit_limit = compute_unit_limit
+
+    async def work(self) -> None:
+        """Take entries and attempt them, for ever; one that breaks never takes the others with it."""
+        while True:
+            await self._gate.wait_open()
+            entry = await self._queue.take()
+            try:
+                await self._attempt(entry)
+            except SendingStopped:
+                self._queue.requeue(entry)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # A fault of ours in one liquidation: it fails like any other, with its history.
+                log.exception("attempt broke", position=str(entry.address))
+                await self._retries.unsigned(
+                    entry, OutcomeClass.PROGRAM_ERROR, f"internal error: {type(error).__name__}"
+                )
+
+    async def _attempt(self, entry: Entry) -> None:
+        """One attempt, up to the moment when its bytes are out and the tracker has it."""
+        self._gate.check()
+        try:
+            decision = await self._decide_afresh(entry)
+            if decision is None or decision.action is Action.HOLD:
+                await self._retries.dropped(entry, decision.reason if decision else "the account is closed")
+                return
+            intent = await self._make_durable(entry, decision)
+        except CannotAct as reason:
+            await self._retries.unsigned(entry, reason.outcome, str(reason))
+            return
+        if intent is not None:
+            await self._send(entry, intent)
+
+    async def _decide_afresh(self, entry: Entry) -> Decision | None:
+        """Read the account again and decide at the price of now; None when the account is gone."""
+        try:
+            read = await self._accounts.read(entry.address)
+        except RpcFailure as failure:
+            raise CannotAct(*classify_failure(failure)) from failure
+        self._holdings.apply(entry.address, read.data, read.owner, read.slot)
+        position = self._holdings.decidable(entry.address)
+        if position is None:
+            return None
+        return decide(position, self._board.current(position.symbol))
+
+    async def _make_durable(self, entry: Entry, decision: Decision) -> Intent | None:
+        """Sign and journal; None when the position turns out to have a transaction in flight already."""
+        intent = self._sign(entry, decision)
+        self._gate.check()
+        try:
+            await self._journal.record_intent(intent)
+        except IntentAlreadyOpen:
+            # A write that was given up on has become durable after all: it is followed to its end first.
+            self._follow_strays()
+            self._queue.finish(entry)
+            return None
+        except JournalUnavailable as error:
+            raise CannotAct(OutcomeClass.NODE_ERROR, f"journal unavailable: {error}") from error
+        return intent
+
+    def _sign(self, entry: Entry, decision: Decision) -> Intent:
+        position = decision.position
+        feed = self._board.feed_of(position.symbol)
+        if feed is None:
+            raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: no feed for {position.symbol}")
+        limit = entry.compute_unit_limit or self._compute_unit_limit
+        price = self._fees.choose_microlamports(
+            value_e6=decision.health.value_e12 // 10**6, attempt=entry.attempt, compute_unit_limit=limit
+        )
+        entry.fee_lamports = BASE_FEE_LAMPORTS + priority_fee_lamports(price, limit)
+        self._check_balance(entry.fee_lamports)
+        now_ns = self._clock.now_ns()
+        try:
+            self._fees.check_budget(self._journal.fees_of_day(now_ns))
+            blockhash = self._blockhashes.current()
+        except FeeBudgetSpent as spent:
+            raise CannotAct(OutcomeClass.INSUFFICIENT_FUNDS, f"insufficient funds: {spent}") from spent
+        except NoFreshBlockhash as missing:
+            raise CannotAct(OutcomeClass.NODE_ERROR, str(missing)) from missing
+        signed = self._builder.build(
+            decision, feed, blockhash, compute_unit_limit=limit, priority_fee_microlamports=price
+        )
+        entry.action, entry.compute_unit_limit = decision.action, limit
+        entry.health_factor = decision.health.factor
+        return self._intent(entry, decision, signed, price)
+
+    def _check_balance(self, cost_lamports: int) -> None:
+        """Raise CannotAct when the balance is known not to cover the transaction's fees."""
+        balance_lamports = self._wallet.balance_lamports
+        if balance_lamports is not None and balance_lamports < cost_lamports:
+            raise CannotAct(
+                OutcomeClass.INSUFFICIENT_FUNDS,
+                f"insufficient funds: the wallet holds {balance_lamports} lamports, "
+                f"{cost_lamports} are needed",
+            )
+
+    def _intent(
+        self,
+        entry: Entry,
+        decision: Decision,
+        signed: SignedLiquidation,
+        price_microlamports: int,
+    ) -> Intent:
+        position = decision.position
+        return Intent(
+            signature=signed.signature,
+            position=position.address,
+            owner=position.owner,
+            symbol=position.symbol,
+            action=decision.action,
+            amount_e6=decision.amount_e6,
+            attempt=entry.attempt,
+            liquidation_id=entry.liquidation_id,
+            raw_transaction=signed.raw,
+            blockhash=signed.blockhash,
+            last_valid_block_height=signed.last_valid_block_height,
+            compute_unit_limit=entry.compute_unit_limit,
+            priority_fee_microlamports=price_microlamports,
+            detected_at_ns=entry.detected_at_ns,
+            created_at_ns=self._clock.now_ns(),
+            decision_json=decision_record.encode(decision),
+        )
+
+    async def _send(self, entry: Entry, intent: Intent) -> None:
+        """Let the bytes go, if the gate lets them; from here on the tracker owns the transaction."""
+        flight = Flight(intent, entry)
+        self._tracker.follow(flight)
+        entry.stage = Stage.SIGNED
+
+        def left(at_ns: int) -> None:
+            flight.note_write(at_ns, self._clock.monotonic_ns())
+            entry.stage = Stage.SENT
+            if entry.attempt == 1:
+                self._latencies.detect_to_submit.observe_ns(at_ns - entry.detected_at_ns)
+
+        try:
+            await self._wire.send(intent.raw_transaction, left)
+        except SendingStopped:
+            log.warning("kept back by the stop", position=str(entry.address))
+            return
+        except RpcFailure as failure:
+            log.warning("node refused", position=str(entry.address), reason=str(failure))
+        if flight.submitted_at_ns is not None:
+            await self._note_submitted(intent, flight.submitted_at_ns)
+
+    async def _note_submitted(self, intent: Intent, at_ns: int) -> None:
+        try:
+            await self._journal.record_submitted(intent.signature, at_ns)
+        except JournalUnavailable as error:
+            log.error("submission time not recorded", reason=str(error))
+
+    def _follow_strays(self) -> None:
+        """Follow every open intent of the journal that nobody follows."""
+        for intent in self._journal.open_intents():
+            if not self._tracker.follows(intent.signature):
+                self._tracker.follow(Flight(intent, None))

@@ -1,0 +1,89 @@
+"""Reads the outcome of an intent out of what the chain says of its transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solders.pubkey import Pubkey
+
+from engine.chain.port import LandedTransaction
+from engine.domain import Intent, Outcome, OutcomeClass
+from engine.liquidation.classify import classify_fault
+from engine.protocol.events import LiquidationEvent, read_events
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When an intent's stages were seen, in nanoseconds of the Unix clock."""
+
+    submitted_at_ns: int | None
+    confirmed_at_ns: int | None
+    finalized_at_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FundEffect:
+    """How a liquidation changed the insurance fund: one of the two is zero."""
+
+    covered_lamports: int
+    equity_lamports: int
+
+
+def event_of(intent: Intent, landed: LandedTransaction) -> LiquidationEvent | None:
+    """The liquidation event of this intent's position in a landed transaction's logs."""
+    for event in read_events(landed.logs):
+        if isinstance(event, LiquidationEvent) and event.position == intent.position:
+            return event
+    return None
+
+
+def fund_effect(landed: LandedTransaction, fund: Pubkey) -> FundEffect:
+    """What the fund's lamports did: bad debt that it covered leaves it, left-over equity enters it."""
+    change = landed.lamports_change.get(fund, 0)
+    return FundEffect(covered_lamports=max(0, -change), equity_lamports=max(0, change))
+
+
+def landed_outcome(intent: Intent, landed: LandedTransaction, fund: Pubkey, stamps: Stamps) -> Outcome:
+    """The outcome of a transaction that landed, with the chain's amounts."""
+    outcome, message = OutcomeClass.CONFIRMED, None
+    if landed.fault is not None:
+        outcome, message = classify_fault(landed.fault, landed.logs)
+    event = event_of(intent, landed) if landed.fault is None else None
+    return Outcome(
+        signature=intent.signature,
+        outcome=outcome,
+        landed=True,
+        error_message=message,
+        slot=landed.slot,
+        fee_lamports=landed.fee_lamports,
+        liquidated_size_e6=event.liquidated_size_e6 if event else 0,
+        liquidation_price_e6=event.liquidation_price_e6 if event else 0,
+        reward_lamports=event.liquidator_reward_lamports if event else 0,
+        bad_debt_lamports=event.bad_debt_lamports if event else 0,
+        covered_lamports=fund_effect(landed, fund).covered_lamports if event else 0,
+        compute_units=landed.compute_units,
+        submitted_at_ns=stamps.submitted_at_ns,
+        confirmed_at_ns=stamps.confirmed_at_ns,
+        finalized_at_ns=stamps.finalized_at_ns,
+    )
+
+
+def expired_outcome(intent: Intent, stamps: Stamps) -> Outcome:
+    """The outcome of a transaction that can land no more: proven by height, unknown to the history."""
+    return Outcome(
+        signature=intent.signature,
+        outcome=OutcomeClass.BLOCKHASH_EXPIRED,
+        landed=False,
+        error_message=f"blockhash expired: not landed by block height {intent.last_valid_block_height}",
+        slot=None,
+        fee_lamports=0,
+        liquidated_size_e6=0,
+        liquidation_price_e6=0,
+        reward_lamports=0,
+        bad_debt_lamports=0,
+        covered_lamports=0,
+        compute_units=0,
+        submitted_at_ns=stamps.submitted_at_ns,
+        confirmed_at_ns=None,
+        finalized_at_ns=stamps.finalized_at_ns,
+    )

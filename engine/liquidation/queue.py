@@ -1,0 +1,163 @@
+"""The queue: one entry per position, from detection to its final outcome, lowest health first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from solders.pubkey import Pubkey
+
+from engine.domain import Action, Decision
+
+
+class Stage(StrEnum):
+    """How far an entry has come; only QUEUED and WAITING entries have nothing signed."""
+
+    QUEUED = "queued"
+    DECIDING = "deciding"
+    SIGNED = "signed"
+    SENT = "sent"
+    LANDED = "landed"
+    WAITING = "waiting"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One liquidation of one position on its way; its retries share the liquidation_id."""
+
+    address: Pubkey
+    owner: Pubkey
+    symbol: str
+    liquidation_id: str
+    health_factor: float
+    value_e6: int
+    action: Action
+    detected_at_ns: int
+    stage: Stage = Stage.QUEUED
+    attempt: int = 1
+    fee_lamports: int = 0
+    compute_unit_limit: int = 0  # 0 means the setting
+    ticket: int = 0  # the heap item that is valid for this entry
+
+    @property
+    def can_move(self) -> bool:
+        """Whether a new price may still change the entry's place."""
+        return self.stage is Stage.QUEUED
+
+
+class LiquidationQueue:
+    """Candidates and liquidations in flight in one bounded structure.
+
+    A position is in it at most once, and leaves it only by `finish` or `clear`; a liquidation that ended
+    frees its position for the next one.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries: dict[Pubkey, Entry] = {}
+        self._heap: list[tuple[float, int, int, Entry]] = []
+        self._tickets = itertools.count(1)
+        self._wake = asyncio.Event()
+        self.refused = 0  # offers turned away because the queue was full
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, address: Pubkey) -> bool:
+        return address in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, address: Pubkey) -> Entry | None:
+        """The position's entry, None when it has none."""
+        return self._entries.get(address)
+
+    @property
+    def waiting_room(self) -> int:
+        """How many entries have nothing signed yet."""
+        return sum(1 for entry in self if entry.stage in (Stage.QUEUED, Stage.WAITING))
+
+    def offer(self, decision: Decision, liquidation_id: str, detected_at_ns: int) -> bool:
+        """Enter a position to be liquidated; returns whether it is a new entry.
+
+        A position that waits in the queue already only moves to its new health's place. When the queue is
+        full the offer is refused and counted: the next price brings the position back.
+        """
+        position = decision.position
+        entry = self._entries.get(position.address)
+        if entry is not None:
+            if entry.stage is Stage.QUEUED:
+                self._rank(entry, decision)
+            return False
+        if len(self._entries) >= self._capacity:
+            self.refused += 1
+            return False
+        entry = Entry(
+            address=position.address,
+            owner=position.owner,
+            symbol=position.symbol,
+            liquidation_id=liquidation_id,
+            health_factor=decision.health.factor,
+            value_e6=decision.health.value_e12 // 10**6,
+            action=decision.action,
+            detected_at_ns=detected_at_ns,
+        )
+        self._entries[position.address] = entry
+        self._push(entry)
+        return True
+
+    async def take(self) -> Entry:
+        """The queued entry with the lowest health, then the highest value; waits for one."""
+        while True:
+            while self._heap:
+                _, _, ticket, entry = heapq.heappop(self._heap)
+                if ticket == entry.ticket and self._is_current(entry) and entry.stage is Stage.QUEUED:
+                    entry.stage = Stage.DECIDING
+                    return entry
+            self._wake.clear()
+            await self._wake.wait()
+
+    def requeue(self, entry: Entry) -> None:
+        """Put an entry back in line, unless it was cleared while it waited."""
+        if self._is_current(entry):
+            entry.stage = Stage.QUEUED
+            self._push(entry)
+
+    def finish(self, entry: Entry) -> None:
+        """The liquidation ended: the position is free for another."""
+        if self._is_current(entry):
+            del self._entries[entry.address]
+
+    def clear(self) -> int:
+        """Drop every entry that has nothing signed; returns how many. Signed ones go on to their end."""
+        dropped = [entry for entry in self if entry.stage in (Stage.QUEUED, Stage.WAITING)]
+        for entry in dropped:
+            del self._entries[entry.address]
+        self._heap = [item for item in self._heap if self._is_current(item[3])]
+        heapq.heapify(self._heap)
+        return len(dropped)
+
+    def _is_current(self, entry: Entry) -> bool:
+        return self._entries.get(entry.address) is entry
+
+    def _rank(self, entry: Entry, decision: Decision) -> None:
+        factor = decision.health.factor
+        if factor != entry.health_factor:
+            entry.health_factor = factor
+            entry.value_e6 = decision.health.value_e12 // 10**6
+            entry.action = decision.action
+            self._push(entry)
+
+    def _push(self, entry: Entry) -> None:
+        """Line the entry up; its former heap items, if any, become invalid."""
+        entry.ticket = next(self._tickets)
+        heapq.heappush(self._heap, (entry.health_factor, -entry.value_e6, entry.ticket, entry))
+        if len(self._heap) > 4 * len(self._entries) + 64:
+            self._heap = [item for item in self._heap if item[2] == item[3].ticket]
+            heapq.heapify(self._heap)
+        self._wake.set()

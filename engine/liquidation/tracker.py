@@ -1,0 +1,216 @@
+"""Follows every signed transaction to its final end: statuses, rebroadcasts of the same bytes, proven expiry.
+
+An intent is final in two ways only: its transaction is finalized, with or without an error; or the finalized
+block height is above its last valid one and a search of the history does not know the signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from engine.chain.port import Chain, LandedTransaction, Level, RpcFailure, SignatureStatus
+from engine.clock import Clock
+from engine.control import SendingStopped
+from engine.domain import Intent, Outcome
+from engine.liquidation.outcomes import Stamps, expired_outcome, landed_outcome
+from engine.liquidation.queue import Entry
+
+log = structlog.get_logger("tracker")
+
+STATUS_BATCH = 256
+POLL_S = 0.5  # slots wake the tracker; this is for when none are announced
+PARALLEL_READS = 16
+
+
+class Wire(Protocol):
+    """The gated way out; see engine.chain.sender."""
+
+    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+        """Send one transaction's bytes."""
+        ...
+
+
+@dataclass(slots=True)
+class Flight:
+    """One signed transaction whose end is not known yet. `entry` is None for one found at the start."""
+
+    intent: Intent
+    entry: Entry | None
+    submitted_at_ns: int | None = None
+    last_write_ns: int | None = None  # monotonic
+    landed: LandedTransaction | None = None
+    confirmed_at_ns: int | None = None
+
+    def note_write(self, at_ns: int, monotonic_ns: int) -> None:
+        """Bytes left."""
+        if self.submitted_at_ns is None:
+            self.submitted_at_ns = at_ns
+        self.last_write_ns = monotonic_ns
+
+
+class Follower(Protocol):
+    """Who wants to know; both are awaited before the tracker goes on with that flight."""
+
+    async def on_confirmed(self, flight: Flight) -> None:
+        """The transaction landed and is confirmed, with or without an error; not yet final."""
+        ...
+
+    async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
+        """The end. Returns False when it could not be recorded, to be told again."""
+        ...
+
+    def still_wanted(self, flight: Flight) -> bool:
+        """Whether the position would be liquidated by today's price: only then are bytes sent again."""
+        ...
+
+
+class Tracker:
+    """The signatures in flight, looked after once per slot."""
+
+    def __init__(self, chain: Chain, wire: Wire, fund: Pubkey, clock: Clock, *, rebroadcast_ms: int) -> None:
+        self._chain = chain
+        self._wire = wire
+        self._fund = fund
+        self._clock = clock
+        self._rebroadcast_ns = rebroadcast_ms * 1_000_000
+        self._flights: dict[Signature, Flight] = {}
+        self._kick = asyncio.Event()
+        self._reads = asyncio.Semaphore(PARALLEL_READS)
+        self.rounds = 0
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    @property
+    def flights(self) -> list[Flight]:
+        """Everything in flight."""
+        return list(self._flights.values())
+
+    @property
+    def last_valid_block_height(self) -> int | None:
+        """The height above which nothing that is in flight can land, None when nothing is."""
+        heights = [flight.intent.last_valid_block_height for flight in self._flights.values()]
+        return max(heights, default=None)
+
+    def follow(self, flight: Flight) -> None:
+        """Take over a transaction that was made durable. It is followed even if its bytes never left."""
+        self._flights[flight.intent.signature] = flight
+
+    def follows(self, signature: Signature) -> bool:
+        """Whether this signature is in flight here."""
+        return signature in self._flights
+
+    def kick(self) -> None:
+        """A slot began: statuses may have moved."""
+        self._kick.set()
+
+    async def run(self, follower: Follower) -> None:
+        """Follow for ever; ends only by cancellation."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._kick.wait()
+            except TimeoutError:
+                pass
+            self._kick.clear()
+            if self._flights:
+                await self.round(follower)
+
+    async def round(self, follower: Follower) -> None:
+        """Look once after every flight. A node that fails leaves them as they are."""
+        self.rounds += 1
+        try:
+            unknown = await self._advance(list(self._flights.values()), follower, search_history=False)
+            if unknown:
+                await self._settle_unknown(unknown, follower)
+        except RpcFailure as failure:
+            log.warning("statuses unknown", reason=str(failure))
+
+    async def _advance(
+        self, flights: Sequence[Flight], follower: Follower, *, search_history: bool
+    ) -> list[Flight]:
+        """Ask for statuses and act on them; returns the flights that the node does not know."""
+        unknown: list[Flight] = []
+        known: list[Awaitable[None]] = []
+        for start in range(0, len(flights), STATUS_BATCH):
+            batch = flights[start : start + STATUS_BATCH]
+            signatures = [flight.intent.signature for flight in batch]
+            statuses = await self._chain.statuses(signatures, search_history=search_history)
+            for flight, status in zip(batch, statuses, strict=True):
+                if status is None:
+                    unknown.append(flight)
+                elif status.level >= Level.CONFIRMED:
+                    known.append(self._landed(flight, status, follower))
+        await asyncio.gather(*known)
+        return unknown
+
+    async def _landed(self, flight: Flight, status: SignatureStatus, follower: Follower) -> None:
+        """A confirmed or finalized status: read the transaction once per slot it is in, then tell."""
+        is_final = status.level is Level.FINALIZED
+        seen_at_ns = self._clock.now_ns()
+        try:
+            if flight.landed is None or flight.landed.slot != status.slot:
+                async with self._reads:
+                    landed = await self._chain.transaction(
+                        flight.intent.signature, Level.FINALIZED if is_final else Level.CONFIRMED
+                    )
+                if landed is None:
+                    return
+                flight.landed, flight.confirmed_at_ns = landed, seen_at_ns
+                await follower.on_confirmed(flight)
+            if is_final:
+                stamps = self._stamps(flight)
+                outcome = landed_outcome(flight.intent, flight.landed, self._fund, stamps)
+                await self._finish(flight, outcome, follower)
+        except RpcFailure as failure:
+            log.warning("transaction unread", signature=str(flight.intent.signature), reason=str(failure))
+
+    async def _settle_unknown(self, unknown: Iterable[Flight], follower: Follower) -> None:
+        """Flights that no node knows: send again while they can land, prove their expiry when they cannot."""
+        height = await self._chain.block_height(Level.FINALIZED)
+        overdue: list[Flight] = []
+        resend: list[Awaitable[None]] = []
+        for flight in unknown:
+            flight.landed, flight.confirmed_at_ns = None, None  # a fork may have taken it back
+            if height > flight.intent.last_valid_block_height:
+                overdue.append(flight)
+            elif self._is_due(flight) and follower.still_wanted(flight):
+                resend.append(self._rebroadcast(flight))
+        await asyncio.gather(*resend)
+        gone = await self._advance(overdue, follower, search_history=True) if overdue else []
+        for flight in gone:
+            await self._finish(flight, expired_outcome(flight.intent, self._stamps(flight)), follower)
+
+    def _is_due(self, flight: Flight) -> bool:
+        """Bytes that left once may leave again, at intervals; a transaction that never left stays here.
+
+        What a stop kept back was decided on a price of that time: it expires instead.
+        """
+        last_ns = flight.last_write_ns
+        return last_ns is not None and self._clock.monotonic_ns() - last_ns >= self._rebroadcast_ns
+
+    async def _rebroadcast(self, flight: Flight) -> None:
+        """Send the same bytes again; the gate may refuse, and that is that."""
+        try:
+            await self._wire.send(
+                flight.intent.raw_transaction,
+                lambda at_ns: flight.note_write(at_ns, self._clock.monotonic_ns()),
+            )
+        except SendingStopped:
+            return
+        except RpcFailure as failure:
+            log.info("rebroadcast refused", signature=str(flight.intent.signature), reason=str(failure))
+
+    async def _finish(self, flight: Flight, outcome: Outcome, follower: Follower) -> None:
+        if await follower.on_final(flight, outcome):
+            self._flights.pop(flight.intent.signature, None)
+
+    def _stamps(self, flight: Flight) -> Stamps:
+        return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, self._clock.now_ns())

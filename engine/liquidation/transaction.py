@@ -1,0 +1,76 @@
+"""Builds and signs one liquidation transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from engine.chain.port import FreshBlockhash
+from engine.domain import Action, Decision
+from engine.protocol.addresses import Feed, insurance_fund_address
+from engine.protocol.instructions import liquidate
+from engine.wallet.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLiquidation:
+    """A signed transaction, not yet durable and not yet sent."""
+
+    signature: Signature
+    raw: bytes
+    blockhash: str
+    last_valid_block_height: int
+
+
+class TransactionBuilder:
+    """Signs liquidations of one program with one wallet; the addresses they share are computed once."""
+
+    def __init__(self, signer: Signer, program_id: Pubkey, sol_feed: Feed) -> None:
+        self._signer = signer
+        self._program_id = program_id
+        self._sol_feed = sol_feed
+        self._fund = insurance_fund_address(program_id)
+
+    @property
+    def fund(self) -> Pubkey:
+        """The insurance fund that every liquidation writes."""
+        return self._fund
+
+    def build(
+        self,
+        decision: Decision,
+        feed: Feed,
+        blockhash: FreshBlockhash,
+        *,
+        compute_unit_limit: int,
+        priority_fee_microlamports: int,
+    ) -> SignedLiquidation:
+        """Sign the liquidation that a decision asks for; the decision must not be to hold."""
+        if decision.action is Action.HOLD:
+            raise ValueError("a decision to hold has no transaction")
+        wallet = self._signer.address
+        instructions = [
+            set_compute_unit_limit(compute_unit_limit),
+            set_compute_unit_price(priority_fee_microlamports),
+            liquidate(
+                decision.position.address,
+                wallet,
+                fund=self._fund,
+                price_account=feed.account,
+                sol_price_account=self._sol_feed.account,
+                amount_e6=decision.amount_e6 if decision.action is Action.PARTIAL else None,
+                program_id=self._program_id,
+            ),
+        ]
+        message = MessageV0.try_compile(wallet, instructions, [], blockhash.value)
+        transaction = self._signer.sign_transaction(message)
+        return SignedLiquidation(
+            signature=transaction.signatures[0],
+            raw=bytes(transaction),
+            blockhash=str(blockhash.value),
+            last_valid_block_height=blockhash.last_valid_block_height,
+        )

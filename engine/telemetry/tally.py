@@ -1,0 +1,37 @@
+"""Counts since the engine started, fed by final outcomes alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.domain import Action, Outcome, OutcomeClass
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this process has done; lamports as the chain reports them."""
+
+    full: int = 0
+    partial: int = 0
+    failed: int = 0
+    already_liquidated: int = 0
+    attempts: int = 0
+    fees_lamports: int = 0
+    bad_debt_covered_lamports: int = 0
+    bad_debt_uncovered_lamports: int = 0
+    liquidatable_seen: int = 0
+
+    def add_outcome(self, action: Action, outcome: Outcome) -> None:
+        """Count one final outcome."""
+        self.attempts += 1
+        self.fees_lamports += outcome.fee_lamports
+        if outcome.outcome is OutcomeClass.ALREADY_LIQUIDATED:
+            self.already_liquidated += 1
+        if outcome.outcome is not OutcomeClass.CONFIRMED:
+            return
+        if action is Action.FULL:
+            self.full += 1
+        else:
+            self.partial += 1
+        self.bad_debt_covered_lamports += outcome.covered_lamports
+        self.bad_debt_uncovered_lamports += outcome.bad_debt_lamports - outcome.covered_lamports
