@@ -1,0 +1,60 @@
+"""Builds the program: clang compiles the C, the linker beside this file makes the shared object.
+
+Run as `python -m engine.sandbox.program.build`. The same compiler gives the same bytes, so the result is
+kept beside its source.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from engine.errors import OperatorError
+from engine.sandbox.program.linker import link
+
+COMPILER = "clang-19"
+FLAGS = (
+    "-target",
+    "bpf",
+    "-mcpu=v2",
+    "-O2",
+    "-std=c17",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-jump-tables",  # a jump table is a constant full of pointers
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-mllvm",
+    "-bpf-stack-size=4096",  # a stack frame on Solana; the kernel's is 512
+)
+
+_FOLDER = Path(__file__).parent
+SOURCE = _FOLDER / "program.c"
+TARGET = _FOLDER / "liquidation_engine.so"
+
+
+class BuildFailed(OperatorError):
+    """The compiler is missing or refused the source."""
+
+
+def build() -> bytes:
+    """Compile and link the program; raises BuildFailed, or LinkError for what the loader would refuse."""
+    compiler = shutil.which(COMPILER)
+    if compiler is None:
+        raise BuildFailed(f"{COMPILER} is not installed: install the Debian package {COMPILER}")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "program.o"
+        command = [compiler, *FLAGS, "-c", SOURCE.name, "-o", str(target)]
+        result = subprocess.run(  # noqa: S603 - the compiler, with our own source
+            command, cwd=_FOLDER, capture_output=True, text=True, check=False, timeout=120
+        )
+        if result.returncode != 0:
+            raise BuildFailed(f"{COMPILER} refused the program: mend the source\n{result.stderr}")
+        return link(target.read_bytes())
+
+
+if __name__ == "__main__":
+    TARGET.write_bytes(build())
