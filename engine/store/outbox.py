@@ -1,0 +1,183 @@
+"""Ships the journal to PostgreSQL, in order and in batches, and starts over as often as it takes.
+
+Every insert has a natural key, so that a batch whose commit succeeded but whose answer was lost can be sent
+again. How far the journal was received is written in the same transaction as the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from engine.clock import Clock
+from engine.journal import Journal, JournalUnavailable, OutboxKind, OutboxRow
+from engine.journal.encoding import dump
+from engine.store import rows
+from engine.store.pool import OUTAGE, ROW_FAULTS, Database, Session
+from engine.store.queries import sql
+
+OK = "ok"
+AWAY = "away"
+
+BATCH_ROWS = 500
+POLL_S = 0.1
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 5.0
+STATISTICS_PERIOD_S = 5.0
+
+
+class OutboxShipper:
+    """One journal on its way to one database. `state` is "ok" or "away", `message` says why it is away."""
+
+    def __init__(self, journal: Journal, database: Database, clock: Clock) -> None:
+        self._journal = journal
+        self._database = database
+        self._clock = clock
+        self._owner = rows.Owner.parse(journal.identity)
+        self._one_at_a_time = asyncio.Lock()
+        self._is_aligned = False
+        self._statistics_due_ns = 0
+        self.state = OK
+        self.message = ""
+        self.refused = 0  # records that the schema did not take, kept in refused_records
+
+    @property
+    def backlog(self) -> int:
+        """How many records the database has not received yet."""
+        return self._journal.backlog()
+
+    async def run(self) -> None:
+        """Ship until cancelled, whatever happens to the database."""
+        backoff_s = FIRST_BACKOFF_S
+        while True:
+            if await self._try():
+                backoff_s = FIRST_BACKOFF_S
+                if self._journal.backlog() == 0:
+                    await self._clock.sleep(POLL_S)
+            else:
+                await self._clock.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Ship until nothing is left; False when the deadline or an outage came first."""
+        until_ns = self._clock.monotonic_ns() + int(deadline_s * 1e9)
+        while self._journal.backlog() > 0:
+            if self._clock.monotonic_ns() >= until_ns:
+                return False
+            if not await self._try():
+                await self._clock.sleep(FIRST_BACKOFF_S)
+        await self._flush_statistics()
+        return True
+
+    async def _try(self) -> bool:
+        """One batch; False when the database or the journal could not take part."""
+        try:
+            async with self._one_at_a_time:
+                await self._align()
+                if self._journal.backlog() > 0:
+                    await self._ship_batch()
+                elif self.state == AWAY:
+                    await self._database.fetch("read_journal_progress", self._journal.journal_id)
+                if self._clock.monotonic_ns() >= self._statistics_due_ns:
+                    await self._flush_statistics()
+        except (*OUTAGE, JournalUnavailable) as error:
+            await self._note_outage(error)
+            return False
+        self.state, self.message = OK, ""
+        return True
+
+    async def _note_outage(self, error: Exception) -> None:
+        self.state = AWAY
+        self.message = self._database.explain(error)
+        self._is_aligned = False
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            await self._database.renew()
+
+    async def _align(self) -> None:
+        """After a start or an outage: a restored database may be behind what this journal believes."""
+        if self._is_aligned:
+            return
+        found = await self._database.fetch("read_journal_progress", self._journal.journal_id)
+        received = found[0]["shipped_seq"] if found else 0
+        if received < self._journal.shipped_seq:
+            await self._journal.rewind(received)
+        elif received > self._journal.shipped_seq:
+            await self._journal.mark_shipped(received)
+        self._is_aligned = True
+
+    async def _ship_batch(self) -> None:
+        batch = await asyncio.to_thread(self._journal.outbox, BATCH_ROWS)
+        try:
+            await self._write(batch)
+        except ROW_FAULTS:
+            for each in batch:
+                await self._write_or_refuse(each)
+        await self._journal.mark_shipped(batch[-1].seq)
+
+    async def _write(self, batch: Sequence[OutboxRow]) -> None:
+        async with self._database.transaction() as session:
+            await self._write_rows(session, batch)
+            await self._write_progress(session, batch[-1].seq)
+
+    async def _write_or_refuse(self, row: OutboxRow) -> None:
+        """A row that cannot be stored goes where it can be seen, and does not hold up the others."""
+        try:
+            await self._write([row])
+        except ROW_FAULTS as fault:
+            async with self._database.transaction() as session:
+                await session.execute(
+                    "insert_refused_record",
+                    self._journal.journal_id,
+                    row.seq,
+                    row.kind.value,
+                    dump(row.payload).encode(),
+                    rows.clean(self._database.explain(fault)),
+                    rows.moment(self._clock.now_ns()),
+                )
+                await self._write_progress(session, row.seq)
+            self.refused += 1
+
+    async def _write_progress(self, session: Session, seq: int) -> None:
+        await session.execute(
+            "upsert_journal_progress",
+            self._journal.journal_id,
+            self._journal.identity,
+            seq,
+            rows.moment(self._clock.now_ns()),
+        )
+
+    async def _write_rows(self, session: Session, batch: Sequence[OutboxRow]) -> None:
+        """By kind: within one the order is kept, and an outcome only needs its intent to be there first."""
+        owner = self._owner
+        by_kind = {kind: [row for row in batch if row.kind is kind] for kind in OutboxKind}
+        intents = [rows.intent_row(owner, row.payload) for row in by_kind[OutboxKind.INTENT]]
+        outcomes = [row.payload for row in by_kind[OutboxKind.OUTCOME]]
+        failed = [rows.failed_row(owner, row.payload) for row in by_kind[OutboxKind.FAILED]]
+        fund = [rows.fund_row(owner, row.payload) for row in by_kind[OutboxKind.FUND]]
+        controls = [
+            rows.control_row(owner, self._journal.journal_id, row.seq, row.payload)
+            for row in by_kind[OutboxKind.CONTROL]
+        ]
+        await session.executemany("insert_intent", intents)
+        await session.executemany("close_intent", [rows.closing_row(raw) for raw in outcomes])
+        await session.executemany(
+            "insert_liquidation", [rows.liquidation_row(owner, raw) for raw in outcomes]
+        )
+        await session.executemany("upsert_failed_liquidation", failed)
+        await session.executemany("insert_fund_transaction", fund)
+        await session.executemany("insert_control_action", controls)
+
+    async def _flush_statistics(self) -> None:
+        self._statistics_due_ns = self._clock.monotonic_ns() + int(STATISTICS_PERIOD_S * 1e9)
+        taken = self._database.statistics.take()
+        try:
+            async with self._database.transaction() as session:
+                await session.executemany(
+                    "add_statement_statistics",
+                    [(name, sql(name), cost.calls, cost.total_ms) for name, cost in sorted(taken.items())],
+                )
+        except OUTAGE:
+            self._database.statistics.put_back(taken)
+            raise
