@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,9 +34,11 @@ _LONGEST_LINE: Final = 64 * 1024
 
 
 class StartFailed(OperatorError):
-    """A process that we started ended, or said nothing in time; the message has its own last line."""
+    """A process that we started ended, or said nothing in time; message and exit code are its own."""
 
-    exit_code = 1
+    def __init__(self, message: str, returncode: int | None) -> None:
+        super().__init__(message)
+        self.exit_code = returncode if returncode and returncode > 0 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,24 @@ async def engine_answers(socket_path: Path) -> bool:
     return True
 
 
+def engine_pid(socket_path: Path) -> int | None:
+    """The process that listens on the engine's unix socket, whether it answers or not."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(socket_path))
+            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return None
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def running_sandbox(paths: ProfilePaths) -> SandboxDescriptor | None:
+    """The profile's sandbox if it runs now; starts nothing."""
+    kept = _kept_sandbox(paths)
+    return None if kept is None else kept[0]
+
+
 async def ensure_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> SandboxDescriptor:
     """The profile's sandbox: the running one, or a new one that is ready when this returns.
 
@@ -82,7 +103,7 @@ async def ensure_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> Sandb
     """
     paths.prepare()
     async with _launching(paths):
-        if running := _running_sandbox(paths):
+        if running := _kept_sandbox(paths):
             descriptor, its_arguments = running
             if arguments and list(arguments) != its_arguments:
                 raise OperatorError(
@@ -99,27 +120,42 @@ async def ensure_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> Sandb
 
 
 async def start_private_sandbox(
-    arguments: Sequence[str],
+    arguments: Sequence[str], log: Path | None = None
 ) -> tuple[SandboxDescriptor, asyncio.subprocess.Process]:
-    """A sandbox that ends when this process does, however it ends. Its log goes to our stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *_command("sandbox", *arguments, "--exit-with-parent"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=_importable(os.environ),
-        start_new_session=True,  # Ctrl+C is for the engine, which still needs its cluster to finish
-        limit=_LONGEST_LINE,
-    )
+    """A sandbox that ends when this process does, however it ends; it writes to `log`, or to our stderr.
+
+    Raises StartFailed when it does not come up within START_DEADLINE_S.
+    """
+    with contextlib.nullcontext() if log is None else _open_log(log) as stderr:
+        begin = stderr.tell() if stderr else 0
+        process = await asyncio.create_subprocess_exec(
+            *_command("sandbox", *arguments, "--exit-with-parent"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=_importable(os.environ),
+            start_new_session=True,  # Ctrl+C is for the engine, which still needs its cluster to finish
+            limit=_LONGEST_LINE,
+        )
     if process.stdout is None:
         raise RuntimeError("the sandbox was started without a pipe")
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_DEADLINE_S)
         return _parse_descriptor(line, process.pid), process
     except (TimeoutError, ValueError):
+        await _end_private(process)
+    said = None if log is None else _last_line(log, begin)
+    raise StartFailed(said or "The sandbox did not start: its log says why", process.returncode)
+
+
+async def _end_private(process: asyncio.subprocess.Process) -> None:
+    """Give a sandbox that failed a second to end by itself, with its own exit code, before it is killed."""
+    try:
+        await asyncio.wait_for(process.wait(), 1.0)
+    except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        raise StartFailed("The sandbox did not start: its last line above says why") from None
 
 
 async def ensure_engine(
@@ -138,12 +174,12 @@ async def ensure_engine(
             return EngineProcess(paths.socket, process)
     _end(process)
     said = _last_line(paths.engine_log, begin)
-    raise StartFailed(said or f"The engine did not start: see {paths.engine_log}")
+    raise StartFailed(said or f"The engine did not start: see {paths.engine_log}", process.returncode)
 
 
 async def stop_sandbox(paths: ProfilePaths) -> None:
     """End the profile's sandbox and its database; nothing happens when none runs."""
-    running = _running_sandbox(paths)
+    running = _kept_sandbox(paths)
     if running is None:
         return
     pid = running[0].pid
@@ -267,7 +303,8 @@ async def _start_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> Sandb
     except (TimeoutError, ValueError):
         _end(process)
         said = _last_line(_sandbox_log(paths), begin)
-        raise StartFailed(said or f"The sandbox did not start: see {_sandbox_log(paths)}") from None
+        said = said or f"The sandbox did not start: see {_sandbox_log(paths)}"
+        raise StartFailed(said, process.returncode) from None
     kept = {**asdict(descriptor), "arguments": list(arguments), "started": _start_time(process.pid)}
     scratch = paths.sandbox_descriptor.with_suffix(".tmp")
     scratch.write_text(json.dumps(kept))
@@ -312,9 +349,11 @@ def _last_line(path: Path, begin: int) -> str | None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that failed to start, so that it cannot come up after we said that it did not."""
-    if process.poll() is None:
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
         process.kill()
-    process.wait()
+        process.wait()
 
 
 def _parse_descriptor(line: bytes, pid: int) -> SandboxDescriptor:
@@ -328,7 +367,7 @@ def _parse_descriptor(line: bytes, pid: int) -> SandboxDescriptor:
     return SandboxDescriptor(**{name: raw[name] for name in names}, pid=pid)
 
 
-def _running_sandbox(paths: ProfilePaths) -> tuple[SandboxDescriptor, list[str]] | None:
+def _kept_sandbox(paths: ProfilePaths) -> tuple[SandboxDescriptor, list[str]] | None:
     """The profile's sandbox and its arguments, if the process that we once started still runs."""
     try:
         raw = json.loads(paths.sandbox_descriptor.read_bytes())

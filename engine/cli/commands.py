@@ -1,0 +1,141 @@
+"""The commands to a running engine: stop, resume, status, retry, clear-queue."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.api.client import EngineClient
+from engine.api.launcher import engine_answers, engine_pid
+from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
+from engine.cli.options import ProfileOption, checked_profile
+from engine.cli.standing_stop import leave_standing_stop
+from engine.errors import EngineNotRunning
+from engine.paths import ProfilePaths
+
+if TYPE_CHECKING:
+    from engine.api import wire
+
+_LONGEST_REASON = 200
+
+
+def stop(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")] = "",
+    profile: ProfileOption = None,
+) -> None:
+    """Emergency stop: nothing more is sent, also after a restart, until somebody resumes."""
+    paths = checked_profile(context, profile)
+    run_async(_stop(paths, _checked_reason(reason)))
+
+
+async def _stop(paths: ProfilePaths, reason: str) -> None:
+    if not await engine_answers(paths.socket):
+        leave_standing_stop(paths, reason)
+        print(f"No engine runs in profile {paths.profile}: the next one that starts will be stopped.")
+        return
+    try:
+        async with EngineClient(paths.socket) as engine:
+            print((await engine.stop(reason)).message)
+    except EngineNotRunning:
+        # It has the socket and says nothing: what it does is unknown, so the operator must be told.
+        leave_standing_stop(paths, reason)
+        pid = engine_pid(paths.socket)
+        fail(
+            f"The engine (process {pid}) does not answer and may still be sending: `kill -9 {pid}`; "
+            "the next one that starts will be stopped",
+            EXIT_REFUSED,
+        )
+
+
+def resume(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Lift the stop that is in force, after a look at the engine's own checks."""
+    paths = checked_profile(context, profile)
+    reason = _checked_reason(reason)
+    if not reason:
+        raise BadUsage("--reason is empty: say why sending may go on")
+    if not yes and not sys.stdin.isatty():
+        raise BadUsage("resume asks first and there is no terminal: add --yes")
+    gate, checks = run_async(_look(paths))
+    if gate.state == "running":
+        print("The engine is running; there is no stop to lift.")
+        return
+    print(f'Stopped by {gate.by}: "{gate.reason}"')
+    for check in checks:
+        print(f"  {'ok ' if check.ok else 'NO '} {check.name}: {check.detail}")
+    if not yes and input("Type resume to go on: ").strip() != "resume":
+        fail("Not resumed: the stop stays in force", EXIT_REFUSED)
+    run_async(_command(paths, lambda engine: engine.resume(reason, gate.version)))
+
+
+async def _look(paths: ProfilePaths) -> tuple[wire.GateView, list[wire.ResumeCheck]]:
+    """The stop in force, and what a resume would check."""
+    async with EngineClient(paths.socket) as engine:
+        return (await engine.snapshot()).gate, await engine.resume_checks()
+
+
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole snapshot as JSON.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """What the engine is doing."""
+    paths = checked_profile(context, profile)
+    snapshot = run_async(_snapshot(paths))
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(snapshot).decode())
+        return
+    from engine.cli.status import status_lines
+
+    print("\n".join(status_lines(snapshot)))
+
+
+async def _snapshot(paths: ProfilePaths) -> wire.Snapshot:
+    try:
+        async with EngineClient(paths.socket) as engine:
+            return await engine.snapshot()
+    except EngineNotRunning as error:
+        if paths.standing_stop.exists():
+            raise EngineNotRunning(f"{error}; the next one that starts will be stopped") from None
+        raise
+
+
+def retry(
+    context: typer.Context,
+    liquidation_id: Annotated[str, typer.Argument(metavar="ID", help="As `status` and the console show it.")],
+    profile: ProfileOption = None,
+) -> None:
+    """Try a failed liquidation again, if it is still needed."""
+    if not liquidation_id.replace("-", "").replace("_", "").isalnum() or not liquidation_id.isascii():
+        raise BadUsage(
+            f"{liquidation_id!a} is no liquidation's ID: copy one from `liquidation-engine status`"
+        )
+    paths = checked_profile(context, profile)
+    run_async(_command(paths, lambda engine: engine.retry(liquidation_id)))
+
+
+def clear_queue(context: typer.Context, profile: ProfileOption = None) -> None:
+    """Drop what is queued and not yet signed; what is still liquidatable comes back by itself."""
+    paths = checked_profile(context, profile)
+    run_async(_command(paths, lambda engine: engine.clear_queue()))
+
+
+async def _command(paths: ProfilePaths, ask: Callable[[EngineClient], Awaitable[wire.Acknowledged]]) -> None:
+    async with EngineClient(paths.socket) as engine:
+        print((await ask(engine)).message)
+
+
+def _checked_reason(reason: str) -> str:
+    if len(reason) > _LONGEST_REASON:
+        raise BadUsage(f"--reason has {len(reason)} characters: use up to {_LONGEST_REASON}")
+    return reason.strip()

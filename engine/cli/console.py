@@ -1,0 +1,28 @@
+"""Opens the console: the one place of the engine that knows of it, and only when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from engine.cli.failures import BadUsage
+from engine.cli.options import SandboxFlags
+from engine.paths import ProfilePaths
+
+
+def open_console(paths: ProfilePaths, flags: SandboxFlags | None) -> None:
+    """Run the console in this terminal until the operator leaves it; `flags` are those of a sandbox.
+
+    Raises SettingsError before it takes the screen when it would have to start an engine and could not.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadUsage("The console needs a terminal: add --no-ui to run the engine without one")
+    if flags is None and not paths.socket.exists():
+        from engine.settings import load_settings
+
+        load_settings(os.environ)
+    from tui.app import run_console
+    from tui.plan import LaunchPlan
+
+    arguments = None if flags is None else tuple(flags.arguments())
+    sys.exit(run_console(LaunchPlan(paths, arguments)))

@@ -1,0 +1,160 @@
+"""`--no-ui`: the engine in this process, for a service manager, or on a private sandbox for a measured run.
+
+SIGTERM and SIGINT let it finish what is in flight; a second one cuts that short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from typing import TYPE_CHECKING
+
+import structlog
+import uvloop
+
+from engine.api.launcher import SandboxDescriptor, engine_environment, start_private_sandbox
+from engine.cli.failures import EXIT_REFUSED
+from engine.cli.options import SandboxFlags
+from engine.cli.service_manager import notify
+from engine.errors import OperatorError
+from engine.paths import ProfilePaths
+from engine.settings import Settings, load_settings
+from engine.telemetry.logs import configure_logging
+from engine.wallet import open_signer
+
+if TYPE_CHECKING:
+    from engine.runtime import RunningEngine
+
+SANDBOX_END_S = 20.0
+
+log = structlog.get_logger()
+
+
+class SandboxEnded(OperatorError):
+    """The private sandbox is gone while its engine still needed it."""
+
+    exit_code = 1
+
+
+def run(
+    paths: ProfilePaths, flags: SandboxFlags | None, *, duration_s: float | None, with_summary: bool
+) -> None:
+    """Run an engine until a signal or the end of `duration_s`; on a private sandbox when `flags` is given.
+
+    Raises OperatorError. With a summary, a violation that it shows ends the process with exit code 1.
+    """
+    paths.prepare()
+    headless = _Headless(paths, duration_s, with_summary)
+    if flags is None:
+        settings = load_settings(os.environ)
+        configure_logging(settings.log_level)
+        uvloop.run(headless.on_cluster(settings))
+    else:
+        uvloop.run(headless.on_private_sandbox(flags))
+    if headless.found_violations:
+        sys.exit(EXIT_REFUSED)
+
+
+class _Headless:
+    """One foreground run: the signals that end it, the engine's task, and the summary of how it went."""
+
+    def __init__(self, paths: ProfilePaths, duration_s: float | None, with_summary: bool) -> None:
+        self._paths = paths
+        self._duration_s = duration_s
+        self._with_summary = with_summary
+        self._until = asyncio.Event()
+        self._asked_to_end = asyncio.Event()
+        self.found_violations = False
+
+    async def on_private_sandbox(self, flags: SandboxFlags) -> None:
+        """Run the engine on a cluster of our own, which ends with us."""
+        # The other settings are checked before anything starts; the sandbox's URLs are not known yet.
+        configure_logging(load_settings({**os.environ, "SOLANA_RPC_URL": "http://sandbox"}).log_level)
+        descriptor, process = await start_private_sandbox(
+            flags.arguments(), log=self._paths.state / "sandbox.log"
+        )
+        try:
+            settings = load_settings({**os.environ, **engine_environment(descriptor)})
+            await self.on_cluster(settings, descriptor, process)
+        finally:
+            await _end_sandbox(process)
+
+    async def on_cluster(
+        self, settings: Settings, sandbox: SandboxDescriptor | None = None, process: Process | None = None
+    ) -> None:
+        """Run the engine until it is time to end; raises SandboxEnded when its private cluster goes first."""
+        from engine.runtime import run_engine
+
+        self._listen_to_signals()
+        signer = open_signer(settings.wallet_path, self._paths.profile)
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[RunningEngine] = loop.create_future()
+        engine = loop.create_task(
+            run_engine(settings, self._paths, signer, until=self._until, on_ready=ready.set_result)
+        )
+        asked = loop.create_task(self._asked_to_end.wait())
+        gone = loop.create_task(_ended(process))
+        try:
+            await asyncio.wait({engine, ready, asked, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                notify("READY=1")
+                await asyncio.wait(
+                    {engine, asked, gone}, timeout=self._duration_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if self._with_summary and not engine.done() and not gone.done():
+                    await self._print_summary(ready.result(), settings, sandbox)
+            notify("STOPPING=1")
+            self._until.set()
+            await engine
+            if gone.done():
+                raise SandboxEnded(f"The sandbox ended too early: see {self._paths.state / 'sandbox.log'}")
+        finally:
+            for task in (asked, gone, engine):
+                task.cancel()
+            await asyncio.gather(asked, gone, engine, return_exceptions=True)
+
+    async def _print_summary(
+        self, engine: RunningEngine, settings: Settings, sandbox: SandboxDescriptor | None
+    ) -> None:
+        from engine.summary import summarize
+
+        summary = await summarize(engine, settings, is_sandbox=sandbox is not None)
+        self.found_violations = any(summary["violations"].values())
+        print(json.dumps(summary), flush=True)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end_asked)
+
+    def _end_asked(self) -> None:
+        if self._asked_to_end.is_set():
+            raise KeyboardInterrupt
+        log.info("asked to end, finishing what is in flight")
+        self._asked_to_end.set()
+
+
+async def _ended(process: Process | None) -> None:
+    """Return when the process has ended; with none, never."""
+    if process is None:
+        await asyncio.Event().wait()
+    else:
+        await process.wait()
+
+
+async def _end_sandbox(process: Process) -> None:
+    """End it by closing its stdin; kill it when it does not end in time."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), SANDBOX_END_S)
+    except TimeoutError:
+        log.warning("the sandbox does not end, killing it", pid=process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

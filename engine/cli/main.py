@@ -1,0 +1,130 @@
+"""The command line: flags of the program itself, and its subcommands. Heavy parts load only when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from engine import __version__
+from engine.cli import commands, sandbox, verification
+from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
+from engine.cli.options import (
+    PositionsOption,
+    PricesOption,
+    ProfileOption,
+    SandboxFlags,
+    ScenarioOption,
+    SeedOption,
+    SlotOption,
+    checked_profile,
+    refuse_without,
+)
+
+app = typer.Typer(
+    name=PROGRAM,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Watches leveraged positions on Solana, liquidates the ones that must be, and shows it all.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    *,
+    use_sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run on a cluster, a market and a database of our own.")
+    ] = False,
+    no_ui: Annotated[
+        bool, typer.Option("--no-ui", help="Run the engine here, without the console, until SIGTERM.")
+    ] = False,
+    seed: SeedOption = None,
+    positions: PositionsOption = None,
+    scenario: ScenarioOption = None,
+    prices: PricesOption = None,
+    slot_ms: SlotOption = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", metavar="S", help="With --no-ui: end after this many seconds."),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="With --no-ui: at the end print what happened, as JSON.")
+    ] = False,
+    profile: ProfileOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """With no command: open the console on this profile's engine, and start the engine if none runs."""
+    del version
+    context.ensure_object(dict)["profile"] = profile
+    flags = SandboxFlags(seed, positions, scenario, tuple(prices or ()), slot_ms)
+    of_the_run = [
+        ("--sandbox", use_sandbox),
+        ("--no-ui", no_ui),
+        ("--duration", duration is not None),
+        ("--summary", summary),
+    ]
+    of_the_sandbox = [(flag, True) for flag in flags.arguments() if flag.startswith("--")]
+    if context.invoked_subcommand is not None:
+        _refuse_beside_command(context.invoked_subcommand, [*of_the_run, *of_the_sandbox])
+        return
+    if not use_sandbox:
+        refuse_without("--sandbox", of_the_sandbox)
+    if not no_ui:
+        refuse_without("--no-ui", of_the_run[2:])
+    if duration is not None and not 0 < duration <= 7 * 86_400:
+        raise BadUsage(f"--duration {duration:g} is out of range: give seconds, above 0 and up to a week")
+    paths = checked_profile(context, profile)
+    if use_sandbox:
+        flags.options()
+    if no_ui:
+        from engine.cli import headless
+
+        headless.run(paths, flags if use_sandbox else None, duration_s=duration, with_summary=summary)
+    else:
+        from engine.cli import console
+
+        console.open_console(paths, flags if use_sandbox else None)
+
+
+def _refuse_beside_command(command: str, flags: Sequence[tuple[str, bool]]) -> None:
+    for flag, is_given in flags:
+        if is_given:
+            raise BadUsage(f"{flag} before {command} means nothing: leave it out, or put it behind {command}")
+
+
+app.command("sandbox")(sandbox.sandbox)
+app.command("stop")(commands.stop)
+app.command("resume")(commands.resume)
+app.command("status")(commands.status)
+app.command("retry")(commands.retry)
+app.command("clear-queue")(commands.clear_queue)
+app.command("verify")(verification.verify)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The entry point of `liquidation-engine`."""
+    with failing_in_one_line():
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        outcome = command.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        what = " ".join(error.format_message().split()).removesuffix(".")
+        fail(f"{what}: see `{PROGRAM} --help`", EXIT_BAD_INPUT)
+    return outcome if isinstance(outcome, int) else os.EX_OK

@@ -1,0 +1,93 @@
+"""The options that several commands share, and the checks that need more than one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.failures import BadUsage
+from engine.paths import DEFAULT_PROFILE, ProfilePaths, profile_paths
+
+if TYPE_CHECKING:
+    from engine.sandbox.options import SandboxOptions
+
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME", help="Which profile's engine and state to use.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Sandbox: the same seed gives the same run.")
+]
+PositionsOption = Annotated[
+    int | None, typer.Option("--positions", metavar="N", help="Sandbox: how many positions traders open.")
+]
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", metavar="NAME", help="Sandbox: calm, crash or replay.")
+]
+PricesOption = Annotated[
+    list[str] | None,
+    typer.Option("--prices", metavar="SYMBOL=FILE", help="Sandbox: candles to replay; may be repeated."),
+]
+SlotOption = Annotated[
+    int | None, typer.Option("--slot-ms", metavar="MS", help="Sandbox: the time between two slots.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFlags:
+    """The sandbox's flags as they were given; None means that the sandbox's own default holds."""
+
+    seed: int | None = None
+    positions: int | None = None
+    scenario: str | None = None
+    prices: tuple[str, ...] = ()
+    slot_ms: int | None = None
+
+    def arguments(self) -> list[str]:
+        """The same flags for another process."""
+        pairs = (
+            ("--seed", self.seed),
+            ("--positions", self.positions),
+            ("--scenario", self.scenario),
+            ("--slot-ms", self.slot_ms),
+        )
+        given = [text for flag, value in pairs if value is not None for text in (flag, str(value))]
+        return given + [text for price in self.prices for text in ("--prices", price)]
+
+    def options(self, **others: int | Path | bool | None) -> SandboxOptions:
+        """The sandbox's own options, checked; `others` are its remaining fields. Raises OperatorError."""
+        from engine.sandbox.options import SandboxOptions, parse_prices
+
+        values = {
+            "seed": self.seed,
+            "positions": self.positions,
+            "scenario": self.scenario,
+            "slot_ms": self.slot_ms,
+            **others,
+        }
+        given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+        options = SandboxOptions(**given, prices=parse_prices(self.prices))
+        for symbol, file in options.prices.items():
+            if not file.is_file():
+                raise BadUsage(f"--prices {symbol}={file}: no such file: give a CSV file of candles")
+        return options
+
+
+def checked_profile(context: typer.Context, name: str | None) -> ProfilePaths:
+    """The paths of the profile that the command or, before it, the program was given."""
+    outer = context.ensure_object(dict).get("profile")
+    chosen = next((each for each in (name, outer) if each is not None), DEFAULT_PROFILE)
+    if not chosen.replace("-", "").replace("_", "").isalnum() or not chosen.isascii() or len(chosen) > 40:
+        raise BadUsage(f"--profile {chosen!a} is no name: use up to 40 letters, digits, - and _")
+    return profile_paths(chosen)
+
+
+def refuse_without(needed: str, given: Sequence[tuple[str, bool]]) -> None:
+    """Raise BadUsage when a flag is given that means nothing without `needed`."""
+    orphans = [flag for flag, is_given in given if is_given]
+    if orphans:
+        verb = "needs" if len(orphans) == 1 else "need"
+        raise BadUsage(f"{', '.join(orphans)} {verb} {needed}: add it, or leave {' and '.join(orphans)} out")

@@ -1,0 +1,54 @@
+"""A snapshot of the engine as the few lines that `liquidation-engine status` prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from engine.api import wire
+
+
+def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
+    """The state first, then what it rests on, then what is being done, then what went wrong."""
+    yield _gate_line(snapshot.gate)
+    engine, chain = snapshot.engine, snapshot.chain
+    yield f"engine      {engine.phase}, {engine.version}, process {engine.pid}, profile {engine.profile}"
+    yield (
+        f"cluster     {engine.cluster}, slot {chain.slot:,}, rpc {chain.rpc_ok}/{chain.rpc_total}, "
+        f"{'subscribed' if chain.subscribed else 'NOT subscribed'}"
+    )
+    wallet = snapshot.wallet
+    yield f"wallet      {wallet.address} {_sol(wallet.balance_lamports)} ({wallet.source})"
+    yield f"database    {snapshot.database.state}, {snapshot.database.backlog} rows to ship"
+    book = snapshot.book
+    yield (
+        f"positions   {book.monitored:,}: {book.healthy:,} healthy, {book.at_risk:,} at risk, "
+        f"{book.liquidatable:,} liquidatable, {book.unknown:,} unknown"
+    )
+    totals = snapshot.totals
+    yield (
+        f"liquidated  {totals.full} full, {totals.partial} partial, {totals.failed} failed; "
+        f"queue {snapshot.queue_length}, in flight {snapshot.in_flight}"
+    )
+    if snapshot.fund is not None:
+        yield (
+            f"fund        {_sol(snapshot.fund.balance_lamports)}, "
+            f"utilization {snapshot.fund.utilization_bps / 100:.2f} %"
+        )
+    for reason in engine.degraded:
+        yield f"degraded    {reason}"
+    for row in snapshot.failed:
+        yield f"failed      {row.liquidation_id}  {row.symbol}  {row.outcome}, {row.attempts} attempts"
+
+
+def _gate_line(gate: wire.GateView) -> str:
+    if gate.state == "running":
+        return "RUNNING"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gate.at_ns / 1e9))
+    kept = "" if gate.persisted else ", NOT on disk yet"
+    out = f", {gate.in_flight} sent and not settled" if gate.in_flight else ""
+    return f'STOPPED by {gate.by} at {when}: "{gate.reason}"{out}{kept}'
+
+
+def _sol(lamports: int | None) -> str:
+    return "unknown SOL" if lamports is None else f"{lamports / 1e9:.3f} SOL"

@@ -1,0 +1,60 @@
+"""`liquidation-engine verify`: what the chain and the database say happened, and whether they agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from engine.api.launcher import engine_environment, running_sandbox
+from engine.cli.failures import EXIT_REFUSED, run_async
+from engine.cli.options import ProfileOption, checked_profile
+from engine.paths import ProfilePaths
+from engine.settings import Settings, load_settings
+
+
+def verify(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    profile: ProfileOption = None,
+) -> None:
+    """Compare the cluster with the database, not asking the engine; exit code 1 when they differ."""
+    paths = checked_profile(context, profile)
+    objects = run_async(_verify(settings_of(paths), paths))
+    if as_json:
+        print(json.dumps(objects))
+    else:
+        print(
+            "\n".join(
+                f"{part:<11} {name:<32} {value}" for part in objects for name, value in objects[part].items()
+            )
+        )
+    if any(objects["violations"].values()):
+        sys.exit(EXIT_REFUSED)
+
+
+def settings_of(paths: ProfilePaths) -> Settings:
+    """The environment's settings; without any, those of the sandbox that the profile runs."""
+    if not os.environ.get("SOLANA_RPC_URL") and (descriptor := running_sandbox(paths)):
+        return load_settings({**os.environ, **engine_environment(descriptor)})
+    return load_settings(os.environ)
+
+
+async def _verify(settings: Settings, paths: ProfilePaths) -> dict[str, dict[str, int]]:
+    from contextlib import AsyncExitStack
+
+    from engine.store.embedded import embedded_postgres
+    from engine.verify import verify as compare
+    from engine.wallet import open_signer
+
+    wallet = open_signer(settings.wallet_path, paths.profile).address
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_dsn
+        if dsn is None:
+            dsn = await stack.enter_async_context(embedded_postgres(paths.state / "postgres"))
+        report = await compare(settings.rpc_url, dsn, wallet, settings.program_id)
+    return {part: asdict(getattr(report, part)) for part in ("chain", "database", "violations")}
