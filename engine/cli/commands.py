@@ -10,9 +10,9 @@ import typer
 
 from engine.api.client import EngineClient
 from engine.api.launcher import engine_answers, engine_pid
+from engine.api.standing_stop import leave_standing_stop
 from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
 from engine.cli.options import ProfileOption, checked_profile
-from engine.cli.standing_stop import leave_standing_stop
 from engine.errors import EngineNotRunning
 from engine.paths import ProfilePaths
 

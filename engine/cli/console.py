@@ -21,7 +21,7 @@ def open_console(paths: ProfilePaths, flags: SandboxFlags | None) -> None:
         from engine.settings import load_settings
 
         load_settings(os.environ)
-    from tui.app import run_console
+    from tui.main import run_console
     from tui.plan import LaunchPlan
 
     arguments = None if flags is None else tuple(flags.arguments())
