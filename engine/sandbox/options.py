@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from engine.errors import SettingsError
 from engine.protocol.addresses import FEEDS
 from engine.sandbox.market.candles import DEFAULT_TICKS_PER_CANDLE, MIN_TICKS_PER_CANDLE
+from engine.sandbox.market.scenarios import Scenario
 
 MAX_SEED = 2**64 - 1
 MAX_POSITIONS = 50_000
 SLOT_MS_RANGE = (20, 10_000)
 MAX_TICKS_PER_CANDLE = 10_000
-
-
-class Scenario(StrEnum):
-    """What the prices do."""
-
-    CALM = "calm"
-    CRASH = "crash"
-    REPLAY = "replay"
 
 
 class SandboxOptionsError(SettingsError):
