@@ -1,0 +1,133 @@
+"""The virtual machine as a validator needs it: LiteSVM with its own checks of history replaced by ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+from solders.account import Account
+from solders.clock import Clock
+from solders.epoch_schedule import EpochSchedule
+from solders.hash import Hash
+from solders.litesvm import LiteSVM
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import VersionedTransaction
+from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
+
+from engine.sandbox.cluster.banks import Bank
+from engine.sandbox.cluster.transaction_faults import Fault
+
+SLOTS_PER_EPOCH = 432_000
+CLOCK_SYSVAR = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
+SLOT_HASHES_SYSVAR = Pubkey.from_string("SysvarS1otHashes111111111111111111111111111")
+_OWNERS_OF_BUILT_IN_ACCOUNTS = tuple(
+    Pubkey.from_string(owner)
+    for owner in (
+        "NativeLoader1111111111111111111111111111111",
+        "BPFLoader1111111111111111111111111111111111",
+        "BPFLoader2111111111111111111111111111111111",
+        "BPFLoaderUpgradeab1e11111111111111111111111",
+        "Sysvar1111111111111111111111111111111111111",
+        "Feature111111111111111111111111111111111111",
+    )
+)
+# LiteSVM's mark of a transaction that failed before its first instruction ran: no fee, not in a block.
+_NOT_EXECUTED = Signature.default()
+_NO_ACCOUNT = Account(0, b"", Pubkey.default())
+
+
+class _FailedJson(msgspec.Struct):
+    err: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What running a transaction gave. `executed` is False when it was refused before its fee was taken."""
+
+    fault: Fault | None
+    metadata: TransactionMetadata
+    executed: bool
+    post_accounts: dict[Pubkey, Account]
+
+
+class Machine:
+    """Executes and simulates. Signatures, blockhashes and duplicates are for the ledger to check."""
+
+    def __init__(self) -> None:
+        self._svm = LiteSVM().with_blockhash_check(False).with_sigverify(False).with_transaction_history(0)
+        self._svm.set_epoch_schedule(EpochSchedule.custom(SLOTS_PER_EPOCH, SLOTS_PER_EPOCH, False))
+
+    def built_in_accounts(self) -> Iterator[tuple[Pubkey, Account]]:
+        """Builtin programs, the token programs and sysvars that exist before anything is written."""
+        for owner in _OWNERS_OF_BUILT_IN_ACCOUNTS:
+            yield from self._svm.get_program_accounts(owner)
+
+    def account(self, address: Pubkey) -> Account | None:
+        """An account in its latest state."""
+        return self._svm.get_account(address)
+
+    def set_account(self, address: Pubkey, account: Account | None) -> None:
+        """Overwrite an account; None deletes it."""
+        self._svm.set_account(address, _NO_ACCOUNT if account is None else account)
+
+    def add_program(self, program_id: Pubkey, elf: bytes) -> None:
+        """Install a program; raises what the loader says when the file is not valid."""
+        self._svm.add_program(program_id, elf)
+
+    def rent_exempt_minimum_lamports(self, data_bytes: int) -> int:
+        """The least balance of an account with that much data."""
+        return self._svm.minimum_balance_for_rent_exemption(data_bytes)
+
+    def enter_slot(self, bank: Bank, recent_hashes: Sequence[tuple[int, Hash]]) -> None:
+        """Show programs this slot's clock, and the hashes of the slots before it, newest first."""
+        self._set_clock(bank)
+        self._svm.set_slot_hashes(recent_hashes)
+
+    def execute(self, transaction: VersionedTransaction) -> Execution:
+        """Run a transaction and keep what it changed."""
+        result = self._svm.send_transaction(transaction)
+        if isinstance(result, FailedTransactionMetadata):
+            metadata = result.meta()
+            return Execution(_fault_of(result), metadata, metadata.signature() != _NOT_EXECUTED, {})
+        return Execution(None, result, True, {})
+
+    def simulate(self, transaction: VersionedTransaction) -> Execution:
+        """Run a transaction and keep nothing; `post_accounts` has the accounts that it would have written."""
+        result = self._svm.simulate_transaction(transaction)
+        if isinstance(result, FailedTransactionMetadata):
+            metadata = result.meta()
+            return Execution(_fault_of(result), metadata, metadata.signature() != _NOT_EXECUTED, {})
+        return Execution(None, result.meta(), True, dict(result.post_accounts()))
+
+    @contextmanager
+    def rewound(self, bank: Bank, now: Bank, differing: dict[Pubkey, Account | None]) -> Iterator[None]:
+        """Inside, the machine stands at an older bank: its clock, and the `differing` accounts of then."""
+        latest = {address: self._svm.get_account(address) for address in differing}
+        try:
+            for address, account in differing.items():
+                self.set_account(address, account)
+            self._set_clock(bank)
+            yield
+        finally:
+            for address, account in latest.items():
+                self.set_account(address, account)
+            self._set_clock(now)
+
+    def _set_clock(self, bank: Bank) -> None:
+        epoch = bank.slot // SLOTS_PER_EPOCH
+        self._svm.set_clock(
+            Clock(
+                slot=bank.slot,
+                epoch_start_timestamp=bank.unix_time_s,
+                epoch=epoch,
+                leader_schedule_epoch=epoch + 1,
+                unix_timestamp=bank.unix_time_s,
+            )
+        )
+
+
+def _fault_of(failed: FailedTransactionMetadata) -> Fault:
+    return msgspec.json.decode(failed.to_json(), type=_FailedJson).err

@@ -1,0 +1,69 @@
+"""RPC methods that read accounts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.sandbox.cluster.encoding import (
+    keyed_account_json,
+    optional_account_json,
+)
+from engine.sandbox.cluster.filters import parse_filters, passes
+from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.methods_chain import with_context
+from engine.sandbox.cluster.params import Params, parse_pubkey
+
+MAX_MULTIPLE_ACCOUNTS = 100
+
+
+class AccountMethods:
+    """Answers about accounts, as the bank of the asked commitment sees them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def get_balance(self, params: Params) -> object:
+        """Lamports of an account, 0 when it does not exist."""
+        address = params.pubkey(0)
+        bank = params.config(1).bank(self._ledger)
+        account = self._ledger.account_at(address, bank.slot)
+        return with_context(bank, 0 if account is None else account.lamports)
+
+    def get_account_info(self, params: Params) -> object:
+        """One account, null when it does not exist."""
+        address, config = params.pubkey(0), params.config(1)
+        bank = config.bank(self._ledger)
+        account = self._ledger.account_at(address, bank.slot)
+        shown = optional_account_json(account, config.account_encoding(), config.data_slice())
+        return with_context(bank, shown)
+
+    def get_multiple_accounts(self, params: Params) -> object:
+        """Up to 100 accounts of one bank."""
+        addresses = [parse_pubkey(text) for text in params.sequence(0, MAX_MULTIPLE_ACCOUNTS)]
+        config = params.config(1)
+        bank = config.bank(self._ledger)
+        encoding, data_slice = config.account_encoding(), config.data_slice()
+        accounts = (self._ledger.account_at(address, bank.slot) for address in addresses)
+        return with_context(
+            bank, [optional_account_json(account, encoding, data_slice) for account in accounts]
+        )
+
+    def get_program_accounts(self, params: Params) -> object:
+        """Every account of a program that passes the filters, by ascending address."""
+        program, config = params.pubkey(0), params.config(1)
+        commitment = config.commitment()
+        bank = config.bank(self._ledger, commitment)
+        filters = parse_filters(config.raw("filters"))
+        encoding, data_slice = config.account_encoding(), config.data_slice()
+        found = self._ledger.program_accounts(program, commitment)
+        if filters:
+            found = (pair for pair in found if passes(filters, pair[1].data))
+        entries = ",".join(
+            [keyed_account_json(address, account, encoding, data_slice) for address, account in found]
+        )
+        listed = msgspec.Raw(f"[{entries}]".encode())
+        return with_context(bank, listed) if config.flag("withContext") else listed
+
+    def get_minimum_balance_for_rent_exemption(self, params: Params) -> object:
+        """The least balance of an account with so many bytes of data."""
+        return self._ledger.rent_exempt_minimum_lamports(params.integer(0))

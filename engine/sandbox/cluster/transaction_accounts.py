@@ -1,0 +1,66 @@
+"""The accounts that a transaction names: its own keys, those of its lookup tables, and which it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from solders.account import Account
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+
+from engine.sandbox.cluster.wire_transaction import AnyMessage
+
+LOOKUP_TABLE_PROGRAM = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
+LOOKUP_TABLE_HEADER_BYTES = 56
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionAccounts:
+    """Accounts in the order in which instructions index them: static, loaded writable, loaded read-only."""
+
+    static: list[Pubkey]
+    loaded_writable: list[Pubkey]
+    loaded_readonly: list[Pubkey]
+    writable: list[Pubkey]
+
+    @property
+    def every(self) -> list[Pubkey]:
+        """All of them, indexed as instructions do."""
+        if not self.loaded_writable and not self.loaded_readonly:
+            return self.static
+        return self.static + self.loaded_writable + self.loaded_readonly
+
+
+def accounts_of(message: AnyMessage, account: Callable[[Pubkey], Account | None]) -> TransactionAccounts:
+    """Resolve a message's accounts; `account` reads lookup tables.
+
+    A lookup that cannot be resolved is left out: the virtual machine refuses such a transaction anyway.
+    """
+    static = message.account_keys
+    writable = [key for index, key in enumerate(static) if is_static_writable(message, index, len(static))]
+    loaded_writable: list[Pubkey] = []
+    loaded_readonly: list[Pubkey] = []
+    if isinstance(message, MessageV0):
+        for lookup in message.address_table_lookups:
+            table = account(lookup.account_key)
+            if table is None or table.owner != LOOKUP_TABLE_PROGRAM:
+                continue
+            addresses = table.data[LOOKUP_TABLE_HEADER_BYTES:]
+            loaded_writable += _entries(addresses, lookup.writable_indexes)
+            loaded_readonly += _entries(addresses, lookup.readonly_indexes)
+    return TransactionAccounts(static, loaded_writable, loaded_readonly, writable + loaded_writable)
+
+
+def is_static_writable(message: AnyMessage, index: int, key_count: int) -> bool:
+    """Whether the message's header asks for a static account to be writable."""
+    header = message.header
+    signers = header.num_required_signatures
+    if index < signers:
+        return index < signers - header.num_readonly_signed_accounts
+    return index < key_count - header.num_readonly_unsigned_accounts
+
+
+def _entries(addresses: bytes, indexes: bytes) -> list[Pubkey]:
+    count = len(addresses) // 32
+    return [Pubkey.from_bytes(addresses[index * 32 : index * 32 + 32]) for index in indexes if index < count]
