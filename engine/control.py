@@ -88,9 +88,9 @@ class Gate:
             missing = not path.exists()
             state = first_start if missing and not has_history else _unreadable(clock, missing=missing)
         gate = cls(path, state, clock, persisted=path.exists())
-        if standing_stop is not None and standing_stop.exists():
-            order = _read_order(standing_stop)
-            gate._set(STOPPED, order[0], order[1])
+        order = None if standing_stop is None else read_standing_stop(standing_stop)
+        if order is not None:
+            gate._set(STOPPED, *order)
         gate._persist_now()
         return gate
 
@@ -206,11 +206,13 @@ def _read(path: Path) -> GateState | None:
     return state if numbers_ok and texts_ok and state.state in (RUNNING, STOPPED) else None
 
 
-def _read_order(path: Path) -> tuple[str, str]:
-    """Who left a standing stop, and why; the file's existence is the order, whatever it holds."""
+def read_standing_stop(path: Path) -> tuple[str, str] | None:
+    """Who left a standing stop, and why; None without one. The file's existence is the order."""
     try:
         raw = json.loads(path.read_bytes())
         return str(raw["by"]), str(raw["reason"])
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, TypeError, KeyError):
         return "operator", f"the file {path} exists"
 

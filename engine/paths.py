@@ -1,4 +1,4 @@
-"""Where a profile keeps its state and its socket, by the XDG conventions; every directory is private to us."""
+"""Where a profile keeps its state and its socket, by the XDG conventions; directories are private to us."""
 
 from __future__ import annotations
 

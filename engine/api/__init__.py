@@ -1,1 +1,1 @@
-"""The engine's one HTTP and WebSocket surface, on a unix socket for operators and on loopback for machines."""
+"""The engine's one HTTP and WebSocket surface, on a unix socket for operators, on loopback for machines."""

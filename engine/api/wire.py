@@ -1,6 +1,6 @@
 """What travels between the engine and its viewers: frozen messages, encoded as JSON.
 
-Every text in them has been cleaned by `engine.api.clean` before it is put here: a viewer may print it as it is.
+Every text in them has been cleaned by `engine.api.clean` before it is put here: a viewer may print it.
 Amounts follow the units of `engine.domain`; `_milli` is thousandths, `_us` microseconds.
 """
 
@@ -19,8 +19,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything on the wire."""
 
 
-class GateView(Message):
-    """Whether sending is allowed; `state` is running or stopped. After a stop: who, when, why, what is still out."""
+class GateView(Message, frozen=True):
+    """Whether sending is allowed (`state` is running or stopped); after a stop who, when, why."""
 
     state: str
     version: int
@@ -32,7 +32,7 @@ class GateView(Message):
     last_valid_block_height: int | None  # none of the in-flight transactions can land above this height
 
 
-class EngineView(Message):
+class EngineView(Message, frozen=True):
     """The process; `degraded` lists, in words, what is not as it should be right now."""
 
     version: str
@@ -44,7 +44,7 @@ class EngineView(Message):
     degraded: list[str]
 
 
-class ChainView(Message):
+class ChainView(Message, frozen=True):
     """The cluster as the engine sees it."""
 
     slot: int
@@ -55,7 +55,7 @@ class ChainView(Message):
     updated_at_ns: int
 
 
-class WalletView(Message):
+class WalletView(Message, frozen=True):
     """The signing wallet."""
 
     address: str
@@ -63,7 +63,7 @@ class WalletView(Message):
     balance_lamports: int | None
 
 
-class DatabaseView(Message):
+class DatabaseView(Message, frozen=True):
     """PostgreSQL; `state` is ok or away, `backlog` the journal rows that it has not received yet."""
 
     state: str
@@ -71,7 +71,7 @@ class DatabaseView(Message):
     message: str
 
 
-class BookView(Message):
+class BookView(Message, frozen=True):
     """How many positions stand where, and what the at-risk and liquidatable ones are worth."""
 
     monitored: int
@@ -83,7 +83,7 @@ class BookView(Message):
     skipped: dict[str, int]
 
 
-class PositionRow(Message):
+class PositionRow(Message, frozen=True):
     """One position near or below its liquidation price; null figures mean that they are not known."""
 
     address: str
@@ -103,7 +103,7 @@ class PositionRow(Message):
     why: str
 
 
-class QueueRow(Message):
+class QueueRow(Message, frozen=True):
     """One position being liquidated; `stage` is queued, signed, sent, landed, waiting or held."""
 
     liquidation_id: str
@@ -117,7 +117,7 @@ class QueueRow(Message):
     age_ms: int
 
 
-class FailedRow(Message):
+class FailedRow(Message, frozen=True):
     """A liquidation that was given up, until it is retried, dismissed or resolved by the chain."""
 
     liquidation_id: str
@@ -131,7 +131,7 @@ class FailedRow(Message):
     next_step: str
 
 
-class FundView(Message):
+class FundView(Message, frozen=True):
     """The insurance fund; `trend_lamports` holds recent balances, oldest first."""
 
     balance_lamports: int
@@ -144,7 +144,7 @@ class FundView(Message):
     updated_at_ns: int
 
 
-class PriceRow(Message):
+class PriceRow(Message, frozen=True):
     """One symbol's mark price with the oracle step's verdict; `held_since_ns` is null while it is usable."""
 
     symbol: str
@@ -156,7 +156,7 @@ class PriceRow(Message):
     held_since_ns: int | None
 
 
-class LatencyView(Message):
+class LatencyView(Message, frozen=True):
     """One stage's recent latencies; `recent_us` holds the last ones, oldest first."""
 
     count: int
@@ -166,7 +166,7 @@ class LatencyView(Message):
     recent_us: list[int]
 
 
-class LatencyBoard(Message):
+class LatencyBoard(Message, frozen=True):
     """The three stages: detection to bytes out, bytes out to confirmed, and their sum."""
 
     detect_to_submit: LatencyView
@@ -174,7 +174,7 @@ class LatencyBoard(Message):
     detect_to_confirm: LatencyView
 
 
-class Totals(Message):
+class Totals(Message, frozen=True):
     """Counts since the engine started."""
 
     full: int
@@ -185,9 +185,10 @@ class Totals(Message):
     fees_lamports: int
     bad_debt_covered_lamports: int
     bad_debt_uncovered_lamports: int
+    liquidatable_seen: int  # positions that were found liquidatable, each liquidation once
 
 
-class EventRow(Message):
+class EventRow(Message, frozen=True):
     """One line of the event log; `level` is info, attention, danger or ours."""
 
     seq: int
@@ -196,7 +197,7 @@ class EventRow(Message):
     text: str
 
 
-class Snapshot(Message):
+class Snapshot(Message, frozen=True):
     """Everything a viewer shows, taken at one instant."""
 
     protocol: int
@@ -221,7 +222,7 @@ class Snapshot(Message):
     events: list[EventRow]
 
 
-class AttemptRow(Message):
+class AttemptRow(Message, frozen=True):
     """One signed transaction of a position, with the exact inputs of the decision behind it."""
 
     signature: str
@@ -237,7 +238,7 @@ class AttemptRow(Message):
     decision_json: str
 
 
-class PositionDetail(Message):
+class PositionDetail(Message, frozen=True):
     """One position with its margin arithmetic and its attempts, newest first."""
 
     row: PositionRow
@@ -252,27 +253,27 @@ class PositionDetail(Message):
     attempts: list[AttemptRow]
 
 
-class StopRequest(Message, forbid_unknown_fields=True):
+class StopRequest(Message, frozen=True, forbid_unknown_fields=True):
     """Ask for an emergency stop."""
 
     reason: str = ""
 
 
-class ResumeRequest(Message, forbid_unknown_fields=True):
+class ResumeRequest(Message, frozen=True, forbid_unknown_fields=True):
     """Lift the stop whose gate version the operator saw."""
 
     reason: str
     gate_version: int
 
 
-class Acknowledged(Message):
+class Acknowledged(Message, frozen=True):
     """What a command did, in words, with the gate after it."""
 
     message: str
     gate: GateView
 
 
-class ResumeCheck(Message):
+class ResumeCheck(Message, frozen=True):
     """One of the checks that a resume makes first."""
 
     name: str
@@ -280,14 +281,14 @@ class ResumeCheck(Message):
     detail: str
 
 
-class ErrorBody(Message):
+class ErrorBody(Message, frozen=True):
     """Why a request was refused; `code` is stable, `message` is for people and says what to do."""
 
     code: str
     message: str
 
 
-class ErrorReply(Message):
+class ErrorReply(Message, frozen=True):
     """The body of every answer that is not 2xx."""
 
     error: ErrorBody

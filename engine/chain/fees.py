@@ -53,11 +53,14 @@ class PriorityFees:
         price = max(self._limits.floor_microlamports, self._percentile(percentile)) * attempt
         return min(price, self._limits.cap_lamports * 10**6 // compute_unit_limit)
 
-    def check_budget(self, spent_today_lamports: int) -> None:
-        """Raise FeeBudgetSpent when another transaction at the cap could overrun the day's budget."""
-        if spent_today_lamports + self._limits.cap_lamports > self._limits.daily_budget_lamports:
+    def check_budget(self, committed_lamports: int, next_lamports: int) -> None:
+        """Raise FeeBudgetSpent when the next transaction's fee does not fit into the day's budget.
+
+        `committed_lamports` is what was paid today and what transactions in flight may still cost.
+        """
+        if committed_lamports + next_lamports > self._limits.daily_budget_lamports:
             raise FeeBudgetSpent(
-                f"fee budget spent: {spent_today_lamports} of {self._limits.daily_budget_lamports} lamports "
+                f"fee budget spent: {committed_lamports} of {self._limits.daily_budget_lamports} lamports "
                 "today (UTC); raise FEE_BUDGET_LAMPORTS or wait"
             )
 

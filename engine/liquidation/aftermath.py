@@ -73,8 +73,7 @@ class Aftermath:
         intent, landed = flight.intent, flight.landed
         if landed is None or flight.confirmed_at_ns is None:
             return
-        if flight.entry is not None:
-            flight.entry.stage = Stage.LANDED
+        flight.entry.stage = Stage.LANDED
         if intent.attempt == 1 and flight.submitted_at_ns is not None:
             self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
             self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - intent.detected_at_ns)
@@ -138,13 +137,12 @@ class Aftermath:
     async def _go_on(self, flight: Flight, outcome: Outcome) -> None:
         entry = flight.entry
         if outcome.outcome in SETTLED:
-            if entry is not None:
-                self._queue.finish(entry)
+            self._queue.finish(entry)
             await self._failures.resolve_position(flight.intent.position)
             if outcome.outcome is not OutcomeClass.CONFIRMED:
                 self._events.add(Level.INFO, f"{outcome.error_message}  {_name(flight)}")
             await self._look_again(flight)
-        elif entry is not None:
+        else:
             await self._retries.again(entry, outcome.outcome, outcome.error_message or outcome.outcome.value)
 
     async def _look_again(self, flight: Flight) -> None:

@@ -44,11 +44,11 @@ def classify_failure(failure: RpcFailure) -> tuple[OutcomeClass, str]:
     return OutcomeClass.NODE_ERROR, str(failure)
 
 
-def next_step(outcome: OutcomeClass, compute_unit_limit: int) -> str:
+def next_step(outcome: OutcomeClass) -> str:
     """What the operator, or the next retry, does about a liquidation that was given up."""
     return {
         OutcomeClass.TIMEOUT: "retry; raise RPC_TIMEOUT_S or use a faster node",
-        OutcomeClass.EXCEEDED_CUS: f"retry with a compute limit of {compute_unit_limit // 1000}k",
+        OutcomeClass.EXCEEDED_CUS: "retry; raise COMPUTE_UNIT_LIMIT",
         OutcomeClass.INSUFFICIENT_FUNDS: "fund the wallet, then retry",
         OutcomeClass.BLOCKHASH_EXPIRED: "retry; the priority fee rises with each attempt",
         OutcomeClass.NODE_ERROR: "retry; look at the node",

@@ -82,6 +82,15 @@ class Detector:
             self._tally.liquidatable_seen += 1
             self._events.add(Level.OURS, f"LIQUIDATION TRIGGERED {_describe(decision)}")
 
+    def liquidatable(self) -> list[Pubkey]:
+        """Positions that ought to be liquidated now and are not resting after a failure."""
+        return [
+            address
+            for symbol in self._board.symbols
+            for address in self._holdings.book.crossed(self._board.current(symbol))
+            if not self._failures.is_resting(address)
+        ]
+
     def retry(self, address: Pubkey, liquidation_id: str) -> bool:
         """An operator's retry: queue the position under its old id if it is liquidatable now."""
         position = self._holdings.decidable(address)

@@ -7,6 +7,7 @@ for a position before its former transaction is final.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -68,6 +69,7 @@ class Executor:
         latencies: Latencies,
         wallet: WalletWatch,
         clock: Clock,
+        node_is_current: Callable[[], bool],
         compute_unit_limit: int,
     ) -> None:
         self._queue = queue
@@ -85,6 +87,7 @@ class Executor:
         self._latencies = latencies
         self._wallet = wallet
         self._clock = clock
+        self._node_is_current = node_is_current
         self._compute_unit_limit = compute_unit_limit
 
     async def work(self) -> None:
@@ -109,6 +112,8 @@ class Executor:
         """One attempt, up to the moment when its bytes are out and the tracker has it."""
         self._gate.check()
         try:
+            if not self._node_is_current():
+                raise CannotAct(OutcomeClass.NODE_ERROR, "node error: it announces no new slots")
             decision = await self._decide_afresh(entry)
             if decision is None or decision.action is Action.HOLD:
                 await self._retries.dropped(entry, decision.reason if decision else "the account is closed")
@@ -139,9 +144,7 @@ class Executor:
         try:
             await self._journal.record_intent(intent)
         except IntentAlreadyOpen:
-            # A write that was given up on has become durable after all: it is followed to its end first.
-            self._follow_strays()
-            self._queue.finish(entry)
+            self._follow_stray(entry)
             return None
         except JournalUnavailable as error:
             raise CannotAct(OutcomeClass.NODE_ERROR, f"journal unavailable: {error}") from error
@@ -160,7 +163,8 @@ class Executor:
         self._check_balance(entry.fee_lamports)
         now_ns = self._clock.now_ns()
         try:
-            self._fees.check_budget(self._journal.fees_of_day(now_ns))
+            committed = self._journal.fees_of_day(now_ns) + self._tracker.fees_in_flight_lamports
+            self._fees.check_budget(committed, entry.fee_lamports)
             blockhash = self._blockhashes.current()
         except FeeBudgetSpent as spent:
             raise CannotAct(OutcomeClass.INSUFFICIENT_FUNDS, f"insufficient funds: {spent}") from spent
@@ -238,8 +242,12 @@ class Executor:
         except JournalUnavailable as error:
             log.error("submission time not recorded", reason=str(error))
 
-    def _follow_strays(self) -> None:
-        """Follow every open intent of the journal that nobody follows."""
+    def _follow_stray(self, entry: Entry) -> None:
+        """A write that was given up on became durable after all: it is followed to its end first.
+
+        Its bytes never left, so it will be proven expired, and then the entry goes on.
+        """
+        entry.stage = Stage.SIGNED
         for intent in self._journal.open_intents():
-            if not self._tracker.follows(intent.signature):
-                self._tracker.follow(Flight(intent, None))
+            if intent.position == entry.address and not self._tracker.follows(intent.signature):
+                self._tracker.follow(Flight(intent, entry))

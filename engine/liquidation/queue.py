@@ -111,6 +111,10 @@ class LiquidationQueue:
         self._push(entry)
         return True
 
+    def occupy(self, entry: Entry) -> None:
+        """Enter a liquidation that is in flight already, found at the start; it is never taken."""
+        self._entries[entry.address] = entry
+
     async def take(self) -> Entry:
         """The queued entry with the lowest health, then the highest value; waits for one."""
         while True:

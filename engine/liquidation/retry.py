@@ -18,12 +18,12 @@ class Retries:
 
     def __init__(
         self,
+        *,
         queue: LiquidationQueue,
         failures: Failures,
         events: EventLog,
         tally: Tally,
         clock: Clock,
-        *,
         attempts: int,
         base_ms: int,
     ) -> None:

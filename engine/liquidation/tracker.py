@@ -15,6 +15,7 @@ import structlog
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from engine.chain.fees import BASE_FEE_LAMPORTS, priority_fee_lamports
 from engine.chain.port import Chain, LandedTransaction, Level, RpcFailure, SignatureStatus
 from engine.clock import Clock
 from engine.control import SendingStopped
@@ -39,10 +40,11 @@ class Wire(Protocol):
 
 @dataclass(slots=True)
 class Flight:
-    """One signed transaction whose end is not known yet. `entry` is None for one found at the start."""
+    """One signed transaction whose end is not known yet."""
 
     intent: Intent
-    entry: Entry | None
+    entry: Entry
+    may_have_left: bool = False  # true as well for one that an earlier process may have sent
     submitted_at_ns: int | None = None
     last_write_ns: int | None = None  # monotonic
     landed: LandedTransaction | None = None
@@ -50,6 +52,7 @@ class Flight:
 
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
         """Bytes left."""
+        self.may_have_left = True
         if self.submitted_at_ns is None:
             self.submitted_at_ns = at_ns
         self.last_write_ns = monotonic_ns
@@ -83,6 +86,7 @@ class Tracker:
         self._flights: dict[Signature, Flight] = {}
         self._kick = asyncio.Event()
         self._reads = asyncio.Semaphore(PARALLEL_READS)
+        self._fees_lamports = 0
         self.rounds = 0
 
     def __len__(self) -> int:
@@ -95,13 +99,24 @@ class Tracker:
 
     @property
     def last_valid_block_height(self) -> int | None:
-        """The height above which nothing that is in flight can land, None when nothing is."""
-        heights = [flight.intent.last_valid_block_height for flight in self._flights.values()]
-        return max(heights, default=None)
+        """The height above which nothing that is out can land, None when nothing is."""
+        return max((flight.intent.last_valid_block_height for flight in self.out), default=None)
+
+    @property
+    def out(self) -> list[Flight]:
+        """Flights whose bytes have left, or may have."""
+        return [flight for flight in self._flights.values() if flight.may_have_left]
+
+    @property
+    def fees_in_flight_lamports(self) -> int:
+        """What the transactions in flight cost in fees if all of them land."""
+        return self._fees_lamports
 
     def follow(self, flight: Flight) -> None:
         """Take over a transaction that was made durable. It is followed even if its bytes never left."""
-        self._flights[flight.intent.signature] = flight
+        if flight.intent.signature not in self._flights:
+            self._fees_lamports += _fee_lamports(flight.intent)
+            self._flights[flight.intent.signature] = flight
 
     def follows(self, signature: Signature) -> bool:
         """Whether this signature is in flight here."""
@@ -123,8 +138,8 @@ class Tracker:
             if self._flights:
                 await self.round(follower)
 
-    async def round(self, follower: Follower) -> None:
-        """Look once after every flight. A node that fails leaves them as they are."""
+    async def round(self, follower: Follower) -> bool:
+        """Look once after every flight; False when the node failed, which leaves them as they are."""
         self.rounds += 1
         try:
             unknown = await self._advance(list(self._flights.values()), follower, search_history=False)
@@ -132,6 +147,8 @@ class Tracker:
                 await self._settle_unknown(unknown, follower)
         except RpcFailure as failure:
             log.warning("statuses unknown", reason=str(failure))
+            return False
+        return True
 
     async def _advance(
         self, flights: Sequence[Flight], follower: Follower, *, search_history: bool
@@ -210,7 +227,13 @@ class Tracker:
 
     async def _finish(self, flight: Flight, outcome: Outcome, follower: Follower) -> None:
         if await follower.on_final(flight, outcome):
-            self._flights.pop(flight.intent.signature, None)
+            del self._flights[flight.intent.signature]
+            self._fees_lamports -= _fee_lamports(flight.intent)
 
     def _stamps(self, flight: Flight) -> Stamps:
         return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, self._clock.now_ns())
+
+
+def _fee_lamports(intent: Intent) -> int:
+    priority = priority_fee_lamports(intent.priority_fee_microlamports, intent.compute_unit_limit)
+    return BASE_FEE_LAMPORTS + priority

@@ -1,0 +1,30 @@
+"""Who is at the other end of a unix socket, by the kernel's word."""
+
+from __future__ import annotations
+
+import pwd
+import socket
+import struct
+
+from aiohttp import web
+
+_CREDENTIALS = struct.Struct("3i")
+
+
+def peer_uid(request: web.Request) -> int | None:
+    """The user id of the process behind a unix-socket request, None when it did not come over one."""
+    transport = request.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None or sock.family != socket.AF_UNIX:
+        return None
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(raw)[1]
+    return uid
+
+
+def peer_name(uid: int) -> str:
+    """The user's name, or `uid N` when the system knows none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

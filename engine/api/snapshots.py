@@ -1,0 +1,299 @@
+"""Makes the viewers' picture out of the engine's parts; every foreign text is cleaned on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from solders.pubkey import Pubkey
+
+from engine.api import wire
+from engine.api.clean import clean
+from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
+from engine.book.holdings import Holdings
+from engine.clock import Clock
+from engine.control import Gate
+from engine.domain import Price, Verdict
+from engine.fund import FundWatcher
+from engine.ingest import Ingest
+from engine.journal.journal import Journal
+from engine.liquidation.classify import next_step
+from engine.liquidation.failures import Failures
+from engine.liquidation.queue import LiquidationQueue, Stage
+from engine.liquidation.tracker import Tracker
+from engine.oracle.board import PriceBoard
+from engine.protocol.margin import utilization_bps
+from engine.telemetry.events import EventLog
+from engine.telemetry.latency import Latencies, Latency
+from engine.telemetry.tally import Tally
+from engine.wallet.watch import WalletWatch
+
+
+class Shipping(Protocol):
+    """The state of the outbox on its way to PostgreSQL; see engine.store.outbox."""
+
+    state: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change while the engine runs."""
+
+    version: str
+    pid: int
+    profile: str
+    cluster: str
+    started_at_ns: int
+    wallet_source: str
+    fund_minimum_lamports: int
+
+
+class Snapshots:
+    """Builds snapshots and position details on demand; reads only, and awaits nothing."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        phase: Callable[[], str],
+        gate: Gate,
+        ingest: Ingest,
+        wallet: WalletWatch,
+        shipping: Shipping,
+        journal: Journal,
+        positions: PositionViews,
+        holdings: Holdings,
+        board: PriceBoard,
+        queue: LiquidationQueue,
+        failures: Failures,
+        tracker: Tracker,
+        fund: FundWatcher,
+        latencies: Latencies,
+        tally: Tally,
+        events: EventLog,
+        clock: Clock,
+        block_height: Callable[[], int],
+    ) -> None:
+        self._identity = identity
+        self._phase = phase
+        self._gate = gate
+        self._ingest = ingest
+        self._wallet = wallet
+        self._shipping = shipping
+        self._journal = journal
+        self._positions = positions
+        self._holdings = holdings
+        self._board = board
+        self._queue = queue
+        self._failures = failures
+        self._tracker = tracker
+        self._fund = fund
+        self._latencies = latencies
+        self._tally = tally
+        self._events = events
+        self._clock = clock
+        self._block_height = block_height
+        self._seq = 0
+
+    def take(self) -> wire.Snapshot:
+        """The picture now."""
+        self._seq += 1
+        prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        return wire.Snapshot(
+            protocol=wire.PROTOCOL_VERSION,
+            seq=self._seq,
+            taken_at_ns=self._clock.now_ns(),
+            engine=self._engine(prices),
+            gate=self.gate(),
+            chain=self._chain(),
+            wallet=wire.WalletView(
+                address=str(self._wallet.address),
+                source=self._identity.wallet_source,
+                balance_lamports=self._wallet.balance_lamports,
+            ),
+            database=wire.DatabaseView(
+                state=self._shipping.state,
+                backlog=self._journal.backlog(),
+                message=clean(self._shipping.message, TEXT_LIMIT),
+            ),
+            book=self._book(prices),
+            at_risk=[
+                row
+                for address in self._holdings.book.riskiest(prices, wire.AT_RISK_ROWS)
+                if (row := self._positions.row(address)) is not None
+            ],
+            queue_length=len(self._queue),
+            in_flight=len(self._tracker),
+            queue=self._queue_rows(),
+            failed_length=len(self._failures),
+            failed=self._failed_rows(),
+            fund=self.fund(),
+            prices=[self._price_row(price) for price in prices],
+            latency=self._latency(),
+            totals=self._totals(),
+            events=self._event_rows(),
+        )
+
+    def gate(self) -> wire.GateView:
+        """The gate alone, for the acknowledgement of a command."""
+        state = self._gate.state
+        return wire.GateView(
+            state=state.state,
+            version=state.version,
+            by=clean(state.by, TEXT_LIMIT),
+            at_ns=state.at_ns,
+            reason=clean(state.reason, TEXT_LIMIT),
+            persisted=self._gate.is_persisted,
+            in_flight=len(self._tracker.out),
+            last_valid_block_height=self._tracker.last_valid_block_height,
+        )
+
+    def detail(self, address: Pubkey) -> wire.PositionDetail | None:
+        """One position with its arithmetic and attempts, None when it is not held."""
+        return self._positions.detail(address)
+
+    def _engine(self, prices: list[Price]) -> wire.EngineView:
+        degraded = []
+        if not self._ingest.node_is_current():
+            degraded.append("the node announces no new slots")
+        if not self._ingest.subscribed:
+            degraded.append("not subscribed to the node")
+        if self._shipping.state != "ok":
+            degraded.append("the database is away: history is late")
+        degraded += [f"{p.symbol} held: {p.verdict.value}" for p in prices if p.verdict is not Verdict.OK]
+        if self._queue.refused:
+            degraded.append(f"the queue was full {self._queue.refused} times")
+        return wire.EngineView(
+            version=self._identity.version,
+            pid=self._identity.pid,
+            profile=self._identity.profile,
+            cluster=self._identity.cluster,
+            started_at_ns=self._identity.started_at_ns,
+            phase=self._phase(),
+            degraded=degraded,
+        )
+
+    def _chain(self) -> wire.ChainView:
+        return wire.ChainView(
+            slot=self._ingest.slot,
+            block_height=self._block_height(),
+            rpc_ok=int(self._ingest.node_is_current()),
+            rpc_total=1,
+            subscribed=self._ingest.subscribed,
+            updated_at_ns=self._ingest.updated_at_ns,
+        )
+
+    def _book(self, prices: list[Price]) -> wire.BookView:
+        counts = self._holdings.book.counts(prices)
+        return wire.BookView(
+            monitored=counts.monitored,
+            healthy=counts.healthy,
+            at_risk=counts.at_risk,
+            liquidatable=counts.liquidatable,
+            unknown=counts.unknown,
+            at_risk_value_e6=counts.at_risk_value_e6,
+            skipped=dict(self._holdings.skipped),
+        )
+
+    def _queue_rows(self) -> list[wire.QueueRow]:
+        now_ns = self._clock.now_ns()
+        held = not self._gate.state.is_running
+        ordered = sorted(self._queue, key=lambda entry: (entry.health_factor, -entry.value_e6))
+        return [
+            wire.QueueRow(
+                liquidation_id=entry.liquidation_id,
+                address=str(entry.address),
+                symbol=clean(entry.symbol, 32),
+                health_milli=clamp_milli(int(entry.health_factor * 1000)),
+                action=entry.action.value,
+                stage="held" if held and entry.stage is Stage.QUEUED else entry.stage.value,
+                attempt=entry.attempt,
+                fee_lamports=entry.fee_lamports,
+                age_ms=max(0, now_ns - entry.detected_at_ns) // 10**6,
+            )
+            for entry in ordered[: wire.QUEUE_ROWS]
+        ]
+
+    def _failed_rows(self) -> list[wire.FailedRow]:
+        return [
+            wire.FailedRow(
+                liquidation_id=failed.liquidation_id,
+                address=str(failed.position),
+                symbol=clean(failed.symbol, 32),
+                outcome=failed.outcome.value,
+                message=clean(failed.error_message, TEXT_LIMIT),
+                attempts=failed.attempts,
+                first_at_ns=failed.first_at_ns,
+                last_at_ns=failed.last_at_ns,
+                next_step=next_step(failed.outcome),
+            )
+            for failed in self._failures.rows[: wire.FAILED_ROWS]
+        ]
+
+    def fund(self) -> wire.FundView | None:
+        """The insurance fund, None before its account was read."""
+        state = self._fund.state
+        if state is None:
+            return None
+        return wire.FundView(
+            balance_lamports=state.balance_lamports,
+            minimum_lamports=self._identity.fund_minimum_lamports,
+            total_contributions_lamports=state.total_contributions_lamports,
+            total_bad_debt_covered_lamports=state.total_bad_debt_covered_lamports,
+            utilization_bps=utilization_bps(
+                state.total_bad_debt_covered_lamports, state.total_contributions_lamports
+            ),
+            uncovered_bad_debt_lamports=self._tally.bad_debt_uncovered_lamports,
+            trend_lamports=list(self._fund.trend),
+            updated_at_ns=self._fund.updated_at_ns,
+        )
+
+    def _price_row(self, price: Price) -> wire.PriceRow:
+        age_ns = self._clock.now_ns() - price.publish_time_s * 10**9
+        return wire.PriceRow(
+            symbol=price.symbol,
+            price_e6=price.price_e6,
+            conf_e6=price.conf_e6,
+            publish_time_s=price.publish_time_s,
+            age_ms=max(0, age_ns) // 10**6 if price.publish_time_s else 0,
+            verdict=price.verdict.value,
+            held_since_ns=self._board.held_since_ns(price.symbol),
+        )
+
+    def _latency(self) -> wire.LatencyBoard:
+        return wire.LatencyBoard(
+            detect_to_submit=_latency_view(self._latencies.detect_to_submit),
+            submit_to_confirm=_latency_view(self._latencies.submit_to_confirm),
+            detect_to_confirm=_latency_view(self._latencies.detect_to_confirm),
+        )
+
+    def _totals(self) -> wire.Totals:
+        tally = self._tally
+        return wire.Totals(
+            full=tally.full,
+            partial=tally.partial,
+            failed=tally.failed,
+            already_liquidated=tally.already_liquidated,
+            attempts=tally.attempts,
+            fees_lamports=tally.fees_lamports,
+            bad_debt_covered_lamports=tally.bad_debt_covered_lamports,
+            bad_debt_uncovered_lamports=tally.bad_debt_uncovered_lamports,
+            liquidatable_seen=tally.liquidatable_seen,
+        )
+
+    def _event_rows(self) -> list[wire.EventRow]:
+        return [
+            wire.EventRow(
+                seq=event.seq, at_ns=event.at_ns, level=event.level.value, text=clean(event.text, TEXT_LIMIT)
+            )
+            for event in self._events.latest(wire.EVENT_ROWS)
+        ]
+
+
+def _latency_view(latency: Latency) -> wire.LatencyView:
+    p50, p95, p99 = latency.percentiles_us(50, 95, 99)
+    return wire.LatencyView(
+        count=latency.count, p50_us=p50, p95_us=p95, p99_us=p99, recent_us=latency.recent_us
+    )

@@ -1,0 +1,242 @@
+"""The operator's commands: stop, resume, retry, dismiss, clear, shut down. Each leaves an audit record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from engine.book.holdings import Holdings
+from engine.clock import Clock
+from engine.control import Gate, GateNotPersisted, StaleResume
+from engine.domain import Verdict
+from engine.errors import OperatorError
+from engine.fund import FundWatcher
+from engine.ingest import Ingest
+from engine.journal.errors import JournalUnavailable
+from engine.journal.journal import Journal
+from engine.journal.records import ControlRecord, FailedStatus
+from engine.liquidation.detector import Detector
+from engine.liquidation.failures import Failures
+from engine.liquidation.queue import LiquidationQueue
+from engine.liquidation.tracker import Tracker
+from engine.oracle.board import PriceBoard
+from engine.telemetry.events import EventLog, Level
+from engine.wallet.watch import WalletWatch
+
+log = structlog.get_logger("control")
+
+MINIMUM_RESUME_LAMPORTS = 100_000  # about ten transactions
+
+
+class CommandError(OperatorError):
+    """A command that the engine refuses; `code` is stable, `status` is the HTTP status of the refusal."""
+
+    def __init__(self, code: str, message: str, status: int = 409) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a resume looks at; a required one that fails keeps the engine stopped."""
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool
+
+
+class Commands:
+    """What operators may do. `actor` is who did it, for the audit and the banner."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        journal: Journal,
+        queue: LiquidationQueue,
+        failures: Failures,
+        detector: Detector,
+        tracker: Tracker,
+        holdings: Holdings,
+        board: PriceBoard,
+        ingest: Ingest,
+        fund: FundWatcher,
+        wallet: WalletWatch,
+        events: EventLog,
+        clock: Clock,
+        is_reconciled: Callable[[], bool],
+        ask_to_end: Callable[[], None],
+        forget_standing_stop: Callable[[], None],
+    ) -> None:
+        self._gate = gate
+        self._journal = journal
+        self._queue = queue
+        self._failures = failures
+        self._detector = detector
+        self._tracker = tracker
+        self._holdings = holdings
+        self._board = board
+        self._ingest = ingest
+        self._fund = fund
+        self._wallet = wallet
+        self._events = events
+        self._clock = clock
+        self._is_reconciled = is_reconciled
+        self._ask_to_end = ask_to_end
+        self._forget_standing_stop = forget_standing_stop
+        self._audits: set[asyncio.Task[None]] = set()
+
+    async def stop(self, actor: str, reason: str) -> str:
+        """Emergency stop. When this returns no more bytes leave; the audit is written afterwards."""
+        was_running = self._gate.state.is_running
+        state = await self._gate.stop(actor, reason or "no reason given")
+        out = len(self._tracker.out)
+        height = self._tracker.last_valid_block_height
+        told = f"{out} in flight" + (f", none can land after block {height}" if height else "")
+        kept = "" if self._gate.is_persisted else "; NOT YET ON DISK, a restart may forget it"
+        if was_running:
+            self._events.add(Level.DANGER, f"STOPPED by {state.by}: {state.reason}  {told}")
+        self._audit(actor, "emergency-stop", reason, accepted=True)
+        verb = "Stopped" if was_running else f"Already stopped by {state.by}"
+        return f"{verb}: {told}{kept}"
+
+    def resume_checks(self) -> list[Check]:
+        """What a resume looks at, now."""
+        held = [
+            f"{symbol} {verdict.value}"
+            for symbol in self._board.symbols
+            if (verdict := self._board.current(symbol).verdict) is not Verdict.OK
+        ]
+        balance = self._wallet.balance_lamports
+        fund = self._fund.state
+        current = self._ingest.node_is_current()
+        return [
+            Check(
+                "reconciled",
+                self._is_reconciled(),
+                f"{len(self._tracker.out)} transactions in flight are followed"
+                if self._is_reconciled()
+                else "open intents are still being checked against the chain",
+                required=True,
+            ),
+            Check(
+                "node",
+                current,
+                f"slot {self._ingest.slot}" if current else "announces no new slots",
+                required=True,
+            ),
+            Check("prices", not held, ", ".join(held) or "all usable", required=False),
+            Check(
+                "wallet",
+                balance is not None and balance >= MINIMUM_RESUME_LAMPORTS,
+                "balance unknown" if balance is None else f"{balance / 1e9:.4f} SOL",
+                required=True,
+            ),
+            Check(
+                "fund",
+                fund is not None and fund.balance_lamports > 0,
+                "not found" if fund is None else f"{fund.balance_lamports / 1e9:.3f} SOL",
+                required=False,
+            ),
+        ]
+
+    async def resume(self, actor: str, reason: str, gate_version: int) -> str:
+        """Lift the stop of that version; raises CommandError when a required check fails or it is stale."""
+        if not reason.strip():
+            raise CommandError("reason_missing", "A resume needs a reason: say why it is safe to go on", 400)
+        failing = [check for check in self.resume_checks() if check.required and not check.ok]
+        try:
+            if failing:
+                told = "; ".join(f"{check.name}: {check.detail}" for check in failing)
+                raise CommandError("checks_failed", f"Not resumed: {told}: mend that first")
+            if self._gate.state.is_running:
+                return "Already running"
+            try:
+                state = await self._gate.resume(actor, reason, gate_version)
+            except StaleResume as stale:
+                raise CommandError("stale_version", f"Not resumed: {stale}") from stale
+            except GateNotPersisted as error:
+                raise CommandError("not_persisted", f"Not resumed: {error}: mend the disk", 503) from error
+        except CommandError as refusal:
+            self._audit(actor, "resume", f"{reason}: {refusal}", accepted=False)
+            raise
+        self._forget_standing_stop()
+        self._events.add(Level.OURS, f"RESUMED by {state.by}: {state.reason}")
+        self._audit(actor, "resume", reason, accepted=True)
+        self._detector.look_at_all()
+        return f"Resumed by {state.by}"
+
+    async def retry(self, actor: str, liquidation_id: str) -> str:
+        """Try a failed liquidation again now, if it is still liquidatable."""
+        failed = self._failures.get(liquidation_id)
+        if failed is None:
+            self._audit(actor, "retry", f"{liquidation_id}: unknown", accepted=False)
+            raise CommandError(
+                "unknown_liquidation",
+                f"No failed liquidation has the id {liquidation_id}: see `liquidation-engine status`",
+                404,
+            )
+        self._audit(actor, "retry", liquidation_id, accepted=True)
+        await self._failures.change(liquidation_id, FailedStatus.RETRYING)
+        if failed.position in self._queue:
+            return f"{failed.position} is in the queue already"
+        if self._detector.retry(failed.position, liquidation_id):
+            self._events.add(Level.INFO, f"retry of {failed.position} by {actor}")
+            note = "" if self._gate.state.is_running else "; it waits until the engine is resumed"
+            return f"Queued {failed.position} again{note}"
+        if self._holdings.decidable(failed.position) is None:
+            await self._failures.change(liquidation_id, FailedStatus.RESOLVED)
+            return f"{failed.position} is closed: nothing is left to liquidate"
+        await self._failures.change(liquidation_id, FailedStatus.OPEN)
+        return f"{failed.position} is not liquidatable at the current price"
+
+    async def dismiss(self, actor: str, liquidation_id: str) -> str:
+        """Take a failed liquidation off the list; its record stays."""
+        if liquidation_id not in self._failures:
+            raise CommandError(
+                "unknown_liquidation", f"No failed liquidation has the id {liquidation_id}: look again", 404
+            )
+        await self._failures.change(liquidation_id, FailedStatus.DISMISSED)
+        self._audit(actor, "dismiss", liquidation_id, accepted=True)
+        return f"Dismissed {liquidation_id}"
+
+    async def clear_queue(self, actor: str) -> str:
+        """Drop what is queued and not signed; what is still liquidatable comes back with the next price."""
+        dropped = self._queue.clear()
+        self._events.add(Level.ATTENTION, f"queue cleared by {actor}: {dropped} dropped")
+        self._audit(actor, "clear-queue", f"{dropped} dropped", accepted=True)
+        return f"Cleared: {dropped} dropped, {len(self._queue)} signed ones go on to their end"
+
+    async def shutdown(self, actor: str) -> str:
+        """Ask the engine to end; what is in flight is picked up again at the next start."""
+        self._audit(actor, "shutdown", "", accepted=True)
+        self._events.add(Level.ATTENTION, f"shutdown asked for by {actor}")
+        self._ask_to_end()
+        return "Ending: what is in flight is followed again at the next start"
+
+    async def settle_audits(self) -> None:
+        """Wait for the audit records that are still being written."""
+        await asyncio.gather(*self._audits, return_exceptions=True)
+
+    def _audit(self, actor: str, command: str, detail: str, *, accepted: bool) -> None:
+        """Record in the background: a command, and a stop above all, never waits for its audit."""
+        record = ControlRecord(self._clock.now_ns(), actor, command, detail, accepted)
+        log.info("command", actor=actor, command=command, detail=detail, accepted=accepted)
+        self._spawn(self._record(record))
+
+    async def _record(self, record: ControlRecord) -> None:
+        try:
+            await self._journal.record_control(record)
+        except JournalUnavailable as error:
+            log.error("command not in the audit", command=record.command, reason=str(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._audits.add(task)
+        task.add_done_callback(self._audits.discard)

@@ -1,0 +1,153 @@
+"""Brings news into the engine: snapshots and notifications to the book, the prices, the fund, the wallet."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from solders.pubkey import Pubkey
+
+from engine.book.holdings import Holdings
+from engine.chain.port import Chain, RpcFailure
+from engine.clock import Clock
+from engine.domain import Verdict
+from engine.fund import FundWatcher
+from engine.liquidation.detector import Detector
+from engine.liquidation.tracker import Tracker
+from engine.oracle.board import PriceBoard
+from engine.telemetry.events import EventLog, Level
+from engine.wallet.watch import WalletWatch
+
+log = structlog.get_logger("ingest")
+
+RESYNC_S = 60.0
+RETRY_S = 1.0
+SLOT_SILENCE_NS = 5 * 10**9
+LOAD_SLICE = 500  # accounts decoded between two looks at the event loop
+
+
+class Ingest:
+    """The listener of the live feed. Detection is off until the first snapshot is complete."""
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        program_id: Pubkey,
+        holdings: Holdings,
+        board: PriceBoard,
+        fund: FundWatcher,
+        wallet: WalletWatch,
+        detector: Detector,
+        tracker: Tracker,
+        events: EventLog,
+        clock: Clock,
+    ) -> None:
+        self._chain = chain
+        self._program_id = program_id
+        self._holdings = holdings
+        self._board = board
+        self._price_accounts = frozenset(board.accounts)
+        self._fund = fund
+        self._wallet = wallet
+        self._detector = detector
+        self._tracker = tracker
+        self._events = events
+        self._clock = clock
+        self._due = asyncio.Event()
+        self._verdicts: dict[str, Verdict] = {}
+        self._slot_seen_ns = 0
+        self.loaded = asyncio.Event()
+        self.slot = 0
+        self.updated_at_ns = 0
+        self.subscribed = False
+
+    @property
+    def watched(self) -> list[Pubkey]:
+        """The single accounts to subscribe to."""
+        return [*self._board.accounts, self._fund.address, self._wallet.address]
+
+    def node_is_current(self) -> bool:
+        """Whether the node has announced a slot within the last five seconds."""
+        return self._clock.monotonic_ns() - self._slot_seen_ns < SLOT_SILENCE_NS
+
+    def on_connected(self) -> None:
+        """Subscribed: what happened before is read in a snapshot."""
+        self.subscribed = True
+        self._due.set()
+        self._events.add(Level.INFO, "subscribed to the node")
+
+    def on_disconnected(self, reason: str) -> None:
+        """Not subscribed any more."""
+        if self.subscribed:
+            self._events.add(Level.ATTENTION, f"subscription lost: {reason}")
+        self.subscribed = False
+
+    def on_slot(self, slot: int) -> None:
+        """The node works on this slot."""
+        if slot > self.slot:
+            self.slot = slot
+            self._slot_seen_ns = self._clock.monotonic_ns()
+        self.updated_at_ns = self._clock.now_ns()
+        self._tracker.kick()
+
+    def on_account(self, address: Pubkey, data: bytes, owner: Pubkey, lamports: int, slot: int) -> None:
+        """An account changed in this slot."""
+        self.updated_at_ns = self._clock.now_ns()
+        if address in self._price_accounts:
+            self._on_price_account(address, data, owner, slot)
+        elif address == self._fund.address:
+            self._fund.apply(data, owner, slot)
+        elif address == self._wallet.address:
+            self._wallet.balance_lamports = lamports
+        elif self._holdings.apply(address, data, owner, slot):
+            self._detector.look_at(address)
+
+    async def run(self) -> None:
+        """Take a snapshot whenever one is due, and every minute; ends only by cancellation."""
+        while True:
+            try:
+                async with asyncio.timeout(RESYNC_S):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+            try:
+                await self._take_snapshot()
+            except RpcFailure as failure:
+                log.warning("snapshot failed", reason=str(failure))
+                self._due.set()
+                await self._clock.sleep(RETRY_S)
+
+    def _on_price_account(self, address: Pubkey, data: bytes, owner: Pubkey, slot: int) -> None:
+        price = self._board.apply(address, data, owner, slot)
+        if price is None:
+            return
+        before = self._verdicts.get(price.symbol)
+        self._verdicts[price.symbol] = price.verdict
+        if before is not None and before is not price.verdict:
+            level = Level.INFO if price.verdict is Verdict.OK else Level.ATTENTION
+            self._events.add(level, f"price {price.symbol} {price.verdict.value}")
+        if price.verdict is Verdict.OK:
+            self._detector.on_price(price)
+
+    async def _take_snapshot(self) -> None:
+        """Prices, fund and wallet first, then every position; afterwards everyone is looked at once."""
+        slot = await self._chain.slot()
+        for account in self._board.accounts:
+            read = await self._chain.account(account)
+            if read.data is not None and read.owner is not None:
+                self._board.apply(account, read.data, read.owner, read.slot)
+        await self._fund.refresh()
+        await self._wallet.refresh()
+        accounts = await self._chain.positions(self._program_id)
+        for start in range(0, len(accounts), LOAD_SLICE):
+            self._holdings.load(accounts[start : start + LOAD_SLICE], slot)
+            await self._clock.sleep(0)
+        self._holdings.forget_missing({account.address for account in accounts}, slot)
+        if not self.loaded.is_set():
+            self._events.add(Level.INFO, f"snapshot complete: {len(self._holdings.book)} positions")
+        self.slot = max(self.slot, slot)
+        self._slot_seen_ns = self._slot_seen_ns or self._clock.monotonic_ns()
+        self.loaded.set()
+        self._detector.look_at_all()

@@ -1,0 +1,227 @@
+"""Puts one engine together from its parts, runs it, and takes it down again in order.
+
+Order of the start: the node, the lock, the database, the journal and the gate; then the listeners, so that a
+stop works while everything else still loads; then the feed and the snapshot; then the open intents; and only
+then the first decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from engine import __version__
+from engine.api.server import ApiServer
+from engine.chain.clusters import cluster_name, wants_an_operator
+from engine.chain.port import RpcFailure
+from engine.chain.rpc import RpcReader
+from engine.clock import Clock, SystemClock
+from engine.control import RUNNING, STOPPED, Gate, GateState
+from engine.errors import RpcUnreachable
+from engine.journal.journal import Journal
+from engine.lock import exclusive
+from engine.parts import Parts, assemble
+from engine.paths import ProfilePaths
+from engine.settings import Settings
+from engine.store.embedded import embedded_postgres
+from engine.store.migrate import migrate
+from engine.store.outbox import OutboxShipper
+from engine.store.pool import Database, open_pool
+from engine.store.positions import PositionSampler
+from engine.wallet.signer import Signer
+from engine.watch import Housekeeping, reconcile
+
+log = structlog.get_logger("engine")
+
+FINISH_S = 20.0  # at the end: for what is in flight to become final
+SHIP_S = 5.0  # and for the database to receive it
+
+
+class RunningEngine:
+    """An engine that is ready, for the process that hosts it."""
+
+    def __init__(self, parts: Parts, shipper: OutboxShipper) -> None:
+        self.parts = parts
+        self.shipper = shipper
+        self.snapshot = parts.snapshots.take
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Wait until nothing is liquidatable, in flight, or unshipped; False when that took too long."""
+        clock = self.parts.clock
+        end_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
+        while clock.monotonic_ns() < end_ns:
+            if self._is_drained():
+                return True
+            await clock.sleep(0.05)
+        return False
+
+    def _is_drained(self) -> bool:
+        parts = self.parts
+        idle = not len(parts.queue) and not len(parts.tracker) and not self.shipper.backlog
+        return idle and not parts.detector.liquidatable()
+
+
+async def run_engine(
+    settings: Settings,
+    paths: ProfilePaths,
+    signer: Signer,
+    *,
+    until: asyncio.Event | None = None,
+    on_ready: Callable[[RunningEngine], None] | None = None,
+    clock: Clock | None = None,
+) -> None:
+    """Run until `until` is set (a shutdown command sets it too), then finish what is in flight.
+
+    Raises OperatorError when it cannot start.
+    """
+    ending = until or asyncio.Event()
+    clock = clock or SystemClock()
+    paths.prepare()
+    async with AsyncExitStack() as stack:
+        reader = await stack.enter_async_context(RpcReader(settings.rpc_url, settings.rpc_timeout_s))
+        genesis = await _genesis_hash(reader)
+        home = paths.book_of(genesis, str(signer.address), str(settings.program_id))
+        stack.enter_context(exclusive(home))
+        database = await stack.enter_async_context(_database(settings, paths))
+        identity = f"{genesis}/{signer.address}/{settings.program_id}"
+        journal = Journal.open(home / "journal.db", identity, clock.now_ns)
+        stack.push_async_callback(journal.close)
+        waits = wants_an_operator(genesis, settings.rpc_url)
+        gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
+        shipper = OutboxShipper(journal, database, clock)
+        sampler = PositionSampler(database, identity, clock)
+        parts = await stack.enter_async_context(
+            assemble(
+                settings=settings,
+                signer=signer,
+                chain=reader,
+                journal=journal,
+                gate=gate,
+                shipping=shipper,
+                clock=clock,
+                profile=paths.profile,
+                cluster=cluster_name(genesis),
+                version=__version__,
+                ask_to_end=ending.set,
+                forget_standing_stop=lambda: paths.standing_stop.unlink(missing_ok=True),
+            )
+        )
+        server = ApiServer(parts.snapshots, parts.commands)
+        await server.start(paths.socket, settings.server_port)
+        stack.push_async_callback(server.close)
+        log.info("listening", socket=str(paths.socket), port=server.port)
+        engine = RunningEngine(parts, shipper)
+        housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
+        loops = [shipper.run(), sampler.run(), housekeeping.run()]
+        await _serve(engine, loops, ending, on_ready)
+
+
+async def _serve(
+    engine: RunningEngine,
+    loops: Sequence[Coroutine[Any, Any, None]],
+    ending: asyncio.Event,
+    on_ready: Callable[[RunningEngine], None] | None,
+) -> None:
+    """Run every loop; a loop that breaks takes the engine down, for a supervisor to start it anew."""
+    parts = engine.parts
+    async with asyncio.TaskGroup() as background:
+        running = [
+            background.create_task(loop)
+            for loop in (
+                *loops,
+                parts.blockhashes.run(),
+                parts.fees.run(),
+                parts.ingest.run(),
+                parts.feed.run(),
+                _decide(engine, on_ready),
+            )
+        ]
+        await ending.wait()
+        parts.phase.set("draining")
+        parts.detector.enabled = False
+        await _finish(parts, engine.shipper)
+        for task in running:
+            task.cancel()
+    await parts.commands.settle_audits()
+
+
+async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], None] | None) -> None:
+    """Snapshot, reconcile, and only then decide (design rule 6)."""
+    parts = engine.parts
+    parts.phase.set("loading")
+    await parts.ingest.loaded.wait()
+    parts.phase.set("reconciling")
+    await reconcile(parts)
+    parts.phase.set("ready")
+    async with asyncio.TaskGroup() as workers:
+        workers.create_task(parts.tracker.run(parts.aftermath))
+        workers.create_task(parts.fund.run())
+        for _ in range(parts.workers):
+            workers.create_task(parts.executor.work())
+        parts.detector.enabled = True
+        parts.detector.look_at_all()
+        log.info("ready", positions=len(parts.holdings.book), state=parts.gate.state.state)
+        if on_ready is not None:
+            on_ready(engine)
+
+
+async def _finish(parts: Parts, shipper: OutboxShipper) -> None:
+    """What is signed is followed to its end, within bounds; the next start follows the rest."""
+    dropped = parts.queue.clear()
+    end_ns = parts.clock.monotonic_ns() + int(FINISH_S * 1e9)
+    while len(parts.tracker) and parts.clock.monotonic_ns() < end_ns:
+        await parts.clock.sleep(0.05)
+    shipped = await shipper.drain(SHIP_S)
+    log.info("finished", not_signed=dropped, in_flight=len(parts.tracker), shipped=shipped)
+
+
+async def _genesis_hash(reader: RpcReader) -> str:
+    try:
+        return await reader.genesis_hash()
+    except RpcFailure as failure:
+        raise RpcUnreachable(
+            f"Solana RPC at {_without_credentials(reader.url)} cannot be used: {failure}: "
+            "check SOLANA_RPC_URL"
+        ) from failure
+
+
+def _without_credentials(url: str) -> str:
+    """Scheme, host and port: paths and queries of RPC URLs carry keys."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.split('/')[0].split('?')[0].rpartition('@')[2]}"
+
+
+@asynccontextmanager
+async def _database(settings: Settings, paths: ProfilePaths) -> AsyncIterator[Database]:
+    """PostgreSQL as set, or the embedded one of this profile, migrated."""
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_dsn
+        if dsn is None:
+            dsn = await stack.enter_async_context(embedded_postgres(paths.state / "postgres"))
+        await migrate(dsn)
+        database = await open_pool(dsn)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+def _load_gate(home: Path, standing_stop: Path, journal: Journal, clock: Clock, *, waits: bool) -> Gate:
+    """The kept gate. When `waits`, the very first start is stopped until an operator resumes it."""
+    first_start = GateState(
+        version=1,
+        state=STOPPED if waits else RUNNING,
+        by="engine",
+        at_ns=clock.now_ns(),
+        reason="first start on this cluster: resume when you are ready" if waits else "first start",
+    )
+    return Gate.load(
+        home / "gate.json",
+        clock,
+        first_start=first_start,
+        has_history=journal.last_seq > 0,
+        standing_stop=standing_stop,
+    )
