@@ -29,7 +29,8 @@ def dump(value: Object) -> str:
 def load(text: str) -> Object:
     """The object that `dump` wrote."""
     value = json.loads(text)
-    assert isinstance(value, dict)
+    if not isinstance(value, dict):
+        raise TypeError("a journal body is not a JSON object")
     return value
 
 

@@ -18,6 +18,8 @@ from engine.journal.errors import JournalForeign
 
 MARKER = "journal.refused"
 _MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_APPLICATION_ID_AT = 68
 _COMPANIONS = ("", "-wal", "-shm")
 # SQLITE_ERROR is a missing table or column here: the statements themselves are right.
 _DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -62,16 +64,19 @@ def _check(path: Path, identity: str) -> None:
     """Raise _Damaged unless the file is whole, JournalForeign unless it is this identity's."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+            header = file.read(_HEADER_BYTES)
     except FileNotFoundError:
         raise _Damaged("the file is gone but its write-ahead log is there") from None
-    if head != _MAGIC:
+    # From the bytes: SQLite would already write to a file of another program when it opens it.
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise _Damaged("it does not begin as a SQLite file does")
+    if int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big") != schema.APPLICATION_ID:
+        raise _Damaged("it is a SQLite file, but no journal")
     try:
-        with contextlib.closing(schema.connect(path)) as connection:
+        with contextlib.closing(schema.connect_reader(path)) as connection:
             found = _inspect(connection)
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in _DAMAGE_CODES:
+        if is_damage(error):
             raise _Damaged(str(error)) from None
         raise  # a locked file or a failing disk says nothing about what the file holds
     if found != identity:
@@ -83,9 +88,6 @@ def _check(path: Path, identity: str) -> None:
 
 def _inspect(connection: sqlite3.Connection) -> str:
     """The identity of a whole journal."""
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id != schema.APPLICATION_ID:
-        raise _Damaged("it is a SQLite file, but no journal")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > schema.FORMAT:
         raise JournalForeign(
@@ -99,6 +101,11 @@ def _inspect(connection: sqlite3.Connection) -> str:
     if row is None:
         raise _Damaged("it does not say whose it is")
     return str(row[0])
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite speaks of what the file holds, and not of a lock or the disk."""
+    return error.sqlite_errorcode & 0xFF in _DAMAGE_CODES
 
 
 def refuse(path: Path, damage: str) -> str:

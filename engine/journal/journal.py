@@ -83,12 +83,14 @@ class Journal:
         try:
             guard.admit(path, identity)
             return cls(path, identity, now_ns)
-        except (OSError, sqlite3.OperationalError) as error:
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, sqlite3.Error) and guard.is_damage(error):
+                raise JournalCorrupt(guard.refuse(path, str(error))) from None
             raise JournalUnavailable(
                 f"The journal {path} cannot be opened ({error}): see to the disk and the file's permissions"
             ) from None
-        except (sqlite3.DatabaseError, ValueError, KeyError) as error:
-            # quick_check does not look into the bodies; one that cannot be read is damage all the same.
+        except (ValueError, KeyError, TypeError) as error:
+            # SQLite's check does not look into the bodies; one that cannot be read is damage all the same.
             raise JournalCorrupt(guard.refuse(path, f"{type(error).__name__}: {error}")) from None
 
     def _load(self) -> None:
