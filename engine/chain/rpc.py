@@ -40,11 +40,6 @@ COMMITMENTS: dict[Level, Commitment] = {
     Level.CONFIRMED: Confirmed,
     Level.FINALIZED: Finalized,
 }
-_LEVELS = {
-    TransactionConfirmationStatus.Processed: Level.PROCESSED,
-    TransactionConfirmationStatus.Confirmed: Level.CONFIRMED,
-    TransactionConfirmationStatus.Finalized: Level.FINALIZED,
-}
 _SNAPSHOT_DEADLINE_S = 60.0
 _CONNECTIONS = 64
 
@@ -59,6 +54,15 @@ def read_fault(error: object | None) -> TransactionFault | None:
             return TransactionFault("Custom", inner.code)
         return TransactionFault(_variant(inner), None)
     return TransactionFault(_variant(error), None)
+
+
+def _level(status: TransactionConfirmationStatus | None) -> Level:
+    """A node's word for how far a transaction is; one that leaves it out has rooted the slot long ago."""
+    if status == TransactionConfirmationStatus.Processed:
+        return Level.PROCESSED
+    if status == TransactionConfirmationStatus.Confirmed:
+        return Level.CONFIRMED
+    return Level.FINALIZED
 
 
 def _variant(error: object) -> str:
@@ -148,10 +152,7 @@ class RpcReader:
             if status is None
             else SignatureStatus(
                 slot=status.slot,
-                # A node that leaves the level out has rooted the slot long ago.
-                level=_LEVELS[status.confirmation_status]
-                if status.confirmation_status is not None
-                else Level.FINALIZED,
+                level=_level(status.confirmation_status),
                 fault=read_fault(status.err),
             )
             for status in answer.value
