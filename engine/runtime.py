@@ -134,6 +134,7 @@ async def _serve(
             background.create_task(loop)
             for loop in (
                 *loops,
+                parts.events.run(),
                 parts.blockhashes.run(),
                 parts.fees.run(),
                 parts.ingest.run(),
@@ -148,6 +149,7 @@ async def _serve(
         for task in running:
             task.cancel()
     await parts.commands.settle_audits()
+    parts.events.flush()
 
 
 async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], None] | None) -> None:
