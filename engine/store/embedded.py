@@ -32,6 +32,7 @@ START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 15.0
 PREDECESSOR_DEADLINE_S = 10.0
 _POLL_S = 0.01
+_LONGEST_LOG_BYTES = 10 * 1024 * 1024
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # sun_path, less its final zero, on every system
 
@@ -73,6 +74,8 @@ class _Server:
     data: Path
     sockets: Path
     temporary: Path | None
+    log: Path
+    log_start: int  # where this server's lines begin
 
 
 @asynccontextmanager
@@ -204,7 +207,11 @@ def _launch(binaries: Path, data: Path, sockets: Path, temporary: Path | None, u
     for setting in settings:
         command += ["-c", setting]
     groups: list[int] | None = None if user.uid is None else []
-    with _log_path(data).open("wb") as log:
+    log_path = data / "server.log"
+    with log_path.open("ab") as log:
+        if log.tell() > _LONGEST_LOG_BYTES:
+            log.truncate(0)
+        log_start = log.tell()
         process = subprocess.Popen(  # noqa: S603 - the command is ours
             command,
             user=user.uid,
@@ -229,11 +236,7 @@ def _launch(binaries: Path, data: Path, sockets: Path, temporary: Path | None, u
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    return _Server(process, watcher, data, sockets, temporary)
-
-
-def _log_path(data: Path) -> Path:
-    return data / "server.log"
+    return _Server(process, watcher, data, sockets, temporary, log_path, log_start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +264,11 @@ def _wait_until_ready(server: _Server) -> str | None:
         if status is not None and status.pid == server.process.pid and status.is_ready:
             return None
         if server.process.poll() is not None:
-            return _last_line(server.data)
+            return _last_line(server)
         _pause(_POLL_S)
         waited_s += _POLL_S
     _stop(server)
-    return f"it was not ready in {START_DEADLINE_S:g} s: {_last_line(server.data)}"
+    return f"it was not ready in {START_DEADLINE_S:g} s: {_last_line(server)}"
 
 
 def _pause(seconds: float) -> None:
@@ -273,10 +276,12 @@ def _pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def _last_line(data: Path) -> str:
+def _last_line(server: _Server) -> str:
     """The most telling line of the server's log: the last fatal one."""
     try:
-        lines = _log_path(data).read_text(errors="replace").strip().splitlines()
+        with server.log.open("rb") as file:
+            file.seek(server.log_start)
+            lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError as error:
         return str(error)
     fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]

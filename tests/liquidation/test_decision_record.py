@@ -82,7 +82,7 @@ def test_a_complaint_is_made_exactly_when_the_position_was_not_liquidatable(
         ({"action": Action.HOLD}, "to hold"),
         ({"price": {"raw_price": 9_800_000_000}}, "not the one that the raw price gives"),
         ({"price": {"raw_price": -1}}, "cannot be used"),
-        ({"raw_price": 10_000_000_000}, "health was 1 or above"),
+        ({"raw_price": 10_000_000_000, "action": Action.FULL}, "health was 1 or above"),
     ],
 )
 def test_each_reason_not_to_send_is_named(records, changes, complaint):
