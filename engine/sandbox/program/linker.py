@@ -1,4 +1,4 @@
-"""A linker for one BPF object file: turns what clang emits into the shared object that Solana's loader accepts.
+"""A linker for one BPF object: turns what clang emits into the shared object that Solana's loader accepts.
 
 The output has two loadable parts, `.text` and one read-only data section, every section at an address equal
 to its file offset, and dynamic relocations of two kinds: R_BPF_64_RELATIVE for the addresses of constants and
@@ -23,7 +23,16 @@ _SHT_PROGBITS, _SHT_SYMTAB, _SHT_STRTAB, _SHT_DYNAMIC, _SHT_REL, _SHT_DYNSYM = 1
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 1, 2, 4
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _PF_EXEC, _PF_READ = 1, 4
-_DT_NULL, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT, _DT_REL, _DT_RELSZ, _DT_RELENT = 0, 5, 6, 10, 11, 17, 18, 19
+_DT_NULL, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT, _DT_REL, _DT_RELSZ, _DT_RELENT = (
+    0,
+    5,
+    6,
+    10,
+    11,
+    17,
+    18,
+    19,
+)
 _GLOBAL_NOTYPE, _GLOBAL_FUNCTION = 0x10, 0x12
 
 _R_BPF_64_64, _R_BPF_64_RELATIVE, _R_BPF_64_32 = 1, 8, 10
@@ -153,6 +162,8 @@ class _Output:
 
     def call_runtime(self, offset: int, symbol: _Symbol) -> None:
         """A system call: left open, for the loader to fill in by name."""
+        if not symbol.name.startswith("sol_"):
+            raise LinkError(f"the program calls {symbol.name}, which the runtime does not have")
         index = self.symbol(symbol.name, _GLOBAL_NOTYPE)
         self._set_immediate(offset, -1)
         self.relocations += _RELOCATION.pack(self.text_address + offset, index << 32 | _R_BPF_64_32)
@@ -173,7 +184,9 @@ def _patch(program: _Object, output: _Output, addresses: dict[int, int]) -> None
         elif kind == _R_BPF_64_32 and symbol.section == text:
             output.call_function(offset, symbol)
         else:
-            raise LinkError(f"relocation {kind} against {symbol.name or 'a section'} has no place in a program")
+            raise LinkError(
+                f"relocation {kind} against {symbol.name or 'a section'} has no place in a program"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +201,7 @@ class _Part:
     entry_size: int = 0
 
 
-_TEXT_ADDRESS = _align(bytes(_HEADER.size + 3 * _SEGMENT.size)).__len__()
+_TEXT_ADDRESS = _HEADER.size + 3 * _SEGMENT.size  # a multiple of 8, as every address here
 _DYNAMIC_SIZE = 8 * _DYNAMIC.size
 
 
@@ -259,7 +272,9 @@ def link(raw: bytes, entry: str = "entrypoint") -> bytes:
     """Link one BPF object into a shared object for Solana's loader; raises LinkError."""
     program = _read_object(raw)
     output = _Output(program, _TEXT_ADDRESS)
-    entries = [symbol for symbol in program.symbols if symbol.name == entry and symbol.section == program.text]
+    entries = [
+        symbol for symbol in program.symbols if symbol.name == entry and symbol.section == program.text
+    ]
     if not entries:
         raise LinkError(f"the object defines no function {entry}")
     entry_address = _TEXT_ADDRESS + entries[0].value
