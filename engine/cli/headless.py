@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import structlog
 import uvloop
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from engine.runtime import RunningEngine
 
 SANDBOX_END_S = 20.0
+SANDBOX_ANSWER_S = 10.0
+DRAIN_S = 60.0
 
 log = structlog.get_logger()
 
@@ -46,7 +49,7 @@ def run(
 ) -> None:
     """Run an engine until a signal or the end of `duration_s`; on a private sandbox when `flags` is given.
 
-    Raises OperatorError. With a summary, a violation that it shows ends the process with exit code 1.
+    Raises OperatorError. A summary that shows something wrong ends the process with exit code 1.
     """
     paths.prepare()
     headless = _Headless(paths, duration_s, with_summary)
@@ -56,7 +59,7 @@ def run(
         uvloop.run(headless.on_cluster(settings))
     else:
         uvloop.run(headless.on_private_sandbox(flags))
-    if headless.found_violations:
+    if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
 
 
@@ -69,7 +72,7 @@ class _Headless:
         self._with_summary = with_summary
         self._until = asyncio.Event()
         self._asked_to_end = asyncio.Event()
-        self.found_violations = False
+        self.found_wrong = False
 
     async def on_private_sandbox(self, flags: SandboxFlags) -> None:
         """Run the engine on a cluster of our own, which ends with us."""
@@ -100,7 +103,8 @@ class _Headless:
         asked = loop.create_task(self._asked_to_end.wait())
         gone = loop.create_task(_ended(process))
         try:
-            await asyncio.wait({engine, ready, asked, gone}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {engine, ready, asked, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
                 notify("READY=1")
                 await asyncio.wait(
@@ -121,11 +125,25 @@ class _Headless:
     async def _print_summary(
         self, engine: RunningEngine, settings: Settings, sandbox: SandboxDescriptor | None
     ) -> None:
+        """Let the engine finish everything, compare chain and database, and print one JSON object."""
+        from engine.cli.verification import compare
         from engine.summary import summarize
 
-        summary = await summarize(engine, settings, is_sandbox=sandbox is not None)
-        self.found_violations = any(summary["violations"].values())
+        opened = None
+        if sandbox is not None:
+            # Prices that go on moving would bring new work for ever.
+            await _ask_sandbox(sandbox, "sandboxHoldPrices", True)
+            opened = int((await _ask_sandbox(sandbox, "sandboxMarket"))["positions_opened"])
+        drained = await engine.drain(DRAIN_S)
+        summary = summarize(
+            engine.snapshot(),
+            await compare(settings, self._paths, engine.parts.wallet.address),
+            liquidatable_seen=engine.parts.tally.liquidatable_seen,
+            opened=opened,
+            drained=drained,
+        )
         print(json.dumps(summary), flush=True)
+        self.found_wrong = not drained or any(summary["violations"].values())
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -145,6 +163,22 @@ async def _ended(process: Process | None) -> None:
         await asyncio.Event().wait()
     else:
         await process.wait()
+
+
+async def _ask_sandbox(sandbox: SandboxDescriptor, method: str, *parameters: object) -> Any:
+    """The result of one of the sandbox's own RPC methods; raises SandboxEnded when it does not answer."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+    deadline = aiohttp.ClientTimeout(total=SANDBOX_ANSWER_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=deadline) as session,
+            session.post(sandbox.rpc_url, json=request) as response,
+        ):
+            return (await response.json())["result"]
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError) as error:
+        raise SandboxEnded(
+            f"The sandbox does not answer {method} ({type(error).__name__}): see its log"
+        ) from error
 
 
 async def _end_sandbox(process: Process) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,11 @@ from engine.cli.failures import EXIT_REFUSED, run_async
 from engine.cli.options import ProfileOption, checked_profile
 from engine.paths import ProfilePaths
 from engine.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from solders.pubkey import Pubkey
+
+    from engine.verify import VerifyReport
 
 
 def verify(
@@ -45,16 +51,20 @@ def settings_of(paths: ProfilePaths) -> Settings:
 
 
 async def _verify(settings: Settings, paths: ProfilePaths) -> dict[str, dict[str, int]]:
-    from contextlib import AsyncExitStack
-
-    from engine.store.embedded import embedded_postgres
-    from engine.verify import verify as compare
     from engine.wallet import open_signer
 
     wallet = open_signer(settings.wallet_path, paths.profile).address
+    report = await compare(settings, paths, wallet)
+    return {part: asdict(getattr(report, part)) for part in ("chain", "database", "violations")}
+
+
+async def compare(settings: Settings, paths: ProfilePaths, wallet: Pubkey) -> VerifyReport:
+    """What the settings' cluster and database say of a wallet; the profile's own database may be at rest."""
+    from engine.store.embedded import embedded_postgres, running_dsn
+    from engine.verify import verify as read_both
+
     async with AsyncExitStack() as stack:
-        dsn = settings.database_dsn
+        dsn = settings.database_dsn or running_dsn(paths.state / "postgres")
         if dsn is None:
             dsn = await stack.enter_async_context(embedded_postgres(paths.state / "postgres"))
-        report = await compare(settings.rpc_url, dsn, wallet, settings.program_id)
-    return {part: asdict(getattr(report, part)) for part in ("chain", "database", "violations")}
+        return await read_both(settings.rpc_url, dsn, wallet, settings.program_id)
