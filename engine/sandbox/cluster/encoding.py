@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -77,13 +78,11 @@ def account_json(account: Account, encoding: AccountEncoding, data_slice: DataSl
     a node.
     """
     data = account.data
-    space = len(data)
-    if data_slice is not None:
-        data = data_slice.of(data)
+    shown = data if data_slice is None else data_slice.of(data)
     executable = "true" if account.executable else "false"
     return (
-        f'{{"data":{_data_json(data, encoding)},"executable":{executable},"lamports":{account.lamports},'
-        f'"owner":"{account.owner}","rentEpoch":{account.rent_epoch},"space":{space}}}'
+        f'{{"data":{_data_json(shown, encoding)},"executable":{executable},"lamports":{account.lamports},'
+        f'"owner":"{account.owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}'
     )
 
 
@@ -99,6 +98,35 @@ def keyed_account_json(
 ) -> str:
     """One entry of getProgramAccounts, as text."""
     return f'{{"pubkey":"{address}","account":{account_json(account, encoding, data_slice)}}}'
+
+
+def owned_accounts_json(
+    owner: Pubkey,
+    accounts: Iterable[tuple[Pubkey, Account]],
+    encoding: AccountEncoding,
+    data_slice: DataSlice | None,
+) -> bytes:
+    """The list of getProgramAccounts; all the accounts must belong to `owner`."""
+    if encoding is AccountEncoding.BASE64 and data_slice is None:
+        owner_text = str(owner)
+        entries = [_owned_base64_json(address, account, owner_text) for address, account in accounts]
+    else:
+        entries = [
+            keyed_account_json(address, account, encoding, data_slice) for address, account in accounts
+        ]
+    return f"[{','.join(entries)}]".encode()
+
+
+def _owned_base64_json(
+    address: Pubkey, account: Account, owner: str, to_base64: Callable[..., bytes] = binascii.b2a_base64
+) -> str:
+    """What snapshots of whole programs consist of: the same as keyed_account_json, in half the time."""
+    data = account.data
+    return (
+        f'{{"pubkey":"{address}","account":{{"data":["{to_base64(data, newline=False).decode()}","base64"],'
+        f'"executable":{"true" if account.executable else "false"},"lamports":{account.lamports},'
+        f'"owner":"{owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}}}'
+    )
 
 
 def return_data_json(metadata: TransactionMetadata) -> dict[str, object] | None:

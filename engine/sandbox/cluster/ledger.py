@@ -82,6 +82,8 @@ class Ledger:
         self.priority_fees = PriorityFees()
         self.observers: list[LedgerObserver] = []
         self.dropped: Counter[str] = Counter()
+        # Set by whoever drives the slots when they come no more; the node then says that it is not healthy.
+        self.halted = False
         self._genesis = genesis
         self._now_s = now_s
         self._machine = Machine()

@@ -59,6 +59,9 @@ class Machine:
     def __init__(self) -> None:
         self._svm = LiteSVM().with_blockhash_check(False).with_sigverify(False).with_transaction_history(0)
         self._svm.set_epoch_schedule(EpochSchedule.custom(SLOTS_PER_EPOCH, SLOTS_PER_EPOCH, False))
+        # LiteSVM's own airdrop account: the cluster's faucet is another one, and this one is nobody's.
+        self._svm.set_account(self._svm.airdrop_pubkey(), _NO_ACCOUNT)
+        self._epoch_starts_s: dict[int, int] = {}
 
     def built_in_accounts(self) -> Iterator[tuple[Pubkey, Account]]:
         """Builtin programs, the token programs and sysvars that exist before anything is written."""
@@ -121,7 +124,7 @@ class Machine:
         self._svm.set_clock(
             Clock(
                 slot=bank.slot,
-                epoch_start_timestamp=bank.unix_time_s,
+                epoch_start_timestamp=self._epoch_starts_s.setdefault(epoch, bank.unix_time_s),
                 epoch=epoch,
                 leader_schedule_epoch=epoch + 1,
                 unix_timestamp=bank.unix_time_s,

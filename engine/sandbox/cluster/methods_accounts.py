@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from engine.sandbox.cluster.encoding import (
-    keyed_account_json,
     optional_account_json,
+    owned_accounts_json,
 )
 from engine.sandbox.cluster.filters import parse_filters, passes
 from engine.sandbox.cluster.ledger import Ledger
@@ -58,10 +58,7 @@ class AccountMethods:
         found = self._ledger.program_accounts(program, commitment)
         if filters:
             found = (pair for pair in found if passes(filters, pair[1].data))
-        entries = ",".join(
-            [keyed_account_json(address, account, encoding, data_slice) for address, account in found]
-        )
-        listed = msgspec.Raw(f"[{entries}]".encode())
+        listed = msgspec.Raw(owned_accounts_json(program, found, encoding, data_slice))
         return with_context(bank, listed) if config.flag("withContext") else listed
 
     def get_minimum_balance_for_rent_exemption(self, params: Params) -> object:

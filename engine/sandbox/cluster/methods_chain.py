@@ -10,7 +10,7 @@ from engine.sandbox.cluster.banks import Bank, Commitment
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.machine import SLOTS_PER_EPOCH
 from engine.sandbox.cluster.params import Params, parse_hash, parse_pubkey
-from engine.sandbox.cluster.rpc_errors import block_skipped
+from engine.sandbox.cluster.rpc_errors import block_skipped, node_unhealthy
 
 # The line of validator software whose answers this node gives.
 SOLANA_CORE_VERSION = "3.1.0"
@@ -29,7 +29,9 @@ class ChainMethods:
         self._ledger = ledger
 
     def get_health(self, _params: Params) -> object:
-        """This node is never behind: it is the cluster."""
+        """Healthy as long as slots advance: this node is the cluster, and behind nobody."""
+        if self._ledger.halted:
+            raise node_unhealthy()
         return "ok"
 
     def get_version(self, _params: Params) -> object:

@@ -20,7 +20,11 @@ from engine.sandbox.cluster.ledger import Ledger, Simulation
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import Config, Params, parse_pubkey, parse_signature, parse_word
 from engine.sandbox.cluster.preflight import signature_verification_failure
-from engine.sandbox.cluster.rpc_errors import invalid_params, unsupported_transaction_version
+from engine.sandbox.cluster.rpc_errors import (
+    invalid_params,
+    node_unhealthy,
+    unsupported_transaction_version,
+)
 from engine.sandbox.cluster.transaction_accounts import accounts_of
 from engine.sandbox.cluster.transaction_json import (
     TransactionEncoding,
@@ -60,6 +64,8 @@ class TransactionMethods:
         skip_preflight = config.flag("skipPreflight")
         commitment = Commitment.PROCESSED if skip_preflight else config.commitment("preflightCommitment")
         config.bank(self._ledger, commitment)
+        if self._ledger.halted and not skip_preflight:
+            raise node_unhealthy()
         signature = self._ledger.submit(raw, skip_preflight=skip_preflight, preflight_commitment=commitment)
         return str(signature)
 

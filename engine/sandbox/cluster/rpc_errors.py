@@ -56,6 +56,11 @@ def invalid_params(message: str) -> RpcError:
     return RpcError(INVALID_PARAMS, message)
 
 
+def node_unhealthy() -> RpcError:
+    """The node's slots stand still: what it says is old."""
+    return RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None})
+
+
 def min_context_slot_not_reached(context_slot: int) -> RpcError:
     """The bank of the asked commitment is older than the caller's minContextSlot."""
     return RpcError(

@@ -33,12 +33,17 @@ class ClusterServer:
     """A cluster that answers on its URLs until it is closed."""
 
     def __init__(
-        self, host: str, listeners: tuple[socket.socket, socket.socket], runners: Sequence[web.ServerRunner]
+        self,
+        host: str,
+        listeners: tuple[socket.socket, socket.socket],
+        runners: Sequence[web.ServerRunner],
+        websockets: WebSocketService,
     ) -> None:
         rpc_port, ws_port = (listener.getsockname()[1] for listener in listeners)
         self.rpc_url = f"http://{host}:{rpc_port}"
         self.ws_url = f"ws://{host}:{ws_port}"
         self._runners = runners
+        self._websockets = websockets
         self._slots: asyncio.Task[NoReturn] | None = None
 
     def start_slots(
@@ -61,6 +66,7 @@ class ClusterServer:
         if self._slots is not None:
             self._slots.cancel()
             await asyncio.gather(self._slots, return_exceptions=True)
+        await self._websockets.close()
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
 
 
@@ -96,7 +102,7 @@ async def serve(
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         runners.append(runner)
-    server = ClusterServer(host, listeners, runners)
+    server = ClusterServer(host, listeners, runners, websockets)
     server.start_slots(ledger, slot_ms, on_slot)
     return server
 
@@ -112,6 +118,7 @@ async def _advance_slots(
             for callback in on_slot:
                 callback(ledger)
         except Exception:
+            ledger.halted = True
             log.exception("slots have stopped", slot=ledger.slot)
             raise
         # A host that was suspended does not get its missed slots all at once.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from engine.sandbox.cluster.jsonrpc import Dispatcher, Method
 from engine.sandbox.cluster.params import Params
@@ -14,6 +15,7 @@ from engine.sandbox.cluster.subscriptions import Subscription, Subscriptions
 
 log = structlog.get_logger("cluster")
 
+CLOSE_DEADLINE_S = 1.0
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 _FINAL_TEXT_FRAME = 0x81
@@ -97,10 +99,11 @@ class WebSocketService:
         return socket
 
     async def close(self) -> None:
-        """Say goodbye to every client."""
-        await asyncio.gather(
-            *(socket.close(code=1001) for socket in list(self._open)), return_exceptions=True
-        )
+        """Say goodbye to every client; one that does not answer in time is left to the server's end."""
+        goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._open]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
 class _ConnectionMethods:
