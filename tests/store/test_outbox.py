@@ -64,6 +64,13 @@ async def rows(dsn: str, query: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
+def enterable_directory() -> Path:
+    """One that the server's own user may enter as well."""
+    made = Path(tempfile.mkdtemp(prefix="outbox-"))
+    made.chmod(0o755)
+    return made
+
+
 @asynccontextmanager
 async def running(shipper: OutboxShipper) -> AsyncIterator[None]:
     task = asyncio.create_task(shipper.run())
@@ -210,8 +217,7 @@ async def test_every_row_arrives_once_across_restarts_of_the_server(
     """The server is really stopped and started; the shipper only ever sees its socket come and go."""
     monkeypatch.setattr(outbox, "BATCH_ROWS", 7)
     monkeypatch.setattr(outbox, "MAX_BACKOFF_S", 0.2)
-    parent = Path(tempfile.mkdtemp(prefix="outbox-"))
-    parent.chmod(0o755)
+    parent = enterable_directory()
     data = parent / "pg"
     try:
         async with embedded.embedded_postgres(data) as dsn:
