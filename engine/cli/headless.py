@@ -26,7 +26,7 @@ from engine.errors import OperatorError
 from engine.paths import ProfilePaths
 from engine.settings import Settings, load_settings
 from engine.telemetry.logs import configure_logging
-from engine.wallet import open_signer
+from engine.wallet import Signer, open_signer
 
 if TYPE_CHECKING:
     from engine.runtime import RunningEngine
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 SANDBOX_END_S = 20.0
 SANDBOX_ANSWER_S = 10.0
 DRAIN_S = 60.0
+
+_STAND_IN = {
+    **dict.fromkeys(("SOLANA_WS_URL", "DATABASE_URL", "WALLET_PATH", "PROGRAM_ID"), ""),
+    "SOLANA_RPC_URL": "http://sandbox",
+}
 
 log = structlog.get_logger()
 
@@ -51,13 +56,14 @@ def run(
 
     Raises OperatorError. A summary that shows something wrong ends the process with exit code 1.
     """
-    paths.prepare()
     headless = _Headless(paths, duration_s, with_summary)
     if flags is None:
         settings = load_settings(os.environ)
         configure_logging(settings.log_level)
-        uvloop.run(headless.on_cluster(settings))
+        uvloop.run(headless.on_cluster(settings, open_signer(settings.wallet_path, paths.profile)))
     else:
+        # Every other setting is checked before anything starts; the sandbox's own are not known yet.
+        configure_logging(load_settings({**os.environ, **_STAND_IN}).log_level)
         uvloop.run(headless.on_private_sandbox(flags))
     if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
@@ -76,25 +82,28 @@ class _Headless:
 
     async def on_private_sandbox(self, flags: SandboxFlags) -> None:
         """Run the engine on a cluster of our own, which ends with us."""
-        # The other settings are checked before anything starts; the sandbox's URLs are not known yet.
-        configure_logging(load_settings({**os.environ, "SOLANA_RPC_URL": "http://sandbox"}).log_level)
+        self._paths.prepare()
         descriptor, process = await start_private_sandbox(
             flags.arguments(), log=self._paths.state / "sandbox.log"
         )
         try:
             settings = load_settings({**os.environ, **engine_environment(descriptor)})
-            await self.on_cluster(settings, descriptor, process)
+            signer = open_signer(settings.wallet_path, self._paths.profile)
+            await self.on_cluster(settings, signer, descriptor, process)
         finally:
             await _end_sandbox(process)
 
     async def on_cluster(
-        self, settings: Settings, sandbox: SandboxDescriptor | None = None, process: Process | None = None
+        self,
+        settings: Settings,
+        signer: Signer,
+        sandbox: SandboxDescriptor | None = None,
+        process: Process | None = None,
     ) -> None:
         """Run the engine until it is time to end; raises SandboxEnded when its private cluster goes first."""
         from engine.runtime import run_engine
 
         self._listen_to_signals()
-        signer = open_signer(settings.wallet_path, self._paths.profile)
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[RunningEngine] = loop.create_future()
         engine = loop.create_task(
