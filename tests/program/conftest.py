@@ -1,4 +1,4 @@
-"""A real Solana VM with the program in it, planted accounts and prices, and results read as a client reads them."""
+"""A real Solana VM with the program in it, planted accounts and prices, and ends as clients read them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ class Chain:
             posted_slot=1,
         )
 
-    def plant(self, address: Pubkey, data: bytes, owner: Pubkey = PROGRAM_ID, lamports: int | None = None) -> None:
+    def plant(
+        self, address: Pubkey, data: bytes, owner: Pubkey = PROGRAM_ID, lamports: int | None = None
+    ) -> None:
         held = self.rent(len(data)) if lamports is None else lamports
         self.svm.set_account(address, Account(held, data, owner))
 

@@ -36,17 +36,19 @@ class RawPrice:
     exponent: int
 
 
-raw_prices = st.builds(
-    RawPrice,
-    st.integers(0, 63).flatmap(lambda bits: st.integers(1, max(1, 2**bits - 1))),
-    st.one_of(st.sampled_from((-18, -8, -7, -6, -5, 0, 6)), st.integers(-18, 6)),
-)
-
-
 def raw_of(mark_e6: int) -> RawPrice:
     """A Pyth price that gives about this mark; beyond 2^63 the last digit cannot be kept."""
     mark_e6 = min(max(mark_e6, 1), U64_MAX)
     return RawPrice(mark_e6, -6) if mark_e6 < 2**63 else RawPrice(mark_e6 // 10, -5)
+
+
+raw_prices = st.integers(0, 63).flatmap(lambda bits: st.integers(2**bits, 2 ** (bits + 1) - 1)).map(raw_of)
+# Many of these are below one micro-dollar or above a u64.
+scaled_prices = st.builds(
+    RawPrice,
+    st.integers(0, 62).flatmap(lambda bits: st.integers(2**bits, 2 ** (bits + 1) - 1)),
+    st.integers(-18, 6),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Case:
 
 @st.composite
 def near_the_threshold(draw: st.DrawFn) -> tuple[margin.Terms, RawPrice]:
-    """Terms of any magnitude with a mark within a few units of where liquidation begins, equity ends, or either way."""
+    """Terms of any magnitude with a mark at, between or beyond where liquidation begins and equity ends."""
     side = draw(st.sampled_from(Side))
     leverage = draw(leverages)
     size = draw(st.integers(1, 64).flatmap(lambda bits: st.integers(1, 2**bits - 1)))
@@ -77,12 +79,23 @@ def near_the_threshold(draw: st.DrawFn) -> tuple[margin.Terms, RawPrice]:
     no_equity = entry - move if side is Side.LONG else entry + move
     threshold = margin.threshold_e6(terms)
     low, high = sorted((no_equity, threshold))
-    mark = draw(st.one_of(st.sampled_from((no_equity, threshold)), st.integers(low, high)))
-    return terms, raw_of(mark + draw(st.integers(-3, 3)))
+    beyond = st.integers(0, max(0, low)) if side is Side.LONG else st.integers(high, 2 * high + 1)
+    mark = draw(
+        st.one_of(
+            st.sampled_from((no_equity, threshold)), st.integers(low, high), st.integers(low, high), beyond
+        )
+    )
+    return terms, raw_of(mark + draw(st.integers(-2, 2)))
 
 
 wild_terms = st.builds(margin.Terms, st.sampled_from(Side), u64s.filter(bool), u64s, u64s, leverages)
-situations = st.one_of(near_the_threshold(), st.tuples(wild_terms, raw_prices))
+situations = st.one_of(
+    near_the_threshold(),
+    near_the_threshold(),
+    st.tuples(wild_terms, raw_prices),
+    st.tuples(wild_terms, scaled_prices),
+)
+sol_prices = st.one_of(st.just(RawPrice(150_000_000, -6)), raw_prices, raw_prices, scaled_prices)
 # Lamports stay below 2^60 in balances: the VM's own capitalization is a u64, too.
 lamports = st.integers(0, 60).flatmap(lambda bits: st.integers(0, 2**bits - 1))
 
@@ -91,13 +104,16 @@ lamports = st.integers(0, 60).flatmap(lambda bits: st.integers(0, 2**bits - 1))
 def cases(draw: st.DrawFn) -> Case:
     terms, price = draw(situations)
     size = terms.size_e6
-    amount = draw(st.one_of(st.none(), st.integers(1, size), u64s, st.sampled_from((1, size - 1, size))))
-    if amount is not None and draw(st.booleans()):
-        amount = suggested_amount(terms, price) or amount
+    amount = draw(
+        st.one_of(st.none(), st.integers(1, size), st.sampled_from((0, 1, size - 1, size, U64_MAX)))
+    )
+    suggested = suggested_amount(terms, price)
+    if amount is not None and suggested is not None and draw(st.booleans()):
+        amount = min(suggested, size - 1)
     return Case(
         terms,
         price,
-        draw(st.one_of(st.just(RawPrice(150_000_000, -6)), raw_prices)),
+        draw(sol_prices),
         amount,
         draw(lamports),
         draw(u64s),
@@ -248,11 +264,15 @@ def check_full(chain: Any, case: Case, end: End, payer_change: int, position_lam
 
 
 @settings(
-    max_examples=4000,
+    max_examples=3000,
     deadline=None,
     database=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
 )
 @given(case=cases())
 def test_a_liquidation_ends_exactly_as_the_engines_arithmetic_says(shared_chain: Any, case: Case) -> None:
@@ -310,7 +330,9 @@ def test_a_new_position_records_exactly_the_engines_maintenance_margin(
 
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize("leverage", LEVERAGES)
-def test_liquidation_begins_at_exactly_the_threshold_price(shared_chain: Any, side: Side, leverage: int) -> None:
+def test_liquidation_begins_at_exactly_the_threshold_price(
+    shared_chain: Any, side: Side, leverage: int
+) -> None:
     """At the threshold the program liquidates, one micro-dollar before it the program refuses."""
     chain = shared_chain
     terms = margin.Terms(side, 7_654_321, 98_765_432_109, 756_161_613_000 // leverage, leverage)

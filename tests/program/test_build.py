@@ -1,4 +1,4 @@
-"""The committed program is what its source says, and the linker refuses what Solana's loader could not run."""
+"""The committed program is what its source says, and the linker refuses what the loader could not run."""
 
 from __future__ import annotations
 

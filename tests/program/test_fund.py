@@ -46,7 +46,9 @@ def test_lamports_found_at_the_address_open_the_balance(chain: Any, fund_address
     assert chain.lamports(fund_address) == 5_000_000
 
 
-@pytest.mark.parametrize("rent", [Rent(3480, 2.0), Rent(6960, 1.0), Rent(1000, 0.5), Rent(777, 1.5), Rent(3, 3.3)])
+@pytest.mark.parametrize(
+    "rent", [Rent(3480, 2.0), Rent(6960, 1.0), Rent(1000, 0.5), Rent(777, 1.5), Rent(3, 3.3)]
+)
 def test_the_rent_is_computed_as_the_runtime_does(chain: Any, fund_address: Pubkey, rent: Rent) -> None:
     chain.svm.set_rent(rent)
     expected = int((128 + 73) * rent.lamports_per_byte * rent.exemption_threshold)
@@ -140,7 +142,9 @@ def test_the_fund_itself_cannot_stand_in_for_a_contributor(chain: Any, fund_addr
     assert (result.code, result.account) == (3010, "contributor")
 
 
-def test_a_contribution_to_an_account_that_is_not_the_fund_is_refused(chain: Any, fund_address: Pubkey) -> None:
+def test_a_contribution_to_an_account_that_is_not_the_fund_is_refused(
+    chain: Any, fund_address: Pubkey
+) -> None:
     call = contribution(chain, 5)
     result = chain.send(call)
     assert (result.code, result.account) == (3012, "insurance_fund")

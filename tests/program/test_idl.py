@@ -119,7 +119,9 @@ def test_a_position_account_reads_back_through_the_idl(
     values, left = read_fields(TYPES[type_name], raw[8:])
     assert values["owner"] == planted.owner
     assert values["symbol"] == planted.symbol
-    numbers = [values[name] for name in ("size", "collateral", "entry_price", "leverage", "maintenance_margin")]
+    numbers = [
+        values[name] for name in ("size", "collateral", "entry_price", "leverage", "maintenance_margin")
+    ]
     assert numbers == [
         planted.size_e6,
         planted.collateral_e6,

@@ -43,7 +43,9 @@ def test_a_partial_liquidation_restores_the_target_margin(
 ) -> None:
     chain.plant_fund(balance=10**9, contributions=10**9)
     chain.set_price("BTC/USD", mark_e6)
-    planted = position(generation=generation, side=side, created_at_s=77 * (generation is Generation.DOCUMENTED))
+    planted = position(
+        generation=generation, side=side, created_at_s=77 * (generation is Generation.DOCUMENTED)
+    )
     chain.plant_position(planted)
     health = margin.health_at(terms_of(planted), mark_e6)
     action, amount_e6, _ = margin.choose_action(planted.size_e6, health, mark_e6)
@@ -146,9 +148,7 @@ def test_bad_debt_is_paid_from_the_fund_to_the_liquidator_as_far_as_the_fund_rea
     assert fund.total_bad_debt_covered_lamports == 7 + covered
     assert fund.utilization_ratio_bps == margin.utilization_bps(7 + covered, 4 * 10**11)
     assert chain.lamports(fund_address) == chain.rent(73) + balance - covered
-    assert (
-        chain.lamports(chain.payer.pubkey()) == before - result.fee_lamports + chain.rent(120) + covered
-    )
+    assert chain.lamports(chain.payer.pubkey()) == before - result.fee_lamports + chain.rent(120) + covered
     (event,) = result.events
     assert (event.bad_debt_lamports, event.liquidator_reward_lamports) == (owed, 0)
 
@@ -166,7 +166,9 @@ def test_a_full_liquidation_of_a_position_that_a_partial_would_save_is_allowed(
 
 def test_sol_positions_pass_one_price_account_twice(chain: Any, position: MakePosition) -> None:
     chain.plant_fund()
-    planted = position(symbol="SOL/USD", size_e6=10_000_000, entry_price_e6=165_000_000, collateral_e6=150_000_000)
+    planted = position(
+        symbol="SOL/USD", size_e6=10_000_000, entry_price_e6=165_000_000, collateral_e6=150_000_000
+    )
     chain.plant_position(planted)
     call = chain.liquidation(planted.address, "SOL/USD")
     assert call.accounts[3].pubkey == call.accounts[4].pubkey
@@ -174,7 +176,9 @@ def test_sol_positions_pass_one_price_account_twice(chain: Any, position: MakePo
     assert result.events[0].liquidation_price_e6 == SOL_E6
 
 
-def test_accounts_beyond_the_fifth_are_passed_over_duplicates_included(chain: Any, position: MakePosition) -> None:
+def test_accounts_beyond_the_fifth_are_passed_over_duplicates_included(
+    chain: Any, position: MakePosition
+) -> None:
     chain.plant_fund()
     planted = position()
     chain.plant_position(planted)

@@ -92,7 +92,9 @@ def test_every_leverage_from_1_to_1000_records_the_margin_of_its_tier(chain: Any
     assert position.maintenance_margin_e6 == maintenance_margin_e6(2_000_001, 3_000_000_007, leverage)
 
 
-@pytest.mark.parametrize("symbol", ["X", "BTC/USD", "S" * 32, "Ü" * 16, "€" * 10, "😀" * 8, "\u07ff\u0800\uffff\U0010ffff"])
+@pytest.mark.parametrize(
+    "symbol", ["X", "BTC/USD", "S" * 32, "Ü" * 16, "€" * 10, "😀" * 8, "\u07ff\u0800\uffff\U0010ffff"]
+)
 def test_any_symbol_of_up_to_32_utf8_bytes_can_be_opened(chain: Any, symbol: str) -> None:
     chain.succeed(opened(chain, symbol))
     data = chain.svm.get_account(position_address(chain.payer.pubkey(), symbol)).data
@@ -262,7 +264,9 @@ def test_the_payer_cannot_become_the_position(chain: Any) -> None:
 
 def test_opening_without_lamports_fails_as_the_system_program_says(chain: Any) -> None:
     poor = Keypair()
-    chain.succeed(transfer(TransferParams(from_pubkey=chain.payer.pubkey(), to_pubkey=poor.pubkey(), lamports=890_880)))
+    chain.succeed(
+        transfer(TransferParams(from_pubkey=chain.payer.pubkey(), to_pubkey=poor.pubkey(), lamports=890_880))
+    )
     result = chain.send(instructions.open_position(poor.pubkey(), "ETH/USD", **TERMS), signers=(poor,))
     assert result.code == 1
     assert any("insufficient lamports" in line for line in result.logs)

@@ -1,4 +1,4 @@
-"""Liquidations that are refused: every check of accounts, prices, amounts and solvency, and that nothing changes."""
+"""Liquidations that are refused: every check of accounts, prices, amounts and solvency; nothing changes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_partial_liquidation_needs_equity(case: Case, mark_e6: int) -> None:
 
 
 def test_a_partial_fee_may_not_exceed_the_equity(case: Case) -> None:
-    """At 57,100 the equity is 100 USD; the fee of 1.25 % on 0.2 BTC would be 142 USD, on 0.14 BTC 99.9 USD."""
+    """At 57,100 the equity is 100 USD; the fee of 1.25 % is 142 USD on 0.2 BTC, 99.9 USD on 0.14 BTC."""
     case.chain.set_price("BTC/USD", 57_100_000_000)
     enough = case.chain.liquidation(case.position.address, "BTC/USD", 140_000)
     case.calls = [case.chain.liquidation(case.position.address, "BTC/USD", 200_000)]
@@ -133,7 +133,7 @@ def test_a_partial_fee_may_not_exceed_the_equity(case: Case) -> None:
 
 
 def test_a_partial_may_not_overdraw_the_collateral(chain: Any, position: MakePosition) -> None:
-    """A long in profit with 1 USD of collateral: the part realises 250 USD and its fee is 378, of 501 USD equity."""
+    """A long in profit with 1 USD of collateral: half realises 250 USD, its fee is 378, the equity 501."""
     planted = position(collateral_e6=1_000_000)
     case = Case(chain, planted)
     chain.set_price("BTC/USD", 60_500_000_000)
@@ -200,7 +200,9 @@ def test_an_account_of_the_fund_type_at_another_address_is_refused(case: Case, f
     case.refused(2006, "ConstraintSeeds", "insurance_fund")
 
 
-def test_a_fund_that_was_never_created_is_refused(chain: Any, position: MakePosition, fund_address: Pubkey) -> None:
+def test_a_fund_that_was_never_created_is_refused(
+    chain: Any, position: MakePosition, fund_address: Pubkey
+) -> None:
     case = Case(chain, position())
     chain.svm.set_account(fund_address, Account(0, b"", SYSTEM_PROGRAM))
     case.refused(3012, "AccountNotInitialized", "insurance_fund")
@@ -290,7 +292,9 @@ PRICES = [("BTC/USD", BTC_USD, "price_update"), ("SOL/USD", SOL_USD, "sol_price_
 
 
 @pytest.mark.parametrize(("symbol", "feed", "account"), PRICES)
-def test_a_price_account_that_is_not_pyths_is_refused(case: Case, symbol: str, feed: Any, account: str) -> None:
+def test_a_price_account_that_is_not_pyths_is_refused(
+    case: Case, symbol: str, feed: Any, account: str
+) -> None:
     data = encode_price_update(case.chain.price_update(symbol, 58_000_000_000))
     case.spoil_price(feed, data, owner=STRANGER)
     case.refused(3007, "AccountOwnedByWrongProgram", account)
@@ -342,7 +346,9 @@ def test_a_symbol_without_a_feed_is_refused(chain: Any, position: MakePosition, 
 
 @pytest.mark.parametrize("symbol", ["BTC/USD", "SOL/USD"])
 @pytest.mark.parametrize("publish_time_s", [NOW_S - 61, NOW_S + 61, 0, -1, -(2**63), 2**63 - 1])
-def test_a_price_more_than_a_minute_from_the_clock_is_stale(case: Case, symbol: str, publish_time_s: int) -> None:
+def test_a_price_more_than_a_minute_from_the_clock_is_stale(
+    case: Case, symbol: str, publish_time_s: int
+) -> None:
     case.chain.set_price(symbol, 58_000_000_000, publish_time_s=publish_time_s)
     case.refused(6008, "StalePrice")
 
