@@ -126,10 +126,13 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
 
 
 async def _open_positions(market: Market, positions: int) -> None:
-    """Open the first positions at a pace that leaves the slots their time."""
-    pause_s = min(_LONGEST_SPREAD_S, positions / _OPENINGS_PER_S) / _BATCHES
+    """Open the first positions over several slots, at a pace that leaves those their time."""
+    loop = asyncio.get_running_loop()
+    pace_s = min(_LONGEST_SPREAD_S, positions / _OPENINGS_PER_S) / _BATCHES
+    due = loop.time()
     for _ in market.open_positions(batch=max(1, -(-positions // _BATCHES))):
-        await asyncio.sleep(pause_s)
+        due += pace_s
+        await asyncio.sleep(max(0.0, due - loop.time()))
 
 
 @asynccontextmanager

@@ -235,6 +235,10 @@ def test_newcomers_stay_away_from_a_crowded_market(monkeypatch: pytest.MonkeyPat
     town.market.start()
     town.slots(1500)
     assert town.market.positions_opened == len(town.positions()) == 13
+    for address in list(town.position_accounts())[:2]:
+        town.ledger.set_account(address, Account(0, b"", SYSTEM_PROGRAM))
+    town.slots(1500)
+    assert (town.market.positions_opened, len(town.positions())) == (15, 13)
 
 
 def test_a_trader_who_has_spent_everything_is_given_more_and_opens_again() -> None:

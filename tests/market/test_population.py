@@ -149,7 +149,7 @@ def test_a_newcomer_depends_on_its_tick_and_its_prices_alone_and_is_not_liquidat
         newcomer = drawn.newcomer(tick, START_E6)
         assert newcomer == again.newcomer(tick, START_E6)
         assert not is_liquidatable(health_at(newcomer.terms, START_E6[newcomer.symbol]))
-    assert drawn.newcomer(2, START_E6) != drawn.newcomer(3, START_E6)
+    assert drawn.newcomer(2, START_E6).terms != drawn.newcomer(3, START_E6).terms
 
 
 @pytest.mark.parametrize("side", list(Side))

@@ -86,6 +86,7 @@ class Population:
         """Draw `positions` openings at the start prices (1e-6 USD by symbol)."""
         self._seed = seed
         self.trader_count = max(1, positions * _TRADERS_PER_HUNDRED_POSITIONS // 100)
+        self._trader_keys = [key(seed, f"trader {trader}") for trader in range(self.trader_count)]
         self._held: set[tuple[int, str]] = set()
         rng = generator(seed, "population")
         self.openings: Sequence[Opening] = [
@@ -103,7 +104,7 @@ class Population:
 
     def trader_key(self, trader: int) -> Keypair:
         """The signing key of a trader."""
-        return key(self._seed, f"trader {trader}")
+        return self._trader_keys[trader]
 
     def account_key(self, opening: Opening) -> Keypair | None:
         """The key of a position's own account; None when the address is derived."""
