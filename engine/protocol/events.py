@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ def read_events(logs: Iterable[str]) -> list[Event]:
             continue
         try:
             raw = base64.b64decode(line[len(_LOG_PREFIX) :], validate=True)
-        except binascii.Error:
+        except ValueError:  # not base64, or not even ASCII
             continue
         event = _decode(raw)
         if event is not None:

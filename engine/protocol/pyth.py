@@ -1,4 +1,4 @@
-"""Pyth `PriceUpdateV2` accounts: decoding, encoding, and the mark price that the program derives from them."""
+"""Pyth `PriceUpdateV2` accounts: decoding, encoding, and the mark price that the program makes of them."""
 
 from __future__ import annotations
 

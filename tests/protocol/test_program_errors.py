@@ -1,0 +1,45 @@
+"""Error codes: the published order, and names for what an operator reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.protocol.program_errors import ALREADY_GONE, ProgramError, error_name
+
+PUBLISHED_ORDER = (
+    "InvalidLeverage",
+    "InvalidSize",
+    "InvalidCollateral",
+    "AlreadyLiquidated",
+    "PositionNotLiquidatable",
+    "Unauthorized",
+    "Overflow",
+    "DivisionByZero",
+    "StalePrice",
+    "PriceDeviationTooHigh",
+    "InvalidLiquidationAmount",
+)
+
+
+def test_errors_are_numbered_from_6000_in_the_published_order() -> None:
+    assert [(error.name, error.value) for error in ProgramError] == [
+        (name, 6000 + i) for i, name in enumerate(PUBLISHED_ORDER)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (6003, "AlreadyLiquidated"),
+        (3012, "AccountNotInitialized"),
+        (3007, "AccountOwnedByWrongProgram"),
+        (6011, "custom error 6011"),
+        (0, "custom error 0"),
+    ],
+)
+def test_a_code_has_a_name_to_read(code: int, name: str) -> None:
+    assert error_name(code) == name
+
+
+def test_a_closed_position_answers_with_one_of_three_codes() -> None:
+    assert {6003, 3012, 3007} == ALREADY_GONE
