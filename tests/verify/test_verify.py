@@ -1,0 +1,430 @@
+"""Verification against a real cluster and a real database: silent when all is well, and loud at each lie."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from solders.account import Account
+from solders.compute_budget import set_compute_unit_limit
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.transaction import Transaction
+
+from engine.chain.port import Level
+from engine.chain.rpc import RpcReader
+from engine.clock import SystemClock
+from engine.domain import Action, Generation, Intent, Position, Price, Side, Verdict
+from engine.errors import DatabaseUnavailable, RpcUnreachable
+from engine.journal import Journal
+from engine.liquidation import decision_record
+from engine.liquidation.outcomes import Stamps, expired_outcome, landed_outcome
+from engine.protocol import accounts, instructions, margin
+from engine.protocol.addresses import (
+    FEEDS,
+    PROGRAM_ID,
+    PYTH_RECEIVER,
+    SOL_USD,
+    insurance_fund_address,
+    position_address,
+)
+from engine.protocol.pyth import PriceUpdate, encode_price_update
+from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.blockhashes import Blockhash
+from engine.sandbox.cluster.genesis import Genesis
+from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.server import ClusterServer, serve
+from engine.sandbox.program import load
+from engine.store.outbox import OutboxShipper
+from engine.store.pool import Database, open_pool
+from engine.verify import Violations, verify
+
+SOL_PRICE = 9_700_000_000  # times 1e-8
+FUND = insurance_fund_address()
+NONE = Violations(0, 0, 0, 0)
+
+
+class World:
+    """A cluster whose slots advance when told, a wallet, and an engine's journal and database."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        server: ClusterServer,
+        dsn: str,
+        journal: Journal,
+        database: Database,
+        records: Any,
+    ) -> None:
+        self.ledger = ledger
+        self.rpc_url = server.rpc_url
+        self.dsn = dsn
+        self.journal = journal
+        self.shipper = OutboxShipper(journal, database, SystemClock())
+        self.wallet = Keypair.from_seed(b"w" * 32)
+        self.records = records
+        self.compute_unit_limit = 200_000
+
+    def plant(self, address: Pubkey, data: bytes, owner: Pubkey, lamports: int = 10_000_000) -> None:
+        self.ledger.set_account(address, Account(lamports, data, owner))
+
+    def blockhash(self) -> Blockhash:
+        return self.ledger.latest_blockhash(self.ledger.bank(Commitment.CONFIRMED))
+
+    def publish(self) -> None:
+        update = PriceUpdate(
+            PYTH_RECEIVER,
+            SOL_USD.feed_id,
+            SOL_PRICE,
+            0,
+            -8,
+            int(time.time()),
+            int(time.time()),
+            SOL_PRICE,
+            0,
+            1,
+        )
+        self.plant(SOL_USD.account, encode_price_update(update), PYTH_RECEIVER)
+
+    def position(self, owner: Keypair | None = None, collateral_e6: int = 40_000_000) -> Position:
+        """A 20x long of 10 SOL from 100 USD, planted on chain: liquidatable at 97 USD."""
+        holder = (owner or Keypair()).pubkey()
+        position = Position(
+            address=position_address(holder, "SOL/USD"),
+            owner=holder,
+            symbol="SOL/USD",
+            side=Side.LONG,
+            size_e6=10_000_000,
+            collateral_e6=collateral_e6,
+            entry_price_e6=100_000_000,
+            leverage=20,
+            maintenance_margin_e6=25_000_000,
+            is_liquidated=False,
+            created_at_s=0,
+            generation=Generation.DEPLOYED,
+            slot=self.ledger.slot,
+        )
+        self.plant(position.address, accounts.encode_position(position), PROGRAM_ID)
+        return position
+
+    def sign(self, position: Position, **changes: Any) -> Intent:
+        """What an engine would sign for a position now, with the decision that led there."""
+        price = Price(
+            "SOL/USD", SOL_PRICE // 100, 0, SOL_PRICE, -8, int(time.time()), self.ledger.slot, Verdict.OK
+        )
+        terms = margin.Terms(Side.LONG, position.size_e6, 100_000_000, position.collateral_e6, 20)
+        health = margin.health_at(terms, price.price_e6)
+        action, amount_e6, reason = margin.choose_action(position.size_e6, health, price.price_e6)
+        decision = self.records.decision()
+        decision = replace(
+            decision,
+            position=position,
+            price=price,
+            health=health,
+            action=action,
+            amount_e6=amount_e6,
+            reason=reason,
+        )
+        blockhash = self.blockhash()
+        raw = self.transaction(position, amount_e6 if action is Action.PARTIAL else None, blockhash.value)
+        now_ns = time.time_ns()
+        intent = self.records.intent(
+            signature=raw.signatures[0],
+            position=position.address,
+            owner=position.owner,
+            action=Action.FULL if action is Action.HOLD else action,
+            amount_e6=amount_e6,
+            raw_transaction=bytes(raw),
+            last_valid_block_height=blockhash.last_valid_block_height,
+            detected_at_ns=now_ns,
+            created_at_ns=now_ns,
+            decision_json=decision_record.encode(decision),
+        )
+        return replace(intent, **changes)
+
+    def transaction(self, position: Position, amount_e6: int | None, blockhash: Any) -> Transaction:
+        call = instructions.liquidate(
+            position.address,
+            self.wallet.pubkey(),
+            fund=FUND,
+            price_account=FEEDS[position.symbol].account,
+            sol_price_account=SOL_USD.account,
+            amount_e6=amount_e6,
+        )
+        self.compute_unit_limit += 1  # so that no two transactions are the same bytes
+        message = Message([set_compute_unit_limit(self.compute_unit_limit), call], self.wallet.pubkey())
+        return Transaction([self.wallet], message, blockhash)
+
+    def land(self, intent: Intent) -> None:
+        """The bytes leave, and everything up to them becomes final."""
+        self.publish()
+        self.ledger.submit(intent.raw_transaction, skip_preflight=True)
+        self.finalize()
+
+    def finalize(self, slots: int = 33) -> None:
+        for _ in range(slots):
+            self.ledger.advance_slot()
+
+    async def record_outcome(self, intent: Intent, **changes: Any) -> None:
+        """What the chain says of a landed intent, recorded as the engine does."""
+        async with RpcReader(self.rpc_url, 5) as reader:
+            landed = await reader.transaction(intent.signature, Level.FINALIZED)
+        assert landed is not None
+        now_ns = time.time_ns()
+        outcome = landed_outcome(intent, landed, FUND, Stamps(intent.created_at_ns, now_ns, now_ns))
+        await self.journal.record_outcome(replace(outcome, **changes))
+
+    async def liquidate(self, position: Position) -> Intent:
+        """One liquidation from signing to the record of its end."""
+        intent = self.sign(position)
+        await self.journal.record_intent(intent)
+        self.land(intent)
+        await self.record_outcome(intent)
+        return intent
+
+    async def verify(self):
+        assert await self.shipper.drain(10)
+        return await verify(self.rpc_url, self.dsn, self.wallet.pubkey(), PROGRAM_ID, settle_s=0.3)
+
+    async def sql(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, database_url, records) -> AsyncIterator[World]:
+    ledger = Ledger(Genesis.from_seed(b"verify"), time.time)
+    ledger.add_program(PROGRAM_ID, load())
+    server = await serve(ledger, rpc_port=0, ws_port=0, slot_ms=3_600_000)
+    wallet = Keypair.from_seed(b"w" * 32)
+    ledger.airdrop(wallet.pubkey(), 10**12)
+    identity = f"{ledger.genesis_hash}/{wallet.pubkey()}/{PROGRAM_ID}"
+    journal = Journal.open(tmp_path / "journal.db", identity)
+    database = await open_pool(database_url)
+    world = World(ledger, server, database_url, journal, database, records)
+    numbers = (10**8, 10**8, 0, 0)  # balance, contributions, covered, utilization
+    fund = accounts.FUND_DISCRIMINATOR + bytes(32) + b"".join(each.to_bytes(8, "little") for each in numbers)
+    world.plant(FUND, fund, PROGRAM_ID, lamports=10**8 + 2_000_000)
+    world.publish()
+    world.finalize()
+    yield world
+    await database.close()
+    await journal.close()
+    await server.close()
+
+
+async def test_an_honest_engine_has_no_violations_and_both_sides_count_the_same(world):
+    full = await world.liquidate(world.position(collateral_e6=31_000_000))
+    partial = await world.liquidate(world.position(collateral_e6=50_000_000))
+    under_water = await world.liquidate(world.position(collateral_e6=1_000_000))
+    assert [each.action for each in (full, partial, under_water)] == [
+        Action.FULL,
+        Action.PARTIAL,
+        Action.FULL,
+    ]
+    report = await world.verify()
+    assert report.findings == []
+    assert report.violations == NONE
+    chain, database = report.chain, report.database
+    assert (chain.liquidation_transactions_landed, chain.landed_with_error) == (3, 0)
+    assert (chain.full, chain.partial) == (2, 1)
+    assert (database.liquidations, database.intents, database.open_intents) == (3, 3, 0)
+    assert chain.fees_lamports == database.fees_lamports > 0
+    assert chain.bad_debt_covered_lamports == database.bad_debt_covered_lamports == 10**8
+    assert chain.bad_debt_uncovered_lamports == database.bad_debt_uncovered_lamports > 0
+
+
+async def test_a_landed_transaction_without_a_row_is_found(world):
+    intent = await world.liquidate(world.position())
+    assert await world.shipper.drain(10)
+    await world.sql("DELETE FROM liquidations")
+    report = await world.verify()
+    assert report.violations == replace(NONE, landed_not_recorded=1)
+    assert str(intent.signature) in report.findings[0]
+
+
+LIES = [
+    "liquidated_size = liquidated_size + 1",
+    "liquidation_price = liquidation_price - 1",
+    "reward = reward + 1",
+    "fee = 0",
+    "bad_debt = bad_debt + 1",
+    "bad_debt = bad_debt + 1, uncovered_bad_debt = uncovered_bad_debt - 1",
+    "slot = slot + 1",
+    "error_message = 'timeout'",
+    "landed = false",
+]
+
+
+async def test_a_row_that_disagrees_with_the_chain_in_any_figure_is_found(world):
+    await world.liquidate(world.position(collateral_e6=1_000_000))
+    assert await world.shipper.drain(10)
+    await world.sql("CREATE TABLE truth AS SELECT * FROM liquidations")
+    for lie in LIES:
+        await world.sql(f"UPDATE liquidations SET {lie}")
+        report = await world.verify()
+        assert report.violations == replace(NONE, landed_not_recorded=1), lie
+        await world.sql("DELETE FROM liquidations")
+        await world.sql("INSERT INTO liquidations OVERRIDING SYSTEM VALUE SELECT * FROM truth")
+    assert (await world.verify()).violations == NONE
+
+
+async def test_a_success_that_the_chain_does_not_know_is_found(world):
+    intent = world.sign(world.position())
+    await world.journal.record_intent(intent)
+    await world.journal.record_outcome(world.records.success(intent))
+    report = await world.verify()
+    assert report.violations.recorded_not_landed == 1
+
+
+async def test_a_success_that_failed_on_chain_is_found(world):
+    position = world.position()
+    first, second = world.sign(position), world.sign(position)
+    await world.journal.record_intent(first)
+    world.publish()
+    world.ledger.submit(first.raw_transaction, skip_preflight=True)
+    world.ledger.submit(second.raw_transaction, skip_preflight=True)
+    world.finalize()
+    await world.record_outcome(first)
+    later = replace(second, created_at_ns=time.time_ns())
+    await world.journal.record_intent(later)
+    await world.record_outcome(later, error_message=None)
+    report = await world.verify()
+    assert report.chain.landed_with_error == 1
+    assert report.violations.recorded_not_landed == 1
+
+
+async def test_an_intent_that_its_own_inputs_do_not_justify_is_found(world):
+    healthy = world.position(collateral_e6=900_000_000)
+    await world.liquidate(healthy)
+    report = await world.verify()
+    assert report.chain.landed_with_error == 1
+    assert report.violations == replace(NONE, healthy_submitted=1)
+
+
+async def test_a_stale_price_in_the_inputs_is_found(world):
+    position = world.position()
+    intent = world.sign(position)
+    stale = intent.decision_json.replace('"verdict":"ok"', '"verdict":"stale"')
+    assert stale != intent.decision_json
+    await world.journal.record_intent(replace(intent, decision_json=stale))
+    world.land(intent)
+    await world.record_outcome(intent)
+    assert (await world.verify()).violations == replace(NONE, healthy_submitted=1)
+
+
+async def test_a_refusal_by_the_program_without_an_intent_is_found(world):
+    intent = world.sign(world.position(collateral_e6=900_000_000))
+    world.land(intent)
+    report = await world.verify()
+    assert report.violations == replace(NONE, healthy_submitted=1, landed_not_recorded=1)
+
+
+async def test_an_intent_about_another_position_than_it_liquidates_is_found(world):
+    intent = world.sign(world.position())
+    other = world.sign(world.position())
+    await world.journal.record_intent(
+        replace(intent, position=other.position, decision_json=other.decision_json)
+    )
+    world.land(intent)
+    await world.record_outcome(intent)
+    assert (await world.verify()).violations.healthy_submitted == 1
+
+
+async def test_a_second_signature_before_the_first_was_final_is_found(world):
+    position = world.position(collateral_e6=50_000_000)
+    first = await world.liquidate(position)
+    second = world.sign(position, created_at_ns=first.created_at_ns + 1000)
+    await world.journal.record_intent(second)
+    report = await world.verify()
+    assert report.violations == replace(NONE, submitted_twice=1)
+    assert str(second.signature) in report.findings[0]
+
+
+async def test_an_expiry_that_was_declared_too_early_is_found_and_a_true_one_is_not(world):
+    position = world.position()
+    first = world.sign(position)
+    await world.journal.record_intent(first)
+    await world.journal.record_outcome(expired_outcome(first, Stamps(time.time_ns(), None, None)))
+    await world.journal.record_intent(world.sign(position))
+    assert (await world.verify()).violations == replace(NONE, submitted_twice=1)
+    world.finalize(200)
+    assert (await world.verify()).violations == NONE
+
+
+async def test_bytes_that_never_left_need_not_expire(world):
+    position = world.position()
+    first = world.sign(position)
+    await world.journal.record_intent(first)
+    await world.journal.record_outcome(expired_outcome(first, Stamps(None, None, None)))
+    await world.journal.record_intent(world.sign(position))
+    assert (await world.verify()).violations == NONE
+
+
+async def test_a_position_closed_twice_is_found_unless_its_owner_opened_it_again(world):
+    owner = Keypair()
+    world.ledger.airdrop(owner.pubkey(), 10**10)
+    await world.liquidate(world.position(owner, collateral_e6=31_000_000))
+    reopened = world.position(owner, collateral_e6=31_000_000)  # planted by no transaction
+    await world.liquidate(reopened)
+    report = await world.verify()
+    assert report.violations == replace(NONE, submitted_twice=1)
+    assert str(reopened.address) in report.findings[0]
+
+
+async def test_a_position_that_its_owner_opened_again_may_be_closed_again(world):
+    owner = Keypair()
+    world.ledger.airdrop(owner.pubkey(), 10**10)
+    first = world.position(owner, collateral_e6=31_000_000)
+    await world.liquidate(first)
+    opening = instructions.open_position(
+        owner.pubkey(),
+        "SOL/USD",
+        size_e6=10_000_000,
+        collateral_e6=31_000_000,
+        entry_price_e6=100_000_000,
+        leverage=20,
+    )
+    blockhash = world.blockhash().value
+    raw = bytes(Transaction([owner], Message([opening], owner.pubkey()), blockhash))
+    world.ledger.submit(raw, skip_preflight=False)
+    world.finalize()
+    await world.liquidate(first)
+    report = await world.verify()
+    assert report.chain.full == 2
+    assert report.violations == NONE
+
+
+async def test_rows_of_another_cluster_in_the_same_database_are_not_ours(world, tmp_path, records):
+    journal = Journal.open(tmp_path / "other.db", f"elsewhere/{world.wallet.pubkey()}/{PROGRAM_ID}")
+    intent = records.intent()
+    await journal.record_intent(intent)
+    await journal.record_outcome(records.success(intent))
+    assert await OutboxShipper(journal, world.shipper._database, SystemClock()).drain(10)
+    report = await world.verify()
+    assert report.violations == NONE
+    assert report.database.liquidations == 0
+    await journal.close()
+
+
+async def test_a_database_without_tables_has_no_rows(world, empty_database):
+    world.dsn = empty_database
+    report = await world.verify()
+    assert (report.violations, report.database.intents) == (NONE, 0)
+
+
+async def test_an_unreachable_node_or_database_is_one_line(world):
+    wallet = world.wallet.pubkey()
+    with pytest.raises(RpcUnreachable, match=r"^The RPC node 127\.0\.0\.1 did not answer .*SOLANA_RPC_URL$"):
+        await verify("http://127.0.0.1:9/?api-key=secret", world.dsn, wallet, PROGRAM_ID)
+    with pytest.raises(DatabaseUnavailable, match="Database connection failed"):
+        await verify(world.rpc_url, "postgresql://u@127.0.0.1:9/db", wallet, PROGRAM_ID)
