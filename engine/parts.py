@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.api.position_view import PositionViews
@@ -15,7 +14,6 @@ from engine.chain.account_reader import AccountReader
 from engine.chain.blockhash import BlockhashCache
 from engine.chain.fees import FeeLimits, PriorityFees
 from engine.chain.port import Chain
-from engine.chain.sender import Sender
 from engine.chain.subscriptions import LiveFeed
 from engine.clock import Clock
 from engine.commands import Commands
@@ -29,7 +27,7 @@ from engine.liquidation.executor import Executor
 from engine.liquidation.failures import Failures
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.retry import Retries
-from engine.liquidation.tracker import Tracker
+from engine.liquidation.tracker import Tracker, Wire
 from engine.liquidation.transaction import TransactionBuilder
 from engine.oracle.board import OracleLimits, PriceBoard
 from engine.protocol.addresses import FEEDS, PYTH_RECEIVER, SOL_USD
@@ -100,12 +98,12 @@ class Heights:
         self.current = 0
 
 
-@asynccontextmanager
-async def assemble(
+def assemble(
     *,
     settings: Settings,
     signer: Signer,
     chain: Chain,
+    wire: Wire,
     journal: Journal,
     gate: Gate,
     shipping: Shipping,
@@ -115,170 +113,176 @@ async def assemble(
     version: str,
     ask_to_end: Callable[[], None],
     forget_standing_stop: Callable[[], None],
-) -> AsyncIterator[Parts]:
-    """Make every part; the context holds the connections of the sender open."""
-    async with Sender(settings.rpc_url, gate, clock, settings.rpc_timeout_s) as sender:
-        phase, heights = Phase(), Heights()
-        events, tally, latencies, history = EventLog(clock), Tally(), Latencies(), HealthHistory()
-        limits = OracleLimits(settings.max_price_age_s, settings.max_confidence_bps, settings.max_jump_bps)
-        board = PriceBoard(FEEDS.values(), limits, PYTH_RECEIVER, clock)
-        holdings = Holdings(Book(board.symbols, settings.at_risk_factor_milli), settings.program_id)
-        fund = FundWatcher(chain, journal, settings.program_id, clock)
-        wallet = WalletWatch(chain, signer.address, clock)
-        queue = LiquidationQueue(QUEUE_CAPACITY)
-        failures = Failures(journal, clock)
-        tracker = Tracker(chain, sender, fund.address, clock, rebroadcast_ms=settings.rebroadcast_ms)
-        detector = Detector(
+) -> Parts:
+    """Make every part. `wire` is the one gated way out; its owner keeps its connections open."""
+    phase, heights = Phase(), Heights()
+    events, tally, latencies, history = EventLog(clock), Tally(), Latencies(), HealthHistory()
+    limits = OracleLimits(settings.max_price_age_s, settings.max_confidence_bps, settings.max_jump_bps)
+    board = PriceBoard(FEEDS.values(), limits, PYTH_RECEIVER, clock)
+    holdings = Holdings(Book(board.symbols, settings.at_risk_factor_milli), settings.program_id)
+    fund = FundWatcher(chain, journal, settings.program_id, clock)
+    wallet = WalletWatch(chain, signer.address, clock)
+    queue = LiquidationQueue(QUEUE_CAPACITY)
+    failures = Failures(journal, clock)
+    tracker = Tracker(
+        chain=chain,
+        wire=sender,
+        fund=fund.address,
+        clock=clock,
+        rebroadcast_ms=settings.rebroadcast_ms,
+        is_busy=lambda: queue.waits_to_be_sent,
+    )
+    detector = Detector(
+        holdings=holdings,
+        board=board,
+        queue=queue,
+        failures=failures,
+        tally=tally,
+        events=events,
+        clock=clock,
+    )
+    ingest = Ingest(
+        chain=chain,
+        program_id=settings.program_id,
+        holdings=holdings,
+        board=board,
+        fund=fund,
+        wallet=wallet,
+        detector=detector,
+        tracker=tracker,
+        events=events,
+        clock=clock,
+    )
+    accounts = AccountReader(chain)
+    blockhashes = BlockhashCache(chain, clock)
+    fee_limits = FeeLimits(
+        settings.priority_fee_microlamports,
+        settings.priority_fee_cap_lamports,
+        settings.fee_budget_lamports,
+    )
+    fees = PriorityFees(chain, [fund.address], fee_limits, clock)
+    retries = Retries(
+        queue=queue,
+        failures=failures,
+        events=events,
+        tally=tally,
+        clock=clock,
+        attempts=settings.retry_attempts,
+        base_ms=settings.retry_base_ms,
+    )
+    executor = Executor(
+        queue=queue,
+        holdings=holdings,
+        board=board,
+        accounts=accounts,
+        blockhashes=blockhashes,
+        fees=fees,
+        builder=TransactionBuilder(signer, settings.program_id, SOL_USD),
+        journal=journal,
+        gate=gate,
+        wire=wire,
+        tracker=tracker,
+        retries=retries,
+        latencies=latencies,
+        wallet=wallet,
+        clock=clock,
+        node_is_current=ingest.node_is_current,
+        compute_unit_limit=settings.compute_unit_limit,
+    )
+    aftermath = Aftermath(
+        journal=journal,
+        queue=queue,
+        retries=retries,
+        failures=failures,
+        holdings=holdings,
+        board=board,
+        detector=detector,
+        accounts=accounts,
+        latencies=latencies,
+        tally=tally,
+        events=events,
+        clock=clock,
+    )
+    commands = Commands(
+        gate=gate,
+        journal=journal,
+        queue=queue,
+        failures=failures,
+        detector=detector,
+        tracker=tracker,
+        holdings=holdings,
+        board=board,
+        ingest=ingest,
+        fund=fund,
+        wallet=wallet,
+        events=events,
+        clock=clock,
+        is_reconciled=lambda: phase.is_reconciled,
+        ask_to_end=ask_to_end,
+        forget_standing_stop=forget_standing_stop,
+    )
+    snapshots = Snapshots(
+        identity=Identity(
+            version=version,
+            pid=os.getpid(),
+            profile=profile,
+            cluster=cluster,
+            started_at_ns=clock.now_ns(),
+            wallet_source=signer.source,
+            fund_minimum_lamports=settings.insurance_fund_minimum_lamports,
+        ),
+        phase=lambda: phase.name,
+        gate=gate,
+        ingest=ingest,
+        wallet=wallet,
+        shipping=shipping,
+        journal=journal,
+        positions=PositionViews(
             holdings=holdings,
             board=board,
-            queue=queue,
             failures=failures,
-            tally=tally,
-            events=events,
-            clock=clock,
-        )
-        ingest = Ingest(
-            chain=chain,
-            program_id=settings.program_id,
-            holdings=holdings,
-            board=board,
-            fund=fund,
-            wallet=wallet,
-            detector=detector,
-            tracker=tracker,
-            events=events,
-            clock=clock,
-        )
-        accounts = AccountReader(chain)
-        blockhashes = BlockhashCache(chain, clock)
-        fee_limits = FeeLimits(
-            settings.priority_fee_microlamports,
-            settings.priority_fee_cap_lamports,
-            settings.fee_budget_lamports,
-        )
-        fees = PriorityFees(chain, [fund.address], fee_limits, clock)
-        retries = Retries(
-            queue=queue,
-            failures=failures,
-            events=events,
-            tally=tally,
-            clock=clock,
-            attempts=settings.retry_attempts,
-            base_ms=settings.retry_base_ms,
-        )
-        executor = Executor(
-            queue=queue,
-            holdings=holdings,
-            board=board,
-            accounts=accounts,
-            blockhashes=blockhashes,
-            fees=fees,
-            builder=TransactionBuilder(signer, settings.program_id, SOL_USD),
             journal=journal,
-            gate=gate,
-            wire=sender,
-            tracker=tracker,
-            retries=retries,
-            latencies=latencies,
-            wallet=wallet,
-            clock=clock,
-            node_is_current=ingest.node_is_current,
-            compute_unit_limit=settings.compute_unit_limit,
-        )
-        aftermath = Aftermath(
-            journal=journal,
-            queue=queue,
-            retries=retries,
-            failures=failures,
-            holdings=holdings,
-            board=board,
-            detector=detector,
-            accounts=accounts,
-            latencies=latencies,
-            tally=tally,
-            events=events,
-            clock=clock,
-        )
-        commands = Commands(
-            gate=gate,
-            journal=journal,
-            queue=queue,
-            failures=failures,
-            detector=detector,
-            tracker=tracker,
-            holdings=holdings,
-            board=board,
-            ingest=ingest,
-            fund=fund,
-            wallet=wallet,
-            events=events,
-            clock=clock,
-            is_reconciled=lambda: phase.is_reconciled,
-            ask_to_end=ask_to_end,
-            forget_standing_stop=forget_standing_stop,
-        )
-        snapshots = Snapshots(
-            identity=Identity(
-                version=version,
-                pid=os.getpid(),
-                profile=profile,
-                cluster=cluster,
-                started_at_ns=clock.now_ns(),
-                wallet_source=signer.source,
-                fund_minimum_lamports=settings.insurance_fund_minimum_lamports,
-            ),
-            phase=lambda: phase.name,
-            gate=gate,
-            ingest=ingest,
-            wallet=wallet,
-            shipping=shipping,
-            journal=journal,
-            positions=PositionViews(
-                holdings=holdings,
-                board=board,
-                failures=failures,
-                journal=journal,
-                history=history,
-                at_risk_milli=settings.at_risk_factor_milli,
-            ),
-            holdings=holdings,
-            board=board,
-            queue=queue,
-            failures=failures,
-            tracker=tracker,
-            fund=fund,
-            latencies=latencies,
-            tally=tally,
-            events=events,
-            clock=clock,
-            block_height=lambda: heights.current,
-        )
-        yield Parts(
-            clock=clock,
-            phase=phase,
-            chain=chain,
-            gate=gate,
-            journal=journal,
-            holdings=holdings,
-            board=board,
-            fund=fund,
-            wallet=wallet,
-            queue=queue,
-            failures=failures,
-            tracker=tracker,
-            detector=detector,
-            executor=executor,
-            aftermath=aftermath,
-            ingest=ingest,
-            feed=LiveFeed(settings.ws_url, settings.program_id, ingest.watched, ingest, clock),
-            blockhashes=blockhashes,
-            fees=fees,
             history=history,
-            heights=heights,
-            events=events,
-            tally=tally,
-            latencies=latencies,
-            commands=commands,
-            snapshots=snapshots,
-            workers=settings.workers,
-        )
+            at_risk_milli=settings.at_risk_factor_milli,
+        ),
+        holdings=holdings,
+        board=board,
+        queue=queue,
+        failures=failures,
+        tracker=tracker,
+        fund=fund,
+        latencies=latencies,
+        tally=tally,
+        events=events,
+        clock=clock,
+        block_height=lambda: heights.current,
+    )
+    return Parts(
+        clock=clock,
+        phase=phase,
+        chain=chain,
+        gate=gate,
+        journal=journal,
+        holdings=holdings,
+        board=board,
+        fund=fund,
+        wallet=wallet,
+        queue=queue,
+        failures=failures,
+        tracker=tracker,
+        detector=detector,
+        executor=executor,
+        aftermath=aftermath,
+        ingest=ingest,
+        feed=LiveFeed(settings.ws_url, settings.program_id, ingest.watched, ingest, clock),
+        blockhashes=blockhashes,
+        fees=fees,
+        history=history,
+        heights=heights,
+        events=events,
+        tally=tally,
+        latencies=latencies,
+        commands=commands,
+        snapshots=snapshots,
+        workers=settings.workers,
+    )

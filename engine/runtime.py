@@ -20,6 +20,7 @@ from engine.api.server import ApiServer
 from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.port import RpcFailure
 from engine.chain.rpc import RpcReader
+from engine.chain.sender import Sender
 from engine.clock import Clock, SystemClock
 from engine.control import RUNNING, STOPPED, Gate, GateState
 from engine.errors import RpcUnreachable
@@ -95,21 +96,21 @@ async def run_engine(
         gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
         shipper = OutboxShipper(journal, database, clock)
         sampler = PositionSampler(database, identity, clock)
-        parts = await stack.enter_async_context(
-            assemble(
-                settings=settings,
-                signer=signer,
-                chain=reader,
-                journal=journal,
-                gate=gate,
-                shipping=shipper,
-                clock=clock,
-                profile=paths.profile,
-                cluster=cluster_name(genesis),
-                version=__version__,
-                ask_to_end=ending.set,
-                forget_standing_stop=lambda: paths.standing_stop.unlink(missing_ok=True),
-            )
+        wire = await stack.enter_async_context(Sender(settings.rpc_url, gate, clock, settings.rpc_timeout_s))
+        parts = assemble(
+            settings=settings,
+            signer=signer,
+            chain=reader,
+            wire=wire,
+            journal=journal,
+            gate=gate,
+            shipping=shipper,
+            clock=clock,
+            profile=paths.profile,
+            cluster=cluster_name(genesis),
+            version=__version__,
+            ask_to_end=ending.set,
+            forget_standing_stop=lambda: paths.standing_stop.unlink(missing_ok=True),
         )
         server = ApiServer(parts.snapshots, parts.commands)
         await server.start(paths.socket, settings.server_port)
@@ -162,6 +163,7 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
     parts.phase.set("ready")
     async with asyncio.TaskGroup() as workers:
         workers.create_task(parts.tracker.run(parts.aftermath))
+        workers.create_task(parts.tracker.run_settling(parts.aftermath))
         workers.create_task(parts.fund.run())
         for _ in range(parts.workers):
             workers.create_task(parts.executor.work())
