@@ -35,6 +35,7 @@ from engine.sandbox.cluster.transaction_faults import (
     BLOCKHASH_NOT_FOUND,
     SIGNATURE_FAILURE,
     Fault,
+    fault_message,
 )
 from engine.sandbox.cluster.wire_transaction import AnyMessage, WireTransaction, decode_transaction
 
@@ -242,8 +243,10 @@ class Ledger:
         message = Message.new_with_blockhash([limit, payment], faucet.pubkey(), blockhash)
         transaction = decode_transaction(bytes(VersionedTransaction(message, [faucet])))
         landed = self._execute(transaction, signatures_checked=True)
-        if landed is None or landed.fault is not None:
-            raise RpcError(INTERNAL_ERROR, "airdrop request failed: the faucet cannot pay this amount")
+        if landed is None:
+            raise RpcError(INTERNAL_ERROR, "airdrop request failed: the faucet cannot pay the fee")
+        if landed.fault is not None:
+            raise RpcError(INTERNAL_ERROR, f"airdrop request failed: {fault_message(landed.fault)}")
         return landed.signature
 
     # --- time ---
