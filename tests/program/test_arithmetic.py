@@ -21,6 +21,7 @@ U64_MAX = 2**64 - 1
 ADDRESS = Pubkey.from_bytes(bytes([9] * 32))
 OWNER = Pubkey.from_bytes(bytes([8] * 32))
 EDGES = (0, 1, 2, 10**6, 10**9, 2**32 - 1, 2**32, 2**53, 2**63 - 1, 2**63, U64_MAX - 1, U64_MAX)
+MOST_COMPUTE_UNITS = 12_000  # what docs/program.md promises
 LEVERAGES = (1, 20, 21, 50, 51, 100, 101, 500, 501, 1000)
 
 # Every bit length alike: uniform numbers would nearly all be of the largest magnitude.
@@ -280,6 +281,7 @@ def test_a_liquidation_ends_exactly_as_the_engines_arithmetic_says(shared_chain:
     planted = plant(chain, case)
     held, before = chain.lamports(ADDRESS), chain.lamports(chain.payer.pubkey())
     result = chain.send(chain.liquidation(ADDRESS, "BTC/USD", case.amount_e6))
+    assert result.compute_units < MOST_COMPUTE_UNITS
     try:
         end = expect(case, held)
     except Refused as refused:
