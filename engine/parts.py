@@ -126,7 +126,7 @@ def assemble(
     failures = Failures(journal, clock)
     tracker = Tracker(
         chain=chain,
-        wire=sender,
+        wire=wire,
         fund=fund.address,
         clock=clock,
         rebroadcast_ms=settings.rebroadcast_ms,

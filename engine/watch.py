@@ -46,7 +46,7 @@ async def reconcile(parts: Parts) -> None:
         )
     found = len(parts.tracker)
     while len(parts.tracker):
-        if await parts.tracker.round(parts.aftermath):
+        if await parts.tracker.round(parts.aftermath) and await parts.tracker.settle(parts.aftermath):
             break
         await parts.clock.sleep(RECONCILE_RETRY_S)
     if found:

@@ -16,7 +16,7 @@ from engine.liquidation.classify import SETTLED
 from engine.liquidation.decide import decide
 from engine.liquidation.detector import Detector
 from engine.liquidation.failures import Failures
-from engine.liquidation.outcomes import event_of, fund_effect
+from engine.liquidation.outcomes import fund_effect
 from engine.liquidation.queue import LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
 from engine.liquidation.tracker import Flight
@@ -70,18 +70,17 @@ class Aftermath:
 
     async def on_confirmed(self, flight: Flight) -> None:
         """Confirmed, not yet final: the latency is known, and operators hear of it."""
-        intent, landed = flight.intent, flight.landed
-        if landed is None or flight.confirmed_at_ns is None:
+        intent, status = flight.intent, flight.status
+        if status is None or flight.confirmed_at_ns is None:
             return
         flight.entry.stage = Stage.LANDED
         if intent.attempt == 1 and flight.submitted_at_ns is not None:
             self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
             self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - intent.detected_at_ns)
-        if landed.fault is None:
-            event = event_of(intent, landed)
-            size = "" if event is None else f"  size {event.liquidated_size_e6 / 1e6:g}"
+        if status.fault is None:
+            size = f"  size {intent.amount_e6 / 1e6:g}"
             self._events.add(
-                Level.OURS, f"liquidated {_name(flight)}  {intent.action.value}{size}  slot {landed.slot}"
+                Level.OURS, f"liquidated {_name(flight)}  {intent.action.value}{size}  slot {status.slot}"
             )
 
     async def on_final(self, flight: Flight, outcome: Outcome) -> bool:

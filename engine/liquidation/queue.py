@@ -78,9 +78,9 @@ class LiquidationQueue:
         return self._entries.get(address)
 
     @property
-    def waiting_room(self) -> int:
-        """How many entries have nothing signed yet."""
-        return sum(1 for entry in self if entry.stage in (Stage.QUEUED, Stage.WAITING))
+    def waits_to_be_sent(self) -> bool:
+        """Whether an entry is on its way to its first byte."""
+        return any(entry.stage in (Stage.QUEUED, Stage.DECIDING, Stage.SIGNED) for entry in self)
 
     def offer(self, decision: Decision, liquidation_id: str, detected_at_ns: int) -> bool:
         """Enter a position to be liquidated; returns whether it is a new entry.

@@ -27,7 +27,9 @@ log = structlog.get_logger("tracker")
 
 STATUS_BATCH = 256
 POLL_S = 0.5  # slots wake the tracker; this is for when none are announced
-PARALLEL_READS = 16
+PARALLEL_READS = 8
+GIVE_WAY_S = 0.005
+GIVE_WAY_TURNS = 100
 
 
 class Wire(Protocol):
@@ -47,8 +49,9 @@ class Flight:
     may_have_left: bool = False  # true as well for one that an earlier process may have sent
     submitted_at_ns: int | None = None
     last_write_ns: int | None = None  # monotonic
-    landed: LandedTransaction | None = None
+    status: SignatureStatus | None = None  # the last one that said confirmed or more
     confirmed_at_ns: int | None = None
+    landed: LandedTransaction | None = None  # read when final
 
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
         """Bytes left."""
@@ -77,14 +80,25 @@ class Follower(Protocol):
 class Tracker:
     """The signatures in flight, looked after once per slot."""
 
-    def __init__(self, chain: Chain, wire: Wire, fund: Pubkey, clock: Clock, *, rebroadcast_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        wire: Wire,
+        fund: Pubkey,
+        clock: Clock,
+        rebroadcast_ms: int,
+        is_busy: Callable[[], bool],
+    ) -> None:
         self._chain = chain
         self._wire = wire
         self._fund = fund
         self._clock = clock
         self._rebroadcast_ns = rebroadcast_ms * 1_000_000
         self._flights: dict[Signature, Flight] = {}
+        self._is_busy = is_busy
         self._kick = asyncio.Event()
+        self._has_final = asyncio.Event()
         self._reads = asyncio.Semaphore(PARALLEL_READS)
         self._fees_lamports = 0
         self.rounds = 0
@@ -127,7 +141,7 @@ class Tracker:
         self._kick.set()
 
     async def run(self, follower: Follower) -> None:
-        """Follow for ever; ends only by cancellation."""
+        """Follow statuses for ever; ends only by cancellation. `run_settling` goes beside it."""
         while True:
             try:
                 async with asyncio.timeout(POLL_S):
@@ -137,6 +151,16 @@ class Tracker:
             self._kick.clear()
             if self._flights:
                 await self.round(follower)
+
+    async def run_settling(self, follower: Follower) -> None:
+        """Read what became final, for ever, giving way to liquidations that wait to be sent."""
+        while True:
+            await self._has_final.wait()
+            self._has_final.clear()
+            await self._give_way()
+            if not await self.settle(follower):
+                await self._clock.sleep(POLL_S)
+                self._has_final.set()
 
     async def round(self, follower: Follower) -> bool:
         """Look once after every flight; False when the node failed, which leaves them as they are."""
@@ -150,44 +174,60 @@ class Tracker:
             return False
         return True
 
+    async def settle(self, follower: Follower) -> bool:
+        """Read every final transaction and tell its outcome; False when one could not be read or recorded."""
+        final = [flight for flight in self._flights.values() if _is_final(flight)]
+        settled = await asyncio.gather(*(self._settle(flight, follower) for flight in final))
+        return all(settled)
+
     async def _advance(
         self, flights: Sequence[Flight], follower: Follower, *, search_history: bool
     ) -> list[Flight]:
-        """Ask for statuses and act on them; returns the flights that the node does not know."""
+        """Ask for statuses and note them; returns the flights that the node does not know."""
         unknown: list[Flight] = []
-        known: list[Awaitable[None]] = []
         for start in range(0, len(flights), STATUS_BATCH):
             batch = flights[start : start + STATUS_BATCH]
             signatures = [flight.intent.signature for flight in batch]
             statuses = await self._chain.statuses(signatures, search_history=search_history)
+            seen_at_ns = self._clock.now_ns()
             for flight, status in zip(batch, statuses, strict=True):
                 if status is None:
                     unknown.append(flight)
-                elif status.level >= Level.CONFIRMED:
-                    known.append(self._landed(flight, status, follower))
-        await asyncio.gather(*known)
+                elif status.level >= Level.CONFIRMED and not _is_final(flight):
+                    await self._note(flight, status, seen_at_ns, follower)
         return unknown
 
-    async def _landed(self, flight: Flight, status: SignatureStatus, follower: Follower) -> None:
-        """A confirmed or finalized status: read the transaction once per slot it is in, then tell."""
-        is_final = status.level is Level.FINALIZED
-        seen_at_ns = self._clock.now_ns()
+    async def _note(
+        self, flight: Flight, status: SignatureStatus, seen_at_ns: int, follower: Follower
+    ) -> None:
+        """A confirmed or finalized status: told once per slot that the transaction is in."""
+        is_news = flight.status is None or flight.status.slot != status.slot
+        flight.status = status
+        if is_news:
+            flight.confirmed_at_ns = seen_at_ns
+            await follower.on_confirmed(flight)
+        if status.level is Level.FINALIZED:
+            self._has_final.set()
+
+    async def _settle(self, flight: Flight, follower: Follower) -> bool:
+        """The outcome is what the finalized transaction says."""
         try:
-            if flight.landed is None or flight.landed.slot != status.slot:
+            if flight.landed is None:
                 async with self._reads:
-                    landed = await self._chain.transaction(
-                        flight.intent.signature, Level.FINALIZED if is_final else Level.CONFIRMED
-                    )
-                if landed is None:
-                    return
-                flight.landed, flight.confirmed_at_ns = landed, seen_at_ns
-                await follower.on_confirmed(flight)
-            if is_final:
-                stamps = self._stamps(flight)
-                outcome = landed_outcome(flight.intent, flight.landed, self._fund, stamps)
-                await self._finish(flight, outcome, follower)
+                    flight.landed = await self._chain.transaction(flight.intent.signature, Level.FINALIZED)
         except RpcFailure as failure:
             log.warning("transaction unread", signature=str(flight.intent.signature), reason=str(failure))
+        if flight.landed is None:
+            return False
+        outcome = landed_outcome(flight.intent, flight.landed, self._fund, self._stamps(flight))
+        return await self._finish(flight, outcome, follower)
+
+    async def _give_way(self) -> None:
+        """Wait, but not for ever, while liquidations wait to be sent: recording can wait, they cannot."""
+        for _ in range(GIVE_WAY_TURNS):
+            if not self._is_busy():
+                return
+            await self._clock.sleep(GIVE_WAY_S)
 
     async def _settle_unknown(self, unknown: Iterable[Flight], follower: Follower) -> None:
         """Flights that no node knows: send again while they can land, prove their expiry when they cannot."""
@@ -195,7 +235,7 @@ class Tracker:
         overdue: list[Flight] = []
         resend: list[Awaitable[None]] = []
         for flight in unknown:
-            flight.landed, flight.confirmed_at_ns = None, None  # a fork may have taken it back
+            flight.status, flight.confirmed_at_ns = None, None  # a fork took it back
             if height > flight.intent.last_valid_block_height:
                 overdue.append(flight)
             elif self._is_due(flight) and follower.still_wanted(flight):
@@ -225,13 +265,19 @@ class Tracker:
         except RpcFailure as failure:
             log.info("rebroadcast refused", signature=str(flight.intent.signature), reason=str(failure))
 
-    async def _finish(self, flight: Flight, outcome: Outcome, follower: Follower) -> None:
-        if await follower.on_final(flight, outcome):
-            del self._flights[flight.intent.signature]
-            self._fees_lamports -= _fee_lamports(flight.intent)
+    async def _finish(self, flight: Flight, outcome: Outcome, follower: Follower) -> bool:
+        if not await follower.on_final(flight, outcome):
+            return False
+        del self._flights[flight.intent.signature]
+        self._fees_lamports -= _fee_lamports(flight.intent)
+        return True
 
     def _stamps(self, flight: Flight) -> Stamps:
         return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, self._clock.now_ns())
+
+
+def _is_final(flight: Flight) -> bool:
+    return flight.status is not None and flight.status.level is Level.FINALIZED
 
 
 def _fee_lamports(intent: Intent) -> int:
