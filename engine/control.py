@@ -14,7 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
+
 from engine.clock import Clock
+
+log = structlog.get_logger("control")
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -59,7 +63,8 @@ class Gate:
         self._clock = clock
         self._state = initial
         self._persisted = persisted
-        self._resuming = False
+        self._resuming = 0
+        self._writing: tuple[GateState, asyncio.Future[None]] | None = None
         # One thread, so that the disk sees the states in the order in which they were taken.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
         self._opened = asyncio.Event()
@@ -124,9 +129,16 @@ class Gate:
         """
         if self._state.is_running or self._resuming:
             self._set(STOPPED, by, reason)
-        if not self._persisted:
-            await self._persist_in_time()
+        await self.persist()
         return self._state
+
+    async def persist(self) -> None:
+        """Write the state in force if the disk does not have it; a slow disk is left writing after 80 ms."""
+        if self._persisted:
+            return
+        writing = self._start_writing()
+        if writing is not None:
+            await asyncio.wait({writing}, timeout=PERSIST_DEADLINE_S)
 
     async def resume(self, by: str, reason: str, version: int) -> GateState:
         """Open the gate that was closed at `version`.
@@ -141,13 +153,20 @@ class Gate:
         if self._state.is_running:
             return self._state
         opened = GateState(version + 1, RUNNING, _tidy(by), self._clock.now_ns(), _tidy(reason))
-        self._resuming = True
+        self._resuming += 1
         try:
             await asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, opened)
-        except OSError as error:
-            raise GateNotPersisted(f"the resumed state cannot be written to {self._path}: {error}") from error
+        except BaseException as error:
+            # The disk may hold the resumed state all the same: the state in force is written over it.
+            self._persisted = False
+            self._start_writing()
+            if isinstance(error, OSError | RuntimeError):
+                raise GateNotPersisted(
+                    f"the resumed state cannot be written to {self._path}: {error}"
+                ) from error
+            raise
         finally:
-            self._resuming = False
+            self._resuming -= 1
         if self._state.version != version:  # a stop arrived while the disk was busy: it wins
             raise StaleResume("a newer stop arrived during the resume and stays in force")
         self._adopt(opened, persisted=True)
@@ -165,14 +184,25 @@ class Gate:
         else:
             self._opened.clear()
         for listener in self._listeners:
-            listener(state)
+            try:
+                listener(state)
+            except Exception:
+                # A stop depends on nothing that can fail, and least of all on who wants to hear of it.
+                log.exception("a listener of the gate broke")
 
-    async def _persist_in_time(self) -> None:
-        """Write the state in force; a slow disk is left writing while the caller goes on."""
+    def _start_writing(self) -> asyncio.Future[None] | None:
+        """The write of the state in force, which may be under way already; None without a thread for it."""
         state = self._state
-        writing = asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, state)
+        if self._writing is not None and self._writing[0] == state and not self._writing[1].done():
+            return self._writing[1]
+        try:
+            writing = asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, state)
+        except RuntimeError as error:
+            log.error("the stop state is not on disk", reason=str(error))
+            return None
+        self._writing = state, writing
         writing.add_done_callback(lambda done: self._note_persisted(done, state))
-        await asyncio.wait({writing}, timeout=PERSIST_DEADLINE_S)
+        return writing
 
     def _note_persisted(self, done: asyncio.Future[None], state: GateState) -> None:
         if not done.cancelled() and done.exception() is None and state == self._state:
@@ -199,7 +229,7 @@ def _read(path: Path) -> GateState | None:
     try:
         raw = json.loads(path.read_bytes())
         state = GateState(**raw)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     numbers_ok = isinstance(state.version, int) and isinstance(state.at_ns, int)
     texts_ok = all(isinstance(text, str) for text in (state.by, state.reason))
@@ -213,7 +243,7 @@ def read_standing_stop(path: Path) -> tuple[str, str] | None:
         return str(raw["by"]), str(raw["reason"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return "operator", f"the file {path} exists"
 
 
