@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from engine.clock import Clock
 from engine.control import Gate, SendingStopped
 
 _CONNECTIONS = 64
+_LONGEST_ANSWER = 64 * 1024
 
 
 class _GatedBody(aiohttp.BytesPayload):
@@ -83,8 +85,11 @@ class Sender:
             on_write(self._clock.now_ns())
 
         try:
-            async with session.post(self._url, data=_GatedBody(body, self._gate, note)) as response:
-                answer = await response.json(content_type=None)
+            # A redirect would carry the transaction to where nobody sent it.
+            async with session.post(
+                self._url, data=_GatedBody(body, self._gate, note), allow_redirects=False
+            ) as response:
+                answer = await _read(response)
         except SendingStopped:
             raise
         except TimeoutError as error:
@@ -93,9 +98,34 @@ class Sender:
             if isinstance(error.__cause__, SendingStopped):
                 raise error.__cause__ from None
             raise RpcFailure(f"node error while sending: {type(error).__name__}") from error
-        refusal = answer.get("error") if isinstance(answer, dict) else None
+        refusal = _refusal(response.status, answer)
         if refusal is not None:
-            raise RpcFailure(f"node error: {str(refusal.get('message', refusal))[:200]}")
+            raise RpcFailure(f"node error: {refusal[:200]}")
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's body; one that is longer than any answer to a transaction is cut off."""
+    answer = b""
+    async for chunk in response.content.iter_any():
+        answer += chunk
+        if len(answer) > _LONGEST_ANSWER:
+            break
+    return answer
+
+
+def _refusal(status: int, answer: bytes) -> str | None:
+    """Why the node did not take the transaction, in its own words if it has some; None when it took it."""
+    try:
+        reply = json.loads(answer)
+    except (ValueError, RecursionError):
+        reply = None
+    if isinstance(reply, dict):
+        if status == HTTPStatus.OK and "result" in reply and "error" not in reply:
+            return None
+        error = reply.get("error")
+        if error is not None:
+            return str(error.get("message", error) if isinstance(error, dict) else error)
+    return f"the answer cannot be read (HTTP status {status})"
 
 
 def _request(raw: bytes) -> bytes:
