@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,7 @@ from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate
-from engine.domain import Price, Verdict
+from engine.domain import Action, Price, Verdict
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
@@ -200,7 +201,11 @@ class Snapshots:
     def _queue_rows(self) -> list[wire.QueueRow]:
         now_ns = self._clock.now_ns()
         held = not self._gate.state.is_running
-        ordered = sorted(self._queue, key=lambda entry: (entry.health_factor, -entry.value_e6))
+        # What is still to be sent comes first: the rest only waits for its finality.
+        ordered = sorted(
+            self._queue,
+            key=lambda entry: (entry.stage is Stage.LANDED, entry.health_factor, -entry.value_e6),
+        )
         return [
             wire.QueueRow(
                 liquidation_id=entry.liquidation_id,
@@ -271,12 +276,14 @@ class Snapshots:
 
     def _totals(self) -> wire.Totals:
         tally = self._tally
+        landed = self._tracker.confirmed
+        done = Counter(each.intent.action for each in landed if each.status and each.status.fault is None)
         return wire.Totals(
-            full=tally.full,
-            partial=tally.partial,
+            full=tally.full + done[Action.FULL],
+            partial=tally.partial + done[Action.PARTIAL],
             failed=tally.failed,
             already_liquidated=tally.already_liquidated,
-            attempts=tally.attempts,
+            attempts=tally.attempts + len(landed),
             fees_lamports=tally.fees_lamports,
             bad_debt_covered_lamports=tally.bad_debt_covered_lamports,
             bad_debt_uncovered_lamports=tally.bad_debt_uncovered_lamports,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
+from solders.pubkey import Pubkey
 
 from engine.book.holdings import Holdings
 from engine.chain.account_reader import AccountReader
@@ -60,6 +63,7 @@ class Aftermath:
         self._tally = tally
         self._events = events
         self._clock = clock
+        self._looking: set[asyncio.Task[None]] = set()
 
     def still_wanted(self, flight: Flight) -> bool:
         """Whether the position would be liquidated at the price of now."""
@@ -82,6 +86,10 @@ class Aftermath:
             self._events.add(
                 Level.OURS, f"liquidated {_name(flight)}  {intent.action.value}{size}  slot {status.slot}"
             )
+            # A closed account is not announced to subscribers of its program: it has to be looked for.
+            looking = asyncio.create_task(self._read_again(intent.position))
+            self._looking.add(looking)
+            looking.add_done_callback(self._looking.discard)
 
     async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
         """Record the end exactly once, then free the position or try again."""
@@ -140,19 +148,18 @@ class Aftermath:
             await self._failures.resolve_position(flight.intent.position)
             if outcome.outcome is not OutcomeClass.CONFIRMED:
                 self._events.add(Level.INFO, f"{outcome.error_message}  {_name(flight)}")
-            await self._look_again(flight)
+            await self._read_again(flight.intent.position)
+            self._detector.look_at(flight.intent.position)
         else:
             await self._retries.again(entry, outcome.outcome, outcome.error_message or outcome.outcome.value)
 
-    async def _look_again(self, flight: Flight) -> None:
-        """After an end the account is read anew: it may be closed, or need the next liquidation already."""
-        address = flight.intent.position
+    async def _read_again(self, address: Pubkey) -> None:
+        """After a liquidation the account is closed, or smaller: the book learns it at once."""
         try:
             read = await self._accounts.read(address)
         except RpcFailure:
             return  # the subscription and the next snapshot know too
         self._holdings.apply(address, read.data, read.owner, read.slot)
-        self._detector.look_at(address)
 
 
 def _name(flight: Flight) -> str:

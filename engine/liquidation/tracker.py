@@ -122,6 +122,11 @@ class Tracker:
         return [flight for flight in self._flights.values() if flight.may_have_left]
 
     @property
+    def confirmed(self) -> list[Flight]:
+        """Flights that landed, with or without a fault, and are not final yet."""
+        return [flight for flight in self._flights.values() if flight.status is not None]
+
+    @property
     def fees_in_flight_lamports(self) -> int:
         """What the transactions in flight cost in fees if all of them land."""
         return self._fees_lamports
