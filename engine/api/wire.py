@@ -175,7 +175,7 @@ class LatencyBoard(Message, frozen=True):
 
 
 class Totals(Message, frozen=True):
-    """Counts since the engine started: attempts and liquidations from confirmation on, amounts from finality."""
+    """Counts since the engine started: attempts from confirmation on, amounts from finality."""
 
     full: int
     partial: int
