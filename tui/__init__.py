@@ -1,1 +1,1 @@
-"""The console: a viewer of a running engine, and the operator's hands on it."""
+"""The console: shows one engine and commands it, from a terminal. The engine never needs it."""

@@ -1,0 +1,138 @@
+"""A peer on a real unix socket that speaks the engine's side of the wire: serves snapshots, records commands.
+
+Run as a program (`python peer.py SOCKET`) it is a process that a console can attach to, and that can be killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import snapshots
+from aiohttp import WSCloseCode, web
+
+from engine.api import wire
+
+
+class Peer:
+    """Use as an async context manager. `push` gives every reader a snapshot at once."""
+
+    def __init__(self, socket: Path, snapshot: wire.Snapshot | None = None) -> None:
+        self.socket = socket
+        self.snapshot = snapshot or snapshots.snapshot()
+        self.commands: list[tuple[str, dict[str, object]]] = []
+        self.arrived = asyncio.Condition()
+        self.refusal: wire.ErrorBody | None = None
+        self.checks = [
+            wire.ResumeCheck(name="reconciled", ok=True, detail="no open intents"),
+            wire.ResumeCheck(name="prices", ok=True, detail="3 of 3 usable"),
+            wire.ResumeCheck(name="node", ok=True, detail="slot lag 1"),
+            wire.ResumeCheck(name="wallet", ok=True, detail="0.840 SOL"),
+            wire.ResumeCheck(name="fund", ok=False, detail="8.2 SOL, below the minimum of 10"),
+        ]
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self._readers: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/stream", self._stream)
+        app.router.add_get("/snapshot", self._snapshot)
+        app.router.add_get("/positions/{address}", self._position)
+        app.router.add_get("/admin/resume", self._checks)
+        app.router.add_post("/admin/{command}", self._command)
+        app.router.add_post("/admin/{command}/{id}", self._command)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, str(self.socket)).start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for reader in list(self._readers):
+            await reader.close(code=WSCloseCode.GOING_AWAY)
+        assert self._runner is not None
+        await self._runner.cleanup()
+        self.socket.unlink(missing_ok=True)
+
+    async def push(self, snapshot: wire.Snapshot) -> None:
+        """Serve this snapshot from now on."""
+        self.snapshot = snapshot
+        for reader in list(self._readers):
+            await reader.send_str(msgspec.json.encode(snapshot).decode())
+
+    async def command(self, name: str, deadline_s: float = 5.0) -> dict[str, object]:
+        """The body of the first command of that name, waiting for it if it did not come yet."""
+        async with asyncio.timeout(deadline_s), self.arrived:
+            await self.arrived.wait_for(lambda: any(each == name for each, _ in self.commands))
+        return next(body for each, body in self.commands if each == name)
+
+    async def _stream(self, request: web.Request) -> web.WebSocketResponse:
+        reader = web.WebSocketResponse()
+        await reader.prepare(request)
+        self._readers.add(reader)
+        interval_s = int(request.query["interval_ms"]) / 1000
+        gone = asyncio.ensure_future(_until_closed(reader))
+        try:
+            while not gone.done():
+                await reader.send_str(msgspec.json.encode(self.snapshot).decode())
+                await asyncio.wait({gone}, timeout=interval_s)
+        finally:
+            gone.cancel()
+            self._readers.discard(reader)
+        return reader
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        return _json(self.snapshot)
+
+    async def _position(self, request: web.Request) -> web.Response:
+        address = request.match_info["address"]
+        for row in self.snapshot.at_risk:
+            if row.address == address:
+                return _json(snapshots.detail(row))
+        body = wire.ErrorBody(code="unknown_position", message=f"No position {address} is known")
+        return _json(wire.ErrorReply(error=body), 404)
+
+    async def _checks(self, request: web.Request) -> web.Response:
+        return _json(self.checks)
+
+    async def _command(self, request: web.Request) -> web.Response:
+        name = "/".join(request.match_info.values())
+        async with self.arrived:
+            self.commands.append((name, await request.json()))
+            self.arrived.notify_all()
+        await self.answering.wait()
+        if self.refusal is not None:
+            return _json(wire.ErrorReply(error=self.refusal), 409)
+        gate = self.snapshot.gate
+        if name == "emergency-stop":
+            gate = snapshots.gate(
+                "stopped", gate.version + 1, in_flight=2, last_valid_block_height=298_114_402
+            )
+        elif name == "resume":
+            gate = snapshots.gate("running", gate.version + 1)
+        self.snapshot = msgspec.structs.replace(self.snapshot, gate=gate)
+        return _json(wire.Acknowledged(message=f"{name}: done", gate=gate))
+
+
+async def _until_closed(reader: web.WebSocketResponse) -> None:
+    async for _ in reader:
+        pass
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)
+
+
+async def serve(socket: Path) -> None:
+    """Serve one busy engine until the process ends."""
+    async with Peer(socket):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,93 @@
+"""The operator's commands on their way to the engine: each ends in CommandDone or CommandFailed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from textual.message import Message
+
+from engine.api import wire
+from engine.api.client import EngineClient
+from engine.api.standing_stop import leave_standing_stop
+from engine.errors import OperatorError
+from engine.paths import ProfilePaths
+from tui.messages import CommandDone, CommandFailed
+
+STOP = "stop"
+ANSWER_TO_STOP_S = 2.0
+
+Post = Callable[[Message], object]
+Ask = Callable[[EngineClient], Awaitable[wire.Acknowledged]]
+
+
+class Commands:
+    """Sends commands to one profile's engine. Every method returns when its message was posted."""
+
+    def __init__(self, paths: ProfilePaths, post: Post) -> None:
+        self._paths = paths
+        self._post = post
+
+    async def stop(self, reason: str) -> None:
+        """Emergency stop; when the engine does not answer at once, a standing stop for its next start.
+
+        The file goes away again when the answer still comes: it would otherwise outlive a later resume.
+        """
+        asking = asyncio.create_task(self._ask(lambda client: client.stop(reason)))
+        written = False
+        try:
+            await asyncio.wait({asking}, timeout=ANSWER_TO_STOP_S)
+            if not asking.done() or asking.exception() is not None:
+                written = self._leave_order(reason)
+            answer = await asking
+        except (OperatorError, msgspec.MsgspecError) as error:
+            left = (
+                "a standing stop is written for its next start"
+                if written
+                else "and none could be left on disk"
+            )
+            self._post(CommandFailed(STOP, f"{error}; {left}", standing_stop=written))
+        else:
+            if written:
+                self._paths.standing_stop.unlink(missing_ok=True)
+            self._post(CommandDone(STOP, answer))
+
+    async def resume(self, reason: str, gate_version: int) -> None:
+        """Lift the stop of that version."""
+        await self._send("resume", lambda client: client.resume(reason, gate_version))
+
+    async def retry(self, liquidation_id: str) -> None:
+        """Try a failed liquidation again."""
+        await self._send("retry", lambda client: client.retry(liquidation_id))
+
+    async def dismiss(self, liquidation_id: str) -> None:
+        """Take a failed liquidation off the list."""
+        await self._send("dismiss", lambda client: client.dismiss(liquidation_id))
+
+    async def clear_queue(self) -> None:
+        """Drop what is queued and not signed."""
+        await self._send("clear queue", lambda client: client.clear_queue())
+
+    async def shutdown(self) -> None:
+        """Ask the engine to finish and end. Raises OperatorError: the quit dialog stays open then."""
+        await self._ask(lambda client: client.shutdown())
+
+    async def _send(self, command: str, ask: Ask) -> None:
+        try:
+            answer = await self._ask(ask)
+        except (OperatorError, msgspec.MsgspecError) as error:
+            self._post(CommandFailed(command, str(error)))
+        else:
+            self._post(CommandDone(command, answer))
+
+    async def _ask(self, ask: Ask) -> wire.Acknowledged:
+        async with EngineClient(self._paths.socket) as client:
+            return await ask(client)
+
+    def _leave_order(self, reason: str) -> bool:
+        try:
+            leave_standing_stop(self._paths, reason)
+        except OperatorError:
+            return False
+        return True

@@ -1,0 +1,314 @@
+"""A table for data that moves: repaints changed rows only, and keeps its cursor on a key.
+
+Rows arrive complete and sorted with every snapshot. A row is painted again only when its text changed or
+another row took its line. While the cursor moved within the last second the rows keep the order on screen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.lines import Line, Painted, Span, Tone, span
+
+HOLD_ORDER_S = 1.0
+_MARKER = "▸ "
+_GAPS = (2, 1)  # cells between columns: the wider one where it costs no column
+
+
+class Column(NamedTuple):
+    """One column. The lowest ranks stay in a narrow table; the `stretch` one takes what room is left."""
+
+    title: str
+    width: int
+    right: bool = False
+    rank: int = 0
+    stretch: bool = False
+
+
+class Row(NamedTuple):
+    """One row: what it is about (unique in the table), and a cell for every column, shown or not."""
+
+    key: str
+    cells: Line
+
+
+# Painted comes first: Textual takes a widget's styles from its first base.
+class LiveTable(Painted, ScrollView, can_focus=True):
+    """Rows with a cursor. Posts `Chosen` when enter is pressed, or a click comes, on the row under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "Row up", show=False),
+        Binding("down,j", "cursor(1)", "Row down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "edge(0)", "First row", show=False),
+        Binding("end", "edge(-1)", "Last row", show=False),
+        Binding("enter", "choose", "Detail", show=True),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"live-table--cursor"}
+    DEFAULT_CSS = """
+    LiveTable {
+        height: 1fr;
+        overflow-x: hidden;
+        overflow-y: auto;
+        scrollbar-size-vertical: 1;
+        & > .live-table--cursor { color: $accent; text-style: bold reverse; }
+    }
+    """
+
+    class Chosen(Message):
+        """The operator wants to see this row."""
+
+        def __init__(self, table: LiveTable, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+        @property
+        def control(self) -> LiveTable:
+            """The table, for handlers that select by it."""
+            return self.table
+
+    def __init__(self, columns: Sequence[Column], *, id: str, header: bool = True) -> None:
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._has_header = header
+        self._rows: list[Row] = []
+        self._lines: list[Line] = []
+        self._fitted = Fit((), 1)
+        self._empty: Line = ()
+        self._cursor_key: str | None = None
+        self._cursor_index = 0
+        self._moved_at_s = float("-inf")
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is shown, in the order in which it is shown."""
+        return self._rows
+
+    @property
+    def cursor_key(self) -> str | None:
+        """The key of the row under the cursor; None in an empty table."""
+        return self._cursor_key
+
+    @property
+    def header_height(self) -> int:
+        """1 while the column titles show, 0 otherwise."""
+        return 1 if self._has_header else 0
+
+    def show_header(self, *, shown: bool) -> None:
+        """Show or hide the column titles."""
+        if shown != self._has_header:
+            self._has_header = shown
+            self._fit()
+
+    def show(self, rows: Sequence[Row], empty: Line = ()) -> None:
+        """Show these rows, given in their proper order; `empty` says why when there are none."""
+        placed = self._held(rows) if self._is_held() else list(rows)
+        had = self._lines
+        self._rows = placed
+        self._empty = empty
+        before = self._cursor_index
+        self._anchor()
+        self._lines = [self._line(row) for row in placed]
+        if len(had) != len(placed):
+            self._resize_canvas()
+        self._repaint_changes(had, before)
+
+    def move_to(self, key: str) -> bool:
+        """Put the cursor on a row; False when there is no such row."""
+        for index, row in enumerate(self._rows):
+            if row.key == key:
+                self._place(index)
+                return True
+        return False
+
+    # Order and cursor
+
+    def _is_held(self) -> bool:
+        return time.monotonic() - self._moved_at_s < HOLD_ORDER_S
+
+    def _held(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows in the order that is on the screen, new ones behind it."""
+        position = {row.key: index for index, row in enumerate(self._rows)}
+        behind = len(position)
+        return sorted(rows, key=lambda row: position.get(row.key, behind))
+
+    def _anchor(self) -> None:
+        """Find the cursor's row again; when it is gone the cursor stays near where it was."""
+        if not self._rows:
+            self._cursor_key, self._cursor_index = None, 0
+            return
+        for index, row in enumerate(self._rows):
+            if row.key == self._cursor_key:
+                self._cursor_index = index
+                return
+        self._cursor_index = min(self._cursor_index, len(self._rows) - 1)
+        self._cursor_key = self._rows[self._cursor_index].key
+
+    def _place(self, index: int) -> None:
+        if not self._rows:
+            return
+        old = self._cursor_index
+        self._cursor_index = max(0, min(index, len(self._rows) - 1))
+        self._cursor_key = self._rows[self._cursor_index].key
+        self._repaint_row(old)
+        self._repaint_row(self._cursor_index)
+        self._reveal_cursor()
+
+    def _reveal_cursor(self) -> None:
+        visible = max(1, self.size.height - self.header_height)
+        top = self.scroll_offset.y
+        if self._cursor_index < top:
+            self.scroll_to(y=self._cursor_index, animate=False)
+        elif self._cursor_index >= top + visible:
+            self.scroll_to(y=self._cursor_index - visible + 1, animate=False)
+
+    def action_cursor(self, step: int) -> None:
+        """Move the cursor by rows."""
+        self._moved_at_s = time.monotonic()
+        self._place(self._cursor_index + step)
+
+    def action_page(self, direction: int) -> None:
+        """Move the cursor by a page."""
+        self.action_cursor(direction * max(1, self.size.height - self.header_height - 1))
+
+    def action_edge(self, index: int) -> None:
+        """Move the cursor to the first (0) or last (-1) row."""
+        self._moved_at_s = time.monotonic()
+        self._place(index if index >= 0 else len(self._rows) - 1)
+
+    def action_choose(self) -> None:
+        """Ask for the row under the cursor."""
+        if self._cursor_key is not None:
+            self.post_message(self.Chosen(self, self._cursor_key))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click moves the cursor; a second one on the same row asks for it."""
+        index = event.y - self.header_height + self.scroll_offset.y
+        if event.y < self.header_height or not 0 <= index < len(self._rows):
+            return
+        again = index == self._cursor_index and event.chain > 1
+        self._moved_at_s = time.monotonic()
+        self._place(index)
+        if again:
+            self.action_choose()
+
+    # Painting
+
+    def on_resize(self) -> None:
+        """Choose the columns that fit."""
+        self._fit()
+
+    def on_focus(self) -> None:
+        """The cursor is painted differently in the table that has the keys."""
+        self._repaint_row(self._cursor_index)
+
+    def on_blur(self) -> None:
+        """See `on_focus`."""
+        self._repaint_row(self._cursor_index)
+
+    def _fit(self) -> None:
+        self._fitted = fit_columns(self._columns, self.size.width - len(_MARKER))
+        self._lines = [self._line(row) for row in self._rows]
+        self._resize_canvas()
+        self.refresh()
+
+    def _resize_canvas(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._rows) + self.header_height)
+
+    def _line(self, row: Row) -> Line:
+        return _aligned(row.cells, self._columns, self._fitted)
+
+    def _repaint_changes(self, had: list[Line], cursor_before: int) -> None:
+        longest = max(len(had), len(self._lines), 1)
+        for index in range(longest):
+            old = had[index] if index < len(had) else None
+            new = self._lines[index] if index < len(self._lines) else None
+            if old != new:
+                self._repaint_row(index)
+        if cursor_before != self._cursor_index:
+            self._repaint_row(cursor_before)
+            self._repaint_row(self._cursor_index)
+        if not self._rows:
+            self._repaint_row(0)
+
+    def _repaint_row(self, index: int) -> None:
+        y = index - self.scroll_offset.y + self.header_height
+        if self.header_height <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """One line: the titles, a row, or why there is none."""
+        width = self.size.width
+        if y < self.header_height:
+            titles = tuple(Span(column.title, Tone.MUTED) for column in self._columns)
+            return self.strip_of((Span("  "), *_aligned(titles, self._columns, self._fitted)), width)
+        index = y - self.header_height + self.scroll_offset.y
+        if index >= len(self._lines):
+            empty = (Span("  "), *self._empty) if not self._rows and index == 0 else ()
+            return self.strip_of(empty, width)
+        here = index == self._cursor_index
+        marker = Span(_MARKER if here else "  ", Tone.OURS if self.has_focus else Tone.MUTED)
+        return self.strip_of((marker, *self._lines[index]), width, self._cursor_style() if here else None)
+
+    def _cursor_style(self) -> Style | None:
+        return self.get_component_rich_style("live-table--cursor") if self.has_focus else None
+
+
+class Fit(NamedTuple):
+    """Columns fitted into a width: 0 for one that does not show, and the cells between those that do."""
+
+    widths: tuple[int, ...]
+    gap: int
+
+
+def fit_columns(columns: Sequence[Column], room: int) -> Fit:
+    """Fit columns into `room` cells, lowest ranks first; what is left over goes to the stretching one."""
+    fits = [_fitted(columns, room, gap) for gap in _GAPS]
+    return max(fits, key=lambda fit: sum(width > 0 for width in fit.widths))
+
+
+def _fitted(columns: Sequence[Column], room: int, gap: int) -> Fit:
+    widths = [0] * len(columns)
+    left = room
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):
+        needed = columns[index].width + (gap if any(widths) else 0)
+        if needed > left:
+            break
+        widths[index] = columns[index].width
+        left -= needed
+    for index, column in enumerate(columns):
+        if column.stretch and widths[index]:
+            widths[index] += left
+    return Fit(tuple(widths), gap)
+
+
+def _aligned(cells: Line, columns: Sequence[Column], fit: Fit) -> Line:
+    parts: list[Span] = []
+    for cell, column, width in zip(cells, columns, fit.widths, strict=False):
+        if not width:
+            continue
+        if parts:
+            parts.append(Span(" " * fit.gap))
+        text = cell.text if cell.text.isprintable() else span(cell.text).text
+        missing = width - cell_len(text)
+        if missing < 0:
+            text = set_cell_size(text, width - 1) + "…"
+        elif column.right:
+            text = " " * missing + text
+        else:
+            text += " " * missing
+        parts.append(cell._replace(text=text))
+    return tuple(parts)

@@ -1,0 +1,65 @@
+"""The way into the console: checks for a terminal, opens the app, and tells the shell how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from tui.plan import LaunchPlan
+
+if TYPE_CHECKING:
+    from tui.app import ConsoleApp
+
+EXIT_NO_TERMINAL = 2
+# Read by Textual when it is imported: few frames, no animations; both cost bytes over SSH and say nothing.
+_TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "15", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+
+
+def run_console(plan: LaunchPlan) -> int:
+    """Open the console of a plan and return the process's exit status when it was left.
+
+    0 after quitting, 1 after a crash, 2 without a terminal, 128 + n after signal n.
+    """
+    lacking = _lacking_terminal()
+    if lacking:
+        print(
+            f"liquidation-engine: {lacking} is no terminal: "
+            "use `--no-ui` to run without a console, `liquidation-engine status` to look",
+            file=sys.stderr,
+        )
+        return EXIT_NO_TERMINAL
+    for name, value in _TEXTUAL_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from tui.app import ConsoleApp
+
+    app = ConsoleApp(plan)
+    code = asyncio.run(_run(app))
+    if app.farewell:
+        print(app.farewell, file=sys.stderr)
+    return code
+
+
+def _lacking_terminal() -> str:
+    """Which of the two streams that the console uses is no terminal; Textual draws on standard error."""
+    if sys.__stdin__ is None or not sys.__stdin__.isatty():
+        return "standard input"
+    if sys.__stderr__ is None or not sys.__stderr__.isatty():
+        return "standard error, on which the console draws,"
+    return ""
+
+
+async def _run(app: ConsoleApp) -> int:
+    from tui.terminal import TerminalGuard
+
+    loop = asyncio.get_running_loop()
+    assert sys.__stdin__ is not None
+    assert sys.__stderr__ is not None
+
+    def leave(code: int) -> None:
+        loop.call_soon_threadsafe(lambda: app.exit(return_code=code))
+
+    TerminalGuard(sys.__stdin__.fileno(), sys.__stderr__.fileno(), leave).install()
+    await app.run_async()
+    return app.return_code or 0

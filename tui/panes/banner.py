@@ -1,0 +1,106 @@
+"""The banner: whether anything is being liquidated, and how the engine's surroundings are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+
+from engine.api import wire
+from tui import format as fmt
+from tui.lines import Line, Lines, Span, Tone, line, span, spread, width_of
+from tui.state import NS_PER_MS, ConsoleState, data_age_ms, headline
+
+_STALE_MS = 3_000
+_LOW_SOL = 10**8  # 0.1 SOL pays for some ten thousand attempts; below it somebody should top up
+
+
+class Banner(Lines):
+    """Two lines; the whole banner is painted while the engine is stopped."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"banner--filled"}
+    DEFAULT_CSS = """
+    Banner {
+        dock: top;
+        height: 2;
+        padding: 0 1;
+        &.-filled { background: $error; color: $background; text-style: bold; }
+        &:ansi.-filled { background: ansi_red; color: ansi_bright_white; }
+        & > .banner--filled { background: $error; color: $background; text-style: bold; }
+        &:ansi > .banner--filled { background: ansi_red; color: ansi_bright_white; }
+    }
+    """
+
+    def show_state(self, state: ConsoleState, now_ns: int) -> None:
+        """Show what is known at `now_ns`."""
+        head = headline(state, now_ns)
+        self.set_class(head.fill, "-filled")
+        width = max(1, self.size.width)
+        age, pause = _age(state, now_ns), _pause(state, now_ns)
+        first = (Span(f"{head.glyph} {head.word}", head.tone, bold=True), Span("  "), *head.sentence)
+        whole = (*first, Span(" · "), *head.outlook) if head.outlook else first
+        second = _facts(state.snapshot, width - width_of(age) - 1) if state.snapshot else ()
+        if width_of(whole) + width_of(pause) < width:
+            first = whole
+        elif head.outlook:
+            second = head.outlook
+        self.show([spread(first, pause, width), spread(second, age, width)])
+
+    def overlay(self) -> Style | None:
+        """One style over the whole banner while it is painted."""
+        return self.get_component_rich_style("banner--filled") if self.has_class("-filled") else None
+
+    def watch_classes(self) -> None:
+        """A painted banner is another banner: all of it changes."""
+        self.refresh()
+
+
+def _pause(state: ConsoleState, now_ns: int) -> Line:
+    if not state.paused_ns:
+        return ()
+    held = fmt.age((now_ns - state.paused_ns) // NS_PER_MS)
+    return line(Span(f"‖ display held {held}, p lets it go", Tone.ATTENTION, bold=True))
+
+
+def _age(state: ConsoleState, now_ns: int) -> Line:
+    age_ms = data_age_ms(state, now_ns)
+    if age_ms is None:
+        return line(Span("no data yet", Tone.MUTED))
+    return line(Span(f"data {fmt.age(age_ms)}", Tone.DANGER if age_ms > _STALE_MS else Tone.PLAIN))
+
+
+def _facts(snapshot: wire.Snapshot, width: int) -> Line:
+    """The engine's surroundings; the wallet's address gives way where there is no room for it."""
+    chain, wallet = snapshot.chain, snapshot.wallet
+    usable = sum(price.verdict == "ok" for price in snapshot.prices)
+    balance = wallet.balance_lamports
+    low = balance is None or balance < _LOW_SOL
+    facts = [
+        span(snapshot.engine.cluster),
+        Span(f"slot {fmt.count(chain.slot)}" + ("" if chain.subscribed else " polled")),
+        _share("rpc", chain.rpc_ok, chain.rpc_total),
+        _share("prices", usable, len(snapshot.prices)),
+        _database(snapshot.database),
+        span(f"wallet {fmt.address(wallet.address)}"),
+        Span(f"{fmt.sol(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN),
+    ]
+    full = _joined(facts, "   ")
+    return full if width_of(full) <= width else _joined([*facts[:5], facts[6]], "  ")
+
+
+def _joined(facts: list[Span], gap: str) -> Line:
+    parts: list[Span] = []
+    for fact in facts:
+        parts += [Span(gap), fact] if parts else [fact]
+    return tuple(parts)
+
+
+def _share(name: str, good: int, total: int) -> Span:
+    tone = Tone.PLAIN if good == total and total else Tone.DANGER if good == 0 else Tone.ATTENTION
+    return Span(f"{name} {good}/{total}", tone)
+
+
+def _database(database: wire.DatabaseView) -> Span:
+    if database.state == "ok":
+        return Span("db ok")
+    return span(f"db {database.state}, {fmt.count(database.backlog)} rows wait", Tone.ATTENTION)

@@ -1,0 +1,43 @@
+"""The event log: what happened, newest first, each with a shape for its level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.api import wire
+from tui import format as fmt
+from tui.lines import Span, Tone, line, span
+from tui.live_table import Column, Row
+from tui.panes.table_pane import TablePane
+
+_COLUMNS = (Column("time", 8), Column(" ", 1), Column("event", 10, stretch=True))
+_LEVELS = {
+    "info": ("·", Tone.PLAIN),
+    "attention": ("▲", Tone.ATTENTION),
+    "danger": ("✕", Tone.DANGER),
+    "ours": ("◆", Tone.OURS),
+}
+
+
+class EventsPane(TablePane):
+    """Rows are keyed by the event's number."""
+
+    def __init__(self) -> None:
+        super().__init__("4 EVENTS", _COLUMNS, name="events")
+
+    def on_mount(self) -> None:
+        """Its columns need no titles."""
+        self.table.show_header(shown=False)
+
+    def show_events(self, events: Sequence[wire.EventRow]) -> None:
+        """Show the events, newest first."""
+        newest = sorted(events, key=lambda event: -event.seq)
+        self.show_rows((), [_row(event) for event in newest], line(Span("nothing happened yet", Tone.MUTED)))
+
+
+def _row(event: wire.EventRow) -> Row:
+    glyph, tone = _LEVELS.get(event.level, ("·", Tone.PLAIN))
+    return Row(
+        str(event.seq),
+        (Span(fmt.clock_time(event.at_ns), Tone.MUTED), Span(glyph, tone, bold=True), span(event.text, tone)),
+    )

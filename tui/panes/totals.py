@@ -1,0 +1,45 @@
+"""What the engine did since it started: counts, success rate, fees and covered bad debt."""
+
+from __future__ import annotations
+
+from engine.api import wire
+from tui import format as fmt
+from tui.lines import Line, Span, Tone, line, spread
+from tui.panes.figures import Figures
+
+SUCCESS_GOAL_PERMILLE = 990  # the operational guide's goal
+
+
+class TotalsPane(Figures):
+    """The engine's own counts of this run."""
+
+    TITLE = "SINCE START"
+
+    def show_totals(self, totals: wire.Totals, uptime_ms: int) -> None:
+        """Show the counts of a run of that length."""
+        width = max(10, self.size.width - 1)
+        self.show_figures((Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, width))
+
+
+def _body(totals: wire.Totals, width: int) -> list[Line]:
+    done = totals.full + totals.partial
+    below_goal = 1000 * done < SUCCESS_GOAL_PERMILLE * (done + totals.failed)
+
+    def row(name: str, value: Span) -> Line:
+        return spread(line(f" {name}"), (value,), width)
+
+    return [
+        row("liquidated", Span(fmt.count(done), Tone.OURS, bold=True)),
+        row("  full · partial", Span(f"{fmt.count(totals.full)} · {fmt.count(totals.partial)}")),
+        row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
+        row("others were first", Span(fmt.count(totals.already_liquidated))),
+        row(
+            "success",
+            Span(
+                f"{fmt.success_percent(done, totals.failed)} %",
+                Tone.ATTENTION if below_goal else Tone.HEALTHY,
+            ),
+        ),
+        row(f"fees of {fmt.count(totals.attempts)} tries", Span(f"{fmt.sol(totals.fees_lamports)} SOL")),
+        row("bad debt covered", Span(f"{fmt.sol(totals.bad_debt_covered_lamports)} SOL")),
+    ]

@@ -1,0 +1,69 @@
+"""The box in the middle that all dialogs are: it names what it is about, and nothing happens by accident.
+
+Cancel has the focus, escape cancels, and the key that confirms is never the one that opened the dialog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button
+
+from tui.lines import Line, Lines, Span, Tone, line
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer]):
+    """A modal box with a title, lines of text, anything in the middle, and a row of choices."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel"),
+        Binding("left", "app.focus_previous", "Previous", show=False),
+        Binding("right", "app.focus_next", "Next", show=False),
+    ]
+
+    def __init__(self, title: str, text: Sequence[Line]) -> None:
+        super().__init__(classes="dialog")
+        self._title = title
+        self._text = list(text)
+
+    def compose(self) -> ComposeResult:
+        """Title, text, middle, choices."""
+        with Vertical(id="box") as box:
+            box.border_title = self._title
+            yield Lines(id="text")
+            yield from self.middle()
+            with Horizontal(id="choices"):
+                yield from self.choices()
+            yield Lines(id="hint")
+
+    def middle(self) -> Iterable[Widget]:
+        """What stands between the text and the choices."""
+        return ()
+
+    def choices(self) -> Iterable[Widget]:
+        """The buttons, the safe one first: it gets the focus."""
+        yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Show the text; the first choice gets the focus."""
+        self.query_one("#text", Lines).show(self._text)
+        self.query_one("#hint", Lines).show([line(Span("ctrl+e stops at once, also from here", Tone.MUTED))])
+        self.query(Button).first().focus()
+
+    def show_text(self, text: Sequence[Line]) -> None:
+        """Show other text, now or when the dialog is up."""
+        self._text = list(text)
+        if self.is_mounted:
+            self.query_one("#text", Lines).show(self._text)
+
+    def action_cancel(self) -> None:
+        """Close with no answer."""
+        self.dismiss(None)

@@ -1,0 +1,173 @@
+"""What the console knows right now, and the one sentence that its banner says about it. Frozen and pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.api import wire
+from tui import format as fmt
+from tui.lines import Span, Tone, span
+
+NS_PER_MS = 10**6
+NS_PER_S = 10**9
+
+
+class Link(StrEnum):
+    """How the console stands to its engine."""
+
+    WAITING = "waiting"  # nothing was ever received
+    LIVE = "live"
+    SILENT = "silent"  # connected, and nothing comes
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleState:
+    """One view of everything. Times are Unix nanoseconds of this machine, 0 when it never happened.
+
+    `activity` is what the background worker does at the moment ("starting the engine…"), `failure` the one
+    line with which it gave up. `gate` is newer than the snapshot's while a command's answer is ahead of it.
+    """
+
+    snapshot: wire.Snapshot | None = None
+    received_ns: int = 0
+    link: Link = Link.WAITING
+    link_reason: str = ""
+    activity: str = ""
+    failure: str = ""
+    gate: wire.GateView | None = None
+    stop_sent_ns: int = 0
+    standing_stop: bool = False
+    paused_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The banner's first line: a shape, a word and a tone that change together, and the sentence after them.
+
+    `outlook` follows the sentence, or takes the second line where the first has no room for it. `fill` paints
+    the whole banner: nothing is being liquidated because somebody said so.
+    """
+
+    glyph: str
+    word: str
+    tone: Tone
+    sentence: tuple[Span, ...] = ()
+    outlook: tuple[Span, ...] = ()
+    fill: bool = False
+
+
+def gate_of(state: ConsoleState) -> wire.GateView | None:
+    """The newest gate that the console has heard of."""
+    if state.snapshot is None:
+        return state.gate
+    known = state.snapshot.gate
+    if state.gate is not None and state.gate.version > known.version:
+        return state.gate
+    return known
+
+
+def is_stopped(state: ConsoleState) -> bool:
+    """Whether the gate is known to be closed."""
+    gate = gate_of(state)
+    return gate is not None and gate.state != "running"
+
+
+def data_age_ms(state: ConsoleState, now_ns: int) -> int | None:
+    """How old the newest snapshot is; None before the first."""
+    return None if state.snapshot is None else max(0, now_ns - state.snapshot.taken_at_ns) // NS_PER_MS
+
+
+def headline(state: ConsoleState, now_ns: int) -> Headline:
+    """What the banner says first. The order is the order of urgency."""
+    if state.link is not Link.LIVE or state.snapshot is None:
+        return _without_data(state, now_ns)
+    gate = gate_of(state)
+    assert gate is not None
+    if gate.state != "running":
+        return Headline(
+            "■",
+            "STOPPED",
+            Tone.DANGER,
+            _stop_sentence(gate),
+            _stop_outlook(gate, state.snapshot.chain),
+            fill=True,
+        )
+    if state.stop_sent_ns:
+        waited = fmt.age((now_ns - state.stop_sent_ns) // NS_PER_MS)
+        return Headline("■", "STOPPING", Tone.DANGER, (Span(f"no answer yet after {waited}"),), fill=True)
+    return _of_engine(state.snapshot, now_ns)
+
+
+def _without_data(state: ConsoleState, now_ns: int) -> Headline:
+    remark = _remark(state)
+    if state.link is Link.WAITING:
+        if state.failure:
+            return Headline("✕", "NOT RUNNING", Tone.DANGER, remark)
+        return Headline("◐", "STARTING", Tone.ATTENTION, remark)
+    waited = fmt.age((now_ns - state.received_ns) // NS_PER_MS)
+    word = f"SILENT {waited}" if state.link is Link.SILENT else f"DISCONNECTED {waited}"
+    if state.stop_sent_ns:
+        word = f"STOP SENT, {word}"
+    return Headline("✕", word, Tone.DANGER, remark, fill=bool(state.stop_sent_ns))
+
+
+def _remark(state: ConsoleState) -> tuple[Span, ...]:
+    """What is being done about the missing engine, and what holds meanwhile."""
+    parts: list[str] = []
+    if state.failure or state.activity:
+        parts.append(state.failure or state.activity)
+    elif state.link is Link.SILENT:
+        parts.append("the engine is connected and sends nothing: look at its log")
+    elif state.link_reason:
+        parts.append(state.link_reason)
+    if state.standing_stop:
+        parts.append("a standing stop is written: the next start sends nothing")
+    elif state.snapshot is not None:
+        gate = gate_of(state)
+        assert gate is not None
+        kept = "STOPPED" if gate.state != "running" else gate.state
+        parts.append(f"the stop state holds: {kept}")
+    return (span(" · ".join(parts)),)
+
+
+def _stop_sentence(gate: wire.GateView) -> tuple[Span, ...]:
+    why = f': "{gate.reason}"' if gate.reason else ""
+    return (span(f"by {gate.by} at {fmt.clock_time(gate.at_ns)}{why}"),)
+
+
+def _stop_outlook(gate: wire.GateView, chain: wire.ChainView) -> tuple[Span, ...]:
+    """What may still land, and until when."""
+    parts: list[str] = []
+    if gate.in_flight and gate.last_valid_block_height is not None:
+        left = gate.last_valid_block_height - chain.block_height
+        wait = f" (≈ {fmt.slots_wait(left)})" if left > 0 else ""
+        parts.append(
+            f"{gate.in_flight} in flight, none can land after block "
+            f"{fmt.count(gate.last_valid_block_height)}{wait}"
+        )
+    else:
+        parts.append(f"{gate.in_flight} in flight" if gate.in_flight else "nothing in flight")
+    if not gate.persisted:
+        parts.append("NOT ON DISK: a restart would forget it")
+    return (span(" · ".join(parts)),)
+
+
+def _of_engine(snapshot: wire.Snapshot, now_ns: int) -> Headline:
+    engine = snapshot.engine
+    uptime = fmt.age((now_ns - engine.started_at_ns) // NS_PER_MS)
+    if engine.phase != "ready":
+        return Headline("◐", engine.phase.upper(), Tone.ATTENTION, (Span(f"since {uptime}"),))
+    if engine.degraded:
+        return Headline("▲", "DEGRADED", Tone.ATTENTION, (span(" · ".join(engine.degraded)),))
+    return Headline("●", "RUNNING", Tone.HEALTHY, (Span(uptime), Span("   "), *_work(snapshot)))
+
+
+def _work(snapshot: wire.Snapshot) -> tuple[Span, ...]:
+    watched = f"watching {fmt.count(snapshot.book.monitored)} positions"
+    if not snapshot.queue_length:
+        return (Span(f"{watched} · nothing to liquidate"),)
+    return (
+        Span(f"{watched} · liquidating {fmt.count(snapshot.queue_length)}, {snapshot.in_flight} in flight"),
+    )
