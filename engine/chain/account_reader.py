@@ -43,10 +43,15 @@ class AccountReader:
     async def _request(self, batch: dict[Pubkey, asyncio.Future[AccountRead]]) -> None:
         try:
             answers = await self._chain.accounts(list(batch))
-        except RpcFailure as failure:
+            reads = dict(zip(batch, answers, strict=True))
+        except Exception as error:
+            # Whatever it was, the readers hear of it: they wait without a deadline of their own.
+            failure = (
+                error if isinstance(error, RpcFailure) else RpcFailure(f"node error: {type(error).__name__}")
+            )
             for future in batch.values():
                 future.set_exception(failure)
                 future.exception()  # a reader that was cancelled never collects it
             return
-        for future, answer in zip(batch.values(), answers, strict=True):
-            future.set_result(answer)
+        for address, future in batch.items():
+            future.set_result(reads[address])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +12,7 @@ from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Commitment, Confirmed, Finalized, Processed
 from solana.rpc.core import RPCException
 from solana.rpc.models import MemcmpOpts
+from solders.account import Account
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction_status import (
@@ -19,6 +20,7 @@ from solders.transaction_status import (
     InstructionErrorCustom,
     TransactionConfirmationStatus,
     TransactionErrorInstructionError,
+    TransactionStatus,
 )
 
 from engine.chain.port import (
@@ -34,6 +36,7 @@ from engine.chain.port import (
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 COMMITMENTS: dict[Level, Commitment] = {
     Level.PROCESSED: Processed,
@@ -56,13 +59,12 @@ def read_fault(error: object | None) -> TransactionFault | None:
     return TransactionFault(_variant(error), None)
 
 
-def _level(status: TransactionConfirmationStatus | None) -> Level:
-    """A node's word for how far a transaction is; one that leaves it out has rooted the slot long ago."""
-    if status == TransactionConfirmationStatus.Processed:
-        return Level.PROCESSED
-    if status == TransactionConfirmationStatus.Confirmed:
-        return Level.CONFIRMED
-    return Level.FINALIZED
+def _level(status: TransactionStatus) -> Level:
+    """How far a transaction is; a node that leaves the word out has rooted it once it counts no more."""
+    word = status.confirmation_status
+    if word == TransactionConfirmationStatus.Finalized or (word is None and status.confirmations is None):
+        return Level.FINALIZED
+    return Level.CONFIRMED if word == TransactionConfirmationStatus.Confirmed else Level.PROCESSED
 
 
 def _variant(error: object) -> str:
@@ -95,97 +97,96 @@ class RpcReader:
 
     async def genesis_hash(self) -> str:
         """The identity of the cluster."""
-        return str((await self._ask(self._client.get_genesis_hash())).value)
+        return await self._ask(self._client.get_genesis_hash(), lambda answer: str(answer.value))
 
     async def slot(self) -> int:
         """The current slot at processed."""
-        return (await self._ask(self._client.get_slot(Processed))).value
+        return await self._ask(self._client.get_slot(Processed), lambda answer: answer.value)
 
     async def block_height(self, level: Level) -> int:
         """The block height at a commitment level."""
-        return (await self._ask(self._client.get_block_height(COMMITMENTS[level]))).value
+        call = self._client.get_block_height(COMMITMENTS[level])
+        return await self._ask(call, lambda answer: answer.value)
 
     async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
         """One account."""
-        answer = await self._ask(self._client.get_account_info(address, COMMITMENTS[level]))
-        account = answer.value
-        if account is None:
-            return AccountRead(None, None, 0, answer.context.slot)
-        return AccountRead(bytes(account.data), account.owner, account.lamports, answer.context.slot)
+        call = self._client.get_account_info(address, COMMITMENTS[level])
+        return await self._ask(call, lambda answer: _read_account(answer.value, answer.context.slot))
 
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
         """Up to a hundred accounts at processed, in the order asked for."""
-        answer = await self._ask(self._client.get_multiple_accounts(list(addresses), Processed))
-        if len(answer.value) != len(addresses):
-            raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(answer.value)}")
-        slot = answer.context.slot
-        return [
-            AccountRead(None, None, 0, slot)
-            if account is None
-            else AccountRead(bytes(account.data), account.owner, account.lamports, slot)
-            for account in answer.value
-        ]
+        reads = await self._ask(
+            self._client.get_multiple_accounts(list(addresses), Processed),
+            lambda answer: [_read_account(account, answer.context.slot) for account in answer.value],
+        )
+        if len(reads) != len(addresses):
+            raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(reads)}")
+        return reads
 
     async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
         """Every account of the program that starts with the position discriminator."""
         only_positions = MemcmpOpts(offset=0, bytes=POSITION_DISCRIMINATOR_BASE58)
-        answer = await self._ask(
+        return await self._ask(
             self._client.get_program_accounts(program_id, Processed, "base64", filters=[only_positions]),
+            lambda answer: [
+                ProgramAccount(keyed.pubkey, bytes(keyed.account.data)) for keyed in answer.value
+            ],
             _SNAPSHOT_DEADLINE_S,
         )
-        return [ProgramAccount(keyed.pubkey, bytes(keyed.account.data)) for keyed in answer.value]
 
     async def latest_blockhash(self) -> FreshBlockhash:
         """A blockhash at confirmed."""
-        value = (await self._ask(self._client.get_latest_blockhash(Confirmed))).value
-        return FreshBlockhash(value.blockhash, value.last_valid_block_height)
+        return await self._ask(
+            self._client.get_latest_blockhash(Confirmed),
+            lambda answer: FreshBlockhash(answer.value.blockhash, answer.value.last_valid_block_height),
+        )
 
     async def statuses(
         self, signatures: Sequence[Signature], *, search_history: bool
     ) -> list[SignatureStatus | None]:
         """The status of each signature, None where the node knows nothing."""
-        answer = await self._ask(self._client.get_signature_statuses(list(signatures), search_history))
-        if len(answer.value) != len(signatures):
-            raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(answer.value)}")
-        return [
-            None
-            if status is None
-            else SignatureStatus(
-                slot=status.slot,
-                level=_level(status.confirmation_status),
-                fault=read_fault(status.err),
-            )
-            for status in answer.value
-        ]
+        statuses = await self._ask(
+            self._client.get_signature_statuses(list(signatures), search_history),
+            lambda answer: [_read_status(status) for status in answer.value],
+        )
+        if len(statuses) != len(signatures):
+            raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(statuses)}")
+        return statuses
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
-        answer = await self._ask(self._client.get_transaction(signature, "base64", COMMITMENTS[level], 0))
-        return None if answer.value is None else _read_transaction(answer.value)
+        return await self._ask(
+            self._client.get_transaction(signature, "base64", COMMITMENTS[level], 0),
+            lambda answer: None if answer.value is None else _read_transaction(answer.value),
+        )
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
     ) -> list[Signature]:
         """Signatures that name an address, newest first, at finalized."""
-        answer = await self._ask(
-            self._client.get_signatures_for_address(address, before=before, limit=limit, commitment=Finalized)
+        return await self._ask(
+            self._client.get_signatures_for_address(
+                address, before=before, limit=limit, commitment=Finalized
+            ),
+            lambda answer: [row.signature for row in answer.value],
         )
-        return [row.signature for row in answer.value]
 
     async def balance(self, address: Pubkey) -> int:
         """Lamports of an account at processed."""
-        return (await self._ask(self._client.get_balance(address, Processed))).value
+        return await self._ask(self._client.get_balance(address, Processed), lambda answer: answer.value)
 
     async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
         """Recently paid priority fees in micro-lamports per compute unit."""
-        answer = await self._ask(self._client.get_recent_prioritization_fees(list(writable)))
-        return [row.prioritization_fee for row in answer.value]
+        return await self._ask(
+            self._client.get_recent_prioritization_fees(list(writable)),
+            lambda answer: [row.prioritization_fee for row in answer.value],
+        )
 
-    async def _ask(self, call: Awaitable[T], deadline_s: float | None = None) -> T:
-        """Await one call of the client within the deadline; every way to fail becomes RpcFailure."""
+    async def _ask(self, call: Awaitable[T], read: Callable[[T], R], deadline_s: float | None = None) -> R:
+        """Await one call of the client within the deadline and read it; any way to fail is an RpcFailure."""
         try:
             async with asyncio.timeout(deadline_s or self._deadline_s):
-                return await call
+                return read(await call)
         except TimeoutError as error:
             raise RpcFailure(
                 f"timeout after {deadline_s or self._deadline_s:.1f} s", is_timeout=True
@@ -193,11 +194,14 @@ class RpcReader:
         except SolanaRpcException as error:
             cause = error.__cause__
             late = "timeout" in type(cause).__name__.lower()
-            name = type(cause).__name__ if cause is not None else str(error)
+            name = type(cause).__name__ if cause is not None else _first_line(error)
             raise RpcFailure("timeout" if late else f"node unreachable ({name})", is_timeout=late) from error
         except RPCException as error:
             raise RpcFailure(f"node error: {_first_line(error)}") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except RpcFailure:
+            raise
+        except Exception as error:
+            # The libraries have many ways to choke on an answer; none of them may end the engine.
             raise RpcFailure(f"the node's answer cannot be read: {type(error).__name__}") from error
 
 
@@ -205,6 +209,18 @@ def _first_line(error: Exception) -> str:
     detail: Any = error.args[0] if error.args else error
     message = getattr(detail, "message", None)
     return str(message if message is not None else detail).split("\n", 1)[0][:200]
+
+
+def _read_account(account: Account | None, slot: int) -> AccountRead:
+    if account is None:
+        return AccountRead(None, None, 0, slot)
+    return AccountRead(bytes(account.data), account.owner, account.lamports, slot)
+
+
+def _read_status(status: TransactionStatus | None) -> SignatureStatus | None:
+    if status is None:
+        return None
+    return SignatureStatus(slot=status.slot, level=_level(status), fault=read_fault(status.err))
 
 
 def _read_transaction(value: EncodedConfirmedTransactionWithStatusMeta) -> LandedTransaction:

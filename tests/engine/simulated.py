@@ -73,6 +73,8 @@ class VirtualClock:
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking each sleeper at its time."""
         end_ns = self._elapsed_ns + round(seconds * 1e9)
+        for _ in range(5):
+            await asyncio.sleep(0)
         while self._sleepers and self._sleepers[0][0] <= end_ns:
             due_ns, _, woken = heapq.heappop(self._sleepers)
             self._elapsed_ns = due_ns
