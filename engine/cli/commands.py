@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from engine.api import wire
 
 _LONGEST_REASON = 200
+_STOP_DEADLINE_S = 3.0  # an engine that lives answers a stop within a tenth of a second
 
 
 def stop(
@@ -38,9 +40,9 @@ async def _stop(paths: ProfilePaths, reason: str) -> None:
         print(f"No engine runs in profile {paths.profile}: the next one that starts will be stopped.")
         return
     try:
-        async with EngineClient(paths.socket) as engine:
+        async with asyncio.timeout(_STOP_DEADLINE_S), EngineClient(paths.socket) as engine:
             print((await engine.stop(reason)).message)
-    except EngineNotRunning:
+    except (EngineNotRunning, TimeoutError):
         # It has the socket and says nothing: what it does is unknown, so the operator must be told.
         leave_standing_stop(paths, reason)
         pid = engine_pid(paths.socket)

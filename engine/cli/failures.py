@@ -61,12 +61,25 @@ def failing_in_one_line() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(EXIT_REFUSED)
     except Exception as error:
+        known = _operator_error_in(error)
+        if known is not None:
+            fail(str(known), known.exit_code)
         fail(_report(error), EXIT_REFUSED)
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine on an ordinary event loop."""
     return asyncio.run(work)
+
+
+def _operator_error_in(error: BaseException) -> OperatorError | None:
+    """The operator's error in a group of several tasks' errors, when that is all there is in it."""
+    if isinstance(error, OperatorError):
+        return error
+    if not isinstance(error, BaseExceptionGroup):
+        return None
+    known = [_operator_error_in(each) for each in error.exceptions]
+    return known[0] if all(known) else None
 
 
 def _report(error: BaseException) -> str:

@@ -123,9 +123,9 @@ class _Headless:
                     await self._print_summary(ready.result(), settings, sandbox)
             notify("STOPPING=1")
             self._until.set()
-            await engine
-            if gone.done():
+            if gone.done():  # nothing in flight can be followed any more
                 raise SandboxEnded(f"The sandbox ended too early: see {self._paths.state / 'sandbox.log'}")
+            await engine
         finally:
             for task in (asked, gone, engine):
                 task.cancel()

@@ -1,0 +1,234 @@
+"""The commands on a real engine on a real sandbox, both started the way the console starts them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.api import launcher, wire
+from engine.errors import OperatorError
+from engine.paths import ProfilePaths, profile_paths
+
+SANDBOX = ["--positions", "40", "--seed", "3", "--slot-ms", "100", "--rpc-port", "0", "--ws-port", "0"]
+
+
+@dataclass
+class Running:
+    """What a console would have started, and the commands of its operator."""
+
+    paths: ProfilePaths
+    sandbox: launcher.SandboxDescriptor
+    engine: launcher.EngineProcess
+    environment: dict[str, str]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "engine", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+            check=False,
+        )
+
+    def snapshot(self) -> wire.Snapshot:
+        answer = self.command("status", "--json")
+        assert answer.returncode == 0, answer.stderr
+        return msgspec.json.decode(answer.stdout, type=wire.Snapshot)
+
+    def start_engine(self) -> None:
+        environment = self.environment | launcher.engine_environment(self.sandbox) | {"SERVER_PORT": "0"}
+        self.engine = asyncio.run(launcher.ensure_engine(self.paths, environment, []))
+
+    def end_engine(self, number: signal.Signals = signal.SIGTERM) -> int:
+        assert self.engine.process is not None
+        self.engine.process.send_signal(number)
+        return self.engine.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One sandbox and one engine for all tests of this file; the tests leave the engine running."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(home / "state"))
+        patch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+        for name in ("SOLANA_RPC_URL", "DATABASE_URL", "WALLET_PATH", "SERVER_PORT"):
+            patch.delenv(name, raising=False)
+        paths = profile_paths()
+        sandbox = asyncio.run(launcher.ensure_sandbox(paths, SANDBOX))
+        both = Running(paths, sandbox, launcher.EngineProcess(paths.socket, None), dict(os.environ))
+        try:
+            both.start_engine()
+            yield both
+        finally:
+            if both.engine.process is not None:
+                both.end_engine()
+            asyncio.run(launcher.stop_sandbox(paths))
+
+
+def until(condition: Callable[[], Any], deadline_s: float = 30) -> Any:
+    """What the condition gives once it is true."""
+    end = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < end, "the condition did not come true in time"
+    return value
+
+
+def test_status_shows_the_engine_on_its_cluster_with_every_position(running: Running) -> None:
+    snapshot = until(lambda: (s := running.snapshot()).engine.phase == "ready" and s)
+    assert snapshot.engine.pid == running.engine.process.pid
+    assert snapshot.book.monitored == 40
+    answer = running.command("status")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    lines = answer.stdout.splitlines()
+    assert lines[0] == "RUNNING"
+    assert f"process {snapshot.engine.pid}, profile default" in answer.stdout
+    assert "40 healthy" in answer.stdout or "40:" in answer.stdout
+    assert snapshot.wallet.address in answer.stdout
+
+
+def test_a_second_console_attaches_to_what_runs(running: Running) -> None:
+    again = asyncio.run(launcher.ensure_sandbox(running.paths, []))
+    assert again == running.sandbox
+    assert asyncio.run(launcher.ensure_sandbox(running.paths, SANDBOX)) == running.sandbox
+    engine = asyncio.run(launcher.ensure_engine(running.paths, {}, []))
+    assert not engine.started_here
+    assert launcher.engine_pid(running.paths.socket) == running.engine.process.pid
+
+
+def test_a_sandbox_with_other_options_is_not_mistaken_for_the_one_asked_for(running: Running) -> None:
+    with pytest.raises(OperatorError, match=r"has a sandbox with other options .*another --profile"):
+        asyncio.run(launcher.ensure_sandbox(running.paths, ["--seed", "99"]))
+
+
+def test_a_sandbox_is_not_started_under_an_engine_of_another_cluster(
+    running: Running, tmp_path: Path
+) -> None:
+    elsewhere = ProfilePaths("default", tmp_path / "state", running.paths.runtime)
+    descriptor = running.paths.sandbox_descriptor
+    kept = descriptor.rename(descriptor.with_suffix(".kept"))
+    try:
+        with pytest.raises(OperatorError, match="An engine of another cluster runs in profile default"):
+            asyncio.run(launcher.ensure_sandbox(elsewhere, []))
+    finally:
+        kept.rename(descriptor)
+
+
+def test_a_stop_holds_over_a_restart_until_somebody_resumes_with_a_reason(running: Running) -> None:
+    answer = running.command("stop", "--reason", "drill")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    gate = running.snapshot().gate
+    assert (gate.state, gate.reason, gate.persisted) == ("stopped", "drill", True)
+    assert running.command("status").stdout.splitlines()[0].startswith("STOPPED by ")
+
+    assert running.end_engine() == 0
+    running.start_engine()
+    assert running.snapshot().gate.state == "stopped"
+
+    until(lambda: running.snapshot().engine.phase == "ready")
+    answer = running.command("resume", "--yes", "--reason", "drill over")
+    assert answer.returncode == 0, answer.stderr
+    assert "Stopped by " in answer.stdout
+    assert '"drill"' in answer.stdout
+    assert "ok " in answer.stdout  # the checks are shown
+    assert running.snapshot().gate.state == "running"
+    assert "there is no stop to lift" in running.command("resume", "--yes", "--reason", "again").stdout
+
+
+def test_a_stop_with_no_engine_is_obeyed_by_the_next_start(running: Running) -> None:
+    assert running.end_engine(signal.SIGINT) == 0
+    answer = running.command("stop", "--reason", "night")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "No engine runs in profile default: the next one that starts will be stopped.\n"
+    order = json.loads(running.paths.standing_stop.read_text())
+    assert order["reason"] == "night"
+    assert abs(order["at_ns"] - time.time_ns()) < 60e9
+    assert running.paths.standing_stop.stat().st_mode & 0o077 == 0
+    assert "the next one that starts will be stopped" in running.command("status").stderr
+
+    running.start_engine()
+    gate = running.snapshot().gate
+    assert (gate.state, gate.reason) == ("stopped", "night")
+    until(lambda: running.snapshot().engine.phase == "ready")
+    assert running.command("resume", "--yes", "--reason", "morning").returncode == 0
+    assert not running.paths.standing_stop.exists()
+
+
+def test_a_stop_that_the_engine_does_not_answer_says_so_and_is_left_for_the_next_start(
+    running: Running,
+) -> None:
+    pid = running.engine.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = running.command("stop", "--reason", "hangs")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert answer.returncode == 1
+    assert f"(process {pid}) does not answer and may still be sending: `kill -9 {pid}`" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert json.loads(running.paths.standing_stop.read_text())["reason"] == "hangs"
+    # The request reached the engine's socket all the same, so it is stopped once it runs again.
+    until(lambda: running.snapshot().gate.state == "stopped")
+    assert running.command("resume", "--yes", "--reason", "awake").returncode == 0
+    running.paths.standing_stop.unlink(missing_ok=True)
+
+
+def test_clear_queue_and_retry_answer_in_the_engines_words(running: Running) -> None:
+    cleared = running.command("clear-queue")
+    assert (cleared.returncode, cleared.stderr) == (0, "")
+    assert cleared.stdout.strip()
+    refused = running.command("retry", "000000000000")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("liquidation-engine: ")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_verify_finds_cluster_wallet_and_database_of_the_profiles_sandbox(running: Running) -> None:
+    answer = running.command("verify", "--json")
+    assert answer.returncode == 0, answer.stderr
+    objects = json.loads(answer.stdout)
+    assert set(objects) == {"chain", "database", "violations"}
+    assert set(objects["violations"].values()) == {0}
+    lines = running.command("verify").stdout
+    assert "violations  healthy_submitted" in lines
+
+
+def test_an_engine_that_cannot_start_is_reported_with_its_own_last_line(
+    running: Running, tmp_path: Path
+) -> None:
+    paths = ProfilePaths("other", tmp_path / "state", tmp_path / "run")
+    environment = {**running.environment, "SOLANA_RPC_URL": "http://127.0.0.1:1", "WALLET_PATH": "/nowhere"}
+    with pytest.raises(
+        launcher.StartFailed, match=r"^Failed to read keypair file /nowhere: no such file"
+    ) as caught:
+        asyncio.run(launcher.ensure_engine(paths, environment, []))
+    assert caught.value.exit_code == 2
+
+
+def test_a_sandbox_that_cannot_start_is_reported_with_its_own_last_line(tmp_path: Path) -> None:
+    paths = ProfilePaths("other", tmp_path / "state", tmp_path / "run")
+    with pytest.raises(launcher.StartFailed, match="--slot-ms 1 is out of range") as caught:
+        asyncio.run(launcher.ensure_sandbox(paths, ["--slot-ms", "1"]))
+    assert caught.value.exit_code == 2
+    assert not paths.sandbox_descriptor.exists()
+
+
+def test_files_of_a_profile_are_private(running: Running) -> None:
+    files = [path for folder in (running.paths.state, running.paths.runtime) for path in folder.iterdir()]
+    assert len(files) > 4
+    readable = [path.name for path in files if path.stat().st_mode & 0o077 and path.name != "postgres"]
+    assert readable == []
