@@ -38,6 +38,7 @@ class _Quote:
     jump_e6: int = 0
     jump_updates: int = 0
     held_since_ns: int | None = None
+    content: tuple[bytes, Pubkey] | None = None  # of the account, as last seen
 
 
 class PriceBoard:
@@ -89,6 +90,11 @@ class PriceBoard:
         quote = self._by_account.get(account)
         if quote is None or slot < quote.price.slot:
             return None
+        if quote.content == (data, owner):
+            # Snapshots and notifications bring one update several times: it confirms nothing anew.
+            quote.price = replace(quote.price, slot=slot)
+            return self._aged(quote)
+        quote.content = data, owner
         try:
             update = self._read(quote.feed, data, owner)
             price = _price(quote.feed.symbol, update, slot)
@@ -109,6 +115,9 @@ class PriceBoard:
             raise AccountRefused("wrong feed id")
         if update.price <= 0:
             raise AccountRefused("price is not positive")
+        # Were it kept, every honest update after it would look like an older one.
+        if update.publish_time_s > self._clock.now_ns() // 10**9 + self._limits.max_age_s:
+            raise AccountRefused("published in the future")
         return update
 
     def _count(self, symbol: str, reason: str) -> None:
