@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -91,7 +91,7 @@ class EngineClient:
         """Ask the engine to finish what is in flight and end."""
         return await self._command("/admin/shutdown")
 
-    async def stream(self, interval_ms: int) -> AsyncIterator[wire.Snapshot]:
+    async def stream(self, interval_ms: int) -> AsyncGenerator[wire.Snapshot, None]:
         """Snapshots, one each `interval_ms`, until the engine ends or the caller stops reading."""
         session = self._open_session()
         try:
@@ -107,9 +107,7 @@ class EngineClient:
     async def _command(self, path: str, body: wire.Message | None = None) -> wire.Acknowledged:
         return await self._request("POST", path, wire.Acknowledged, body)
 
-    async def _request(
-        self, method: str, path: str, answer: type[T], body: wire.Message | None = None
-    ) -> T:
+    async def _request(self, method: str, path: str, answer: type[T], body: wire.Message | None = None) -> T:
         session = self._open_session()
         data = msgspec.json.encode(body) if body is not None else b"{}"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Set
 
 import structlog
 from solders.pubkey import Pubkey
@@ -40,14 +41,15 @@ class Holdings:
             return False
         return self.book.apply(position)
 
-    def load(self, accounts: list[ProgramAccount], slot: int) -> None:
-        """Take a snapshot whose accounts are at least as new as `slot`; what it lacks has been closed."""
-        seen = set()
+    def load(self, accounts: Iterable[ProgramAccount], slot: int) -> None:
+        """Take accounts of a snapshot that is at least as new as `slot`."""
         for account in accounts:
-            seen.add(account.address)
             self.apply(account.address, account.data, self.program_id, slot)
+
+    def forget_missing(self, present: Set[Pubkey], slot: int) -> None:
+        """Positions that a complete snapshot lacks have been closed, unless they are newer than it."""
         for address in self.book.addresses:
-            if address not in seen:
+            if address not in present:
                 self.book.remove(address, slot)
         self.book.forget_closed_before(slot)
 
