@@ -19,9 +19,14 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
+from engine.protocol import instructions
+from engine.protocol.accounts import decode_position
+from engine.protocol.addresses import PROGRAM_ID
+from engine.sandbox import program
 from engine.sandbox.cluster import Commitment, CommitmentDepths, Genesis, Ledger, TransactionRefused
 from engine.sandbox.cluster.accounts import AccountStates
 from engine.sandbox.cluster.machine import CLOCK_SYSVAR
+from engine.sandbox.cluster.wire_transaction import WireTransaction, decode_transaction
 
 if TYPE_CHECKING:
     from conftest import Town
@@ -270,9 +275,9 @@ def test_versions_equal_full_copies_of_every_slot(writes: list[tuple[int, int, i
             model[slot][address] = account
         for seen in range(max(0, slot - depth), slot + 1):
             assert {a: s for a in addresses if (s := states.at(a, seen)) is not None} == model[seen]
-            for program in owners:
-                expected = {a: s for a, s in model[seen].items() if s.owner == program}
-                found = list(states.owned_by(program, seen))
+            for owner_key in owners:
+                expected = {a: s for a, s in model[seen].items() if s.owner == owner_key}
+                found = list(states.owned_by(owner_key, seen))
                 assert dict(found) == expected
                 assert [a for a, _ in found] == sorted(expected, key=bytes)
 
@@ -307,6 +312,29 @@ def test_a_simulation_sees_the_state_and_clock_of_its_commitment(town: Town, key
     # The rewound machine has come back to the present.
     assert town.lamports(other.pubkey()) == SOL - SOL // 2 - 5_000
     assert town.ledger.submit(bytes(again), skip_preflight=False) in town.ledger.history
+
+
+def test_programs_see_the_present_again_after_a_simulation_of_the_past(town: Town) -> None:
+    town.ledger.add_program(PROGRAM_ID, program.load())
+    town.advance()
+    town.now_s += 1_000
+    town.advance()
+    past = town.ledger.simulate(_decoded(town, []), FINALIZED, replayable=True)
+    assert past.bank.unix_time_s < town.ledger.unix_time_s
+    position = Keypair()
+    opening = instructions.create_position(
+        position.pubkey(), town.payer.pubkey(), "SOL/USD", size_e6=10**6, collateral_e6=10**7,
+        entry_price_e6=10**8, leverage=10, is_long=True,
+    )  # fmt: skip
+    town.land(opening, signers=[position])
+    account = town.ledger.account(position.pubkey())
+    assert account is not None
+    decoded = decode_position(position.pubkey(), account.data, town.ledger.slot)
+    assert decoded.created_at_s == town.ledger.unix_time_s
+
+
+def _decoded(town: Town, wanted: list[Instruction]) -> WireTransaction:
+    return decode_transaction(bytes(town.sign(*wanted)))
 
 
 def test_airdrops_are_signed_transactions_with_signatures_of_their_own(town: Town, key: NewKey) -> None:

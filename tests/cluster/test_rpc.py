@@ -353,6 +353,8 @@ async def test_recent_fees_are_those_that_landed_by_account(
         node.town.land(set_compute_unit_price(price), node.town.pay(busy, SOL))
     node.town.land(set_compute_unit_price(20), node.town.pay(quiet, SOL))
     slot = node.ledger.slot
+    open_slot = await node.result("getRecentPrioritizationFees", [str(busy)])
+    assert max(entry["slot"] for entry in open_slot) == slot - 1
     node.town.advance(2)
 
     async def fee(*accounts: Pubkey) -> int:

@@ -26,6 +26,7 @@ from solders.rpc.responses import (
 
 from engine.sandbox.cluster import Genesis, Ledger, serve
 from engine.sandbox.cluster.encoding import base58_encode
+from engine.sandbox.cluster.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from conftest import Node
@@ -85,6 +86,17 @@ async def test_account_changes_at_each_commitment(node: Node, feed: SolanaWsClie
     assert {entry.result.context.slot for entry in seen} == {slot}
 
 
+async def test_a_finalized_change_is_told_as_it_was_then(
+    node: Node, feed: SolanaWsClient, key: NewKey
+) -> None:
+    await feed.account_subscribe(pubkey=(address := key()), commitment=Finalized, encoding="base64")
+    for data in (b"then", b"later"):
+        node.town.plant(address, SOL, data, address)
+        node.town.advance()
+    node.town.advance(30)
+    assert [(await told(feed)).result.value.data for _ in range(2)] == [b"then", b"later"]
+
+
 async def test_an_account_that_is_closed_is_told_as_empty(
     node: Node, feed: SolanaWsClient, key: NewKey
 ) -> None:
@@ -131,6 +143,8 @@ async def test_a_signature_is_told_once_at_its_commitment(
     assert (notification.result.value.err, notification.result.context.slot) == (None, slot)
     node.town.advance(40)
     await nothing_more(feed, node)
+    # Its subscription is gone; only the one for slots is left.
+    assert subscribers(node.ledger) == 1
 
 
 async def test_a_failed_transactions_signature_is_told_with_its_error(node: Node, key: NewKey) -> None:
@@ -233,6 +247,8 @@ async def test_a_subscription_belongs_to_its_connection(node: Node) -> None:
         subscription = (await mine.receive_json(timeout=5))["result"]
         await theirs.send_str(_call("slotUnsubscribe", subscription))
         assert (await theirs.receive_json(timeout=5))["error"]["message"] == "Invalid subscription id."
+        await mine.send_str(_call("rootUnsubscribe", subscription))
+        assert (await mine.receive_json(timeout=5))["error"]["message"] == "Invalid subscription id."
         await mine.send_str(_call("slotUnsubscribe", subscription))
         assert (await mine.receive_json(timeout=5))["result"] is True
 
@@ -285,18 +301,20 @@ async def test_a_client_that_reads_too_slowly_is_dropped_and_others_are_not(
             sent += 1
             notification = await told(attentive)
             assert notification.result.value.account.data[:4] == (sent - 1).to_bytes(4, "little")
-            if ledger_is_down_to(ledger, subscribers=1):
+            if subscribers(ledger) == 1:
                 break
-        assert ledger_is_down_to(ledger, subscribers=1)
+        assert subscribers(ledger) == 1
         await attentive.unsubscribe(handle)
     writer.close()
-    await eventually(lambda: ledger_is_down_to(ledger, subscribers=0))
+    await eventually(lambda: subscribers(ledger) == 0)
     await server.close()
 
 
-def ledger_is_down_to(ledger: Ledger, subscribers: int) -> bool:
-    (subscriptions,) = ledger.observers
-    return len(subscriptions) == subscribers  # type: ignore[arg-type]
+def subscribers(ledger: Ledger) -> int:
+    """How many subscriptions the node that serves this ledger keeps."""
+    (observer,) = ledger.observers
+    assert isinstance(observer, Subscriptions)
+    return len(observer)
 
 
 def _masked(text: str) -> bytes:

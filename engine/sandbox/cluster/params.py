@@ -170,7 +170,7 @@ class Params:
 
 def _fixed_bytes(text: str, length: int) -> bytes:
     # A base58 digit carries 5.86 bits: longer text cannot fit, and decoding it would cost squared time.
-    if len(text) > length * 11 // 8 + 1:
+    if len(text) > length * 11 // 8:
         raise invalid_params("Invalid param: WrongSize")
     try:
         data = base58_decode(text)
