@@ -1,4 +1,4 @@
-"""However a command fails, the operator reads one line; a fault of ours also leaves a report, without secrets."""
+"""However a command fails, the operator reads one line; a fault of ours leaves a report without secrets."""
 
 from __future__ import annotations
 
