@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +16,9 @@ _SIDES = (Side.LONG, Side.SHORT)
 _GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
 _NO_ROW = -1
 _INITIAL = 256
+_FOREIGN = 2**16 - 1  # the symbol number of a position whose symbol has no feed
+
+CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 
 _COLUMNS = np.dtype(
     [
@@ -65,11 +67,10 @@ class Book:
 
     def __init__(self, symbols: Iterable[str], at_risk_milli: int) -> None:
         self._at_risk_milli = at_risk_milli
-        self._symbols: list[str] = []
-        self._symbol_index: dict[str, int] = {}
-        self._priced = set(symbols)
+        self._symbols = list(dict.fromkeys(symbols))
+        self._symbol_index = {symbol: index for index, symbol in enumerate(self._symbols)}
         self._sides: dict[tuple[str, Side], SideColumns] = {
-            (symbol, side): SideColumns(side) for symbol in self._priced for side in _SIDES
+            (symbol, side): SideColumns(side) for symbol in self._symbols for side in _SIDES
         }
         self._data = np.zeros(_INITIAL, dtype=_COLUMNS)
         self._rows = 0
@@ -77,7 +78,8 @@ class Book:
         self._index: dict[bytes, int] = {}
         self._closed: dict[bytes, int] = {}  # slot in which a position was seen closed
         self._unknown: dict[bytes, str] = {}
-        self.skipped: Counter[str] = Counter()
+        # Anybody may invent symbols: theirs are kept with their positions and go with them.
+        self._foreign: dict[bytes, str] = {}
 
     def __len__(self) -> int:
         return len(self._index)
@@ -123,17 +125,21 @@ class Book:
             del self._index[key]
             self._free.append(row)
         self._unknown.pop(key, None)
-        self._closed[key] = max(slot, self._closed.get(key, 0))
+        self._foreign.pop(key, None)
+        self._closed[key] = max(slot, self._closed.pop(key, 0))
+        if len(self._closed) > CLOSED_MEMORY:
+            del self._closed[next(iter(self._closed))]
 
     def forget_closed_before(self, slot: int) -> None:
         """Drop the memory of closings that no late notification can contradict any more."""
         self._closed = {key: closed for key, closed in self._closed.items() if closed >= slot}
 
-    def mark_unknown(self, address: Pubkey, reason: str) -> None:
-        """A held position whose account cannot be read any more: known no longer, and never sent."""
+    def mark_unknown(self, address: Pubkey, reason: str, slot: int) -> None:
+        """A held position whose account cannot be read in this slot: known no longer, and never sent."""
         row = self._index.get(bytes(address))
-        if row is not None:
+        if row is not None and slot >= int(self._data["slot"][row]):
             self._leave_side(row)
+            self._data["slot"][row] = slot
             self._unknown[bytes(address)] = reason
 
     def get(self, address: Pubkey) -> Position | None:
@@ -228,12 +234,23 @@ class Book:
         self._rows += 1
         return self._rows - 1
 
-    def _symbol(self, symbol: str) -> int:
-        index = self._symbol_index.get(symbol)
-        if index is None:
-            index = self._symbol_index[symbol] = len(self._symbols)
-            self._symbols.append(symbol)
-        return index
+    def _number_of(self, position: Position) -> int:
+        """The number of the position's symbol; one without a feed is kept beside the columns."""
+        key = bytes(position.address)
+        number = self._symbol_index.get(position.symbol)
+        if number is None:
+            self._foreign[key] = position.symbol
+            return _FOREIGN
+        self._foreign.pop(key, None)
+        return number
+
+    def _symbol_of(self, row: int) -> str:
+        number = int(self._data["symbol"][row])
+        return (
+            self._foreign[self._data["address"][row].tobytes()]
+            if number == _FOREIGN
+            else self._symbols[number]
+        )
 
     def _write(self, row: int, position: Position) -> None:
         self._data[row] = (
@@ -246,7 +263,7 @@ class Book:
             position.slot,
             position.created_at_s,
             position.leverage,
-            self._symbol(position.symbol),
+            self._number_of(position),
             _SIDES.index(position.side),
             _GENERATIONS.index(position.generation),
             _NO_ROW,
@@ -271,8 +288,7 @@ class Book:
         side_row = int(self._data["side_row"][row])
         if side_row == _NO_ROW:
             return
-        symbol = self._symbols[int(self._data["symbol"][row])]
-        self._sides[symbol, _SIDES[int(self._data["side"][row])]].remove(side_row)
+        self._sides[self._symbol_of(row), _SIDES[int(self._data["side"][row])]].remove(side_row)
         self._data["side_row"][row] = _NO_ROW
 
     def _address(self, row: int) -> Pubkey:
@@ -283,7 +299,7 @@ class Book:
         return Position(
             address=Pubkey.from_bytes(data["address"].tobytes()),
             owner=Pubkey.from_bytes(data["owner"].tobytes()),
-            symbol=self._symbols[int(data["symbol"])],
+            symbol=self._symbol_of(row),
             side=_SIDES[int(data["side"])],
             size_e6=int(data["size_e6"]),
             collateral_e6=int(data["collateral_e6"]),

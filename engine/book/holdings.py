@@ -37,7 +37,7 @@ class Holdings:
         try:
             position = decode_position(address, data, slot)
         except AccountRefused as refusal:
-            self._skip(address, refusal.reason)
+            self._skip(address, refusal.reason, slot)
             return False
         return self.book.apply(position)
 
@@ -59,8 +59,8 @@ class Holdings:
             return None
         return self.book.get(address)
 
-    def _skip(self, address: Pubkey, reason: str) -> None:
+    def _skip(self, address: Pubkey, reason: str, slot: int) -> None:
         self.skipped[reason] += 1
-        self.book.mark_unknown(address, reason)
+        self.book.mark_unknown(address, reason, slot)
         if self.skipped[reason] == 1:
             log.warning("account skipped", reason=reason, first=str(address))

@@ -14,13 +14,15 @@ from engine.domain import Side
 
 Thresholds = NDArray[np.int64]
 
-# Marks stay far below this, so a threshold that does not fit is clamped without changing any decision.
+# A threshold that does not fit is clamped. Up to here the columns are exact; a mark beyond it (nine trillion
+# USD) only offers more to the exact decision.
 THRESHOLD_MAX = 2**63 - 1
 _INITIAL = 64
+_NOBODY = -1  # the book index in a freed row
 
 
 class SideColumns:
-    """Liquidation and at-risk thresholds by row; freed rows are reused and never match."""
+    """Liquidation and at-risk thresholds by row; freed rows are reused and name nobody."""
 
     def __init__(self, side: Side) -> None:
         self.side = side
@@ -59,28 +61,38 @@ class SideColumns:
         """Free a row for reuse."""
         self._loosen(row)
         self._liquidation[row] = self._at_risk[row] = self._empty
+        self._position[row] = _NOBODY
         self._free.append(row)
 
     def crossed(self, mark_e6: int) -> list[int]:
         """Book indexes of the positions that are liquidatable at this mark, in no order."""
         if self.side is Side.LONG:
-            if mark_e6 > self._extreme:
+            if min(mark_e6, THRESHOLD_MAX) > self._extreme:
                 return []
-            hits = np.flatnonzero(self._liquidation[: self._rows] >= mark_e6)
-        else:
-            if mark_e6 < self._extreme:
-                return []
-            hits = np.flatnonzero(self._liquidation[: self._rows] <= mark_e6)
+        elif mark_e6 < self._extreme:
+            return []
+        hits = self._below(self._liquidation, mark_e6)
         if not self._extreme_is_exact:
             self._tighten()
-        positions: list[int] = self._position[hits].tolist()
+        positions: list[int] = hits.tolist()
         return positions
 
     def at_risk(self, mark_e6: int) -> NDArray[np.int64]:
         """Book indexes of the positions below the at-risk line, the liquidatable ones among them."""
-        column = self._at_risk[: self._rows]
-        hits = np.flatnonzero(column >= mark_e6 if self.side is Side.LONG else column <= mark_e6)
-        return self._position[hits]
+        return self._below(self._at_risk, mark_e6)
+
+    def _below(self, column: Thresholds, mark_e6: int) -> NDArray[np.int64]:
+        """Book indexes of the rows whose line in this column the mark has reached.
+
+        A mark beyond the clamp is taken as the clamp, which offers too many rather than too few.
+        """
+        reached = min(mark_e6, THRESHOLD_MAX)
+        lines = column[: self._rows]
+        found: NDArray[np.int64] = self._position[
+            np.flatnonzero(lines >= reached if self.side is Side.LONG else lines <= reached)
+        ]
+        named: NDArray[np.int64] = found[found != _NOBODY]
+        return named
 
     def _store(self, row: int, liquidation_e6: int, at_risk_e6: int) -> None:
         threshold = min(liquidation_e6, THRESHOLD_MAX)

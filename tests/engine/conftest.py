@@ -17,10 +17,10 @@ from solders.pubkey import Pubkey
 
 # The simulation is a module of this folder; test folders are no packages.
 sys.path.insert(0, str(Path(__file__).parent))
-from simulated import SLOT_S, SimulatedChain, SimulatedWire, VirtualClock, rent_paying
+from simulated import SLOT_S, SimulatedChain, SimulatedWire, VirtualClock, make_position, rent_paying
 
 from engine.control import RUNNING, Gate, GateState
-from engine.domain import Generation, Outcome, Position, Side
+from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
 from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Entry
@@ -258,26 +258,6 @@ class Rig:
 
     def on_chain(self, position: Position) -> Account | None:
         return self.ledger.account(position.address)
-
-
-def make_position(**changes: Any) -> Position:
-    """A 20x long of one BTC bought at 60,000 USD with 3,000 USD: liquidatable below 58,461.54."""
-    position = Position(
-        address=Pubkey.new_unique(),
-        owner=Pubkey.new_unique(),
-        symbol="BTC/USD",
-        side=Side.LONG,
-        size_e6=1_000_000,
-        collateral_e6=3_000_000_000,
-        entry_price_e6=60_000_000_000,
-        leverage=20,
-        maintenance_margin_e6=1_500_000_000,
-        is_liquidated=False,
-        created_at_s=1_750_000_000,
-        generation=Generation.DOCUMENTED,
-        slot=0,
-    )
-    return replace(position, **changes)
 
 
 @pytest.fixture

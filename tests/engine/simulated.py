@@ -10,8 +10,9 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
 from solders.account import Account
 from solders.hash import Hash
@@ -30,6 +31,7 @@ from engine.chain.port import (
     TransactionFault,
 )
 from engine.control import Gate
+from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import POSITION_DISCRIMINATOR
 from engine.sandbox.cluster import history
 from engine.sandbox.cluster.banks import Commitment
@@ -281,3 +283,23 @@ def _translate(landed: history.LandedTransaction) -> LandedTransaction:
 def rent_paying(ledger: Ledger, data: bytes, owner: Pubkey, extra_lamports: int = 0) -> Account:
     """An account with this content that holds its rent and something more."""
     return Account(ledger.rent_exempt_minimum_lamports(len(data)) + extra_lamports, data, owner)
+
+
+def make_position(**changes: Any) -> Position:
+    """A 20x long of one BTC bought at 60,000 USD with 3,000 USD: liquidatable below 58,461.54."""
+    position = Position(
+        address=Pubkey.new_unique(),
+        owner=Pubkey.new_unique(),
+        symbol="BTC/USD",
+        side=Side.LONG,
+        size_e6=1_000_000,
+        collateral_e6=3_000_000_000,
+        entry_price_e6=60_000_000_000,
+        leverage=20,
+        maintenance_margin_e6=1_500_000_000,
+        is_liquidated=False,
+        created_at_s=1_750_000_000,
+        generation=Generation.DOCUMENTED,
+        slot=0,
+    )
+    return replace(position, **changes)
