@@ -52,7 +52,7 @@ class PostgresServer:
         name = f"test_{os.getpid()}_{next(self._numbers)}"
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         finally:
             await connection.close()
         return self.dsn(name)

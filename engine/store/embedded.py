@@ -319,7 +319,7 @@ async def _create_database(sockets: Path) -> None:
                     "SELECT true FROM pg_database WHERE datname = $1", DATABASE
                 )
                 if not exists:
-                    await connection.execute(f"CREATE DATABASE {DATABASE} STRATEGY file_copy")
+                    await connection.execute(f"CREATE DATABASE {DATABASE}")
             finally:
                 await connection.close(timeout=START_DEADLINE_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

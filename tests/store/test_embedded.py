@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import asyncpg
@@ -35,15 +34,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def directory():
-    """A directory that other users may enter, as a profile's is when it belongs to its own user."""
-    made = Path(tempfile.mkdtemp(prefix="embedded-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
 
 
 async def fetch(dsn: str, query: str) -> object:
@@ -83,8 +73,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-async def test_data_in_a_directory_is_there_again_at_the_next_start(directory):
-    data = directory / "pg"
+async def test_data_in_a_directory_is_there_again_at_the_next_start(data):
     async with embedded_postgres(data) as dsn:
         assert running_dsn(data) == dsn
         await migrate(dsn)
@@ -122,8 +111,7 @@ async def test_a_temporary_server_goes_with_an_owner_that_is_killed(eventually):
     await eventually(lambda: not data.parent.exists())
 
 
-async def test_a_kept_server_goes_in_good_order_with_a_killed_owner_and_the_next_start_waits(directory):
-    data = directory / "pg"
+async def test_a_kept_server_goes_in_good_order_with_a_killed_owner_and_the_next_start_waits(data):
     owner, dsn = await start_owner(str(data))
     await fetch(dsn, "CREATE TABLE kept (n int)")
     first = server_pid(data)
@@ -134,9 +122,8 @@ async def test_a_kept_server_goes_in_good_order_with_a_killed_owner_and_the_next
         assert await fetch(again, "SELECT count(*) FROM kept") == 0
 
 
-async def test_a_second_owner_of_the_same_data_is_refused_and_the_first_goes_on(directory, monkeypatch):
+async def test_a_second_owner_of_the_same_data_is_refused_and_the_first_goes_on(data, monkeypatch):
     monkeypatch.setattr("engine.store.embedded.PREDECESSOR_DEADLINE_S", 0.2)
-    data = directory / "pg"
     async with embedded_postgres(data) as dsn:
         with pytest.raises(DatabaseUnavailable, match="is in use by process"):
             async with embedded_postgres(data):
@@ -154,10 +141,7 @@ async def test_data_of_another_postgresql_is_refused_and_unchanged(directory):
     assert [entry.name for entry in data.iterdir()] == ["PG_VERSION"]
 
 
-async def test_a_server_that_cannot_start_says_why_in_one_line(directory):
-    data = directory / "pg"
-    async with embedded_postgres(data):
-        pass
+async def test_a_server_that_cannot_start_says_why_in_one_line(data):
     (data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(DatabaseUnavailable) as refusal:
         async with embedded_postgres(data):
@@ -166,9 +150,10 @@ async def test_a_server_that_cannot_start_says_why_in_one_line(directory):
     assert "\n" not in str(refusal.value)
 
 
-async def test_a_path_too_long_for_a_socket_gets_one_elsewhere(directory):
-    data = directory / ("x" * 90) / "pg"
-    data.parent.mkdir(mode=0o755)
+async def test_a_path_too_long_for_a_socket_gets_one_elsewhere(data, directory):
+    parent = directory / ("x" * 90)
+    parent.mkdir(mode=0o755)
+    data = data.rename(parent / "pg")
     async with embedded_postgres(data) as dsn:
         assert running_dsn(data) == dsn
         assert await fetch(dsn, "SELECT 1") == 1
