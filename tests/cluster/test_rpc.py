@@ -14,6 +14,7 @@ from solana.rpc.models import DataSliceOpts, MemcmpOpts, TxOpts
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
@@ -407,6 +408,15 @@ async def test_history_of_an_address_pages_newest_first(node: Node, client: Asyn
         "blockTime": node.ledger.block_time_s(node.ledger.slot - 1),
         "confirmationStatus": "confirmed",
     }
+
+
+async def test_memos_are_listed_with_the_signatures(node: Node, key: NewKey) -> None:
+    to, memo_program = key(), Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+    memos = [Instruction(memo_program, text.encode(), []) for text in ("grüezi", "b")]
+    node.town.land(node.town.pay(to, SOL), *memos)
+    node.town.advance()
+    (listed,) = await node.result("getSignaturesForAddress", str(to), {"commitment": "confirmed"})
+    assert listed["memo"] == "[7] grüezi; [1] b"
 
 
 @pytest.mark.parametrize("encoding", ["json", "jsonParsed", "base64", "base58"])

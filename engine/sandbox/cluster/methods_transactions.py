@@ -29,6 +29,7 @@ from engine.sandbox.cluster.transaction_accounts import accounts_of
 from engine.sandbox.cluster.transaction_json import (
     TransactionEncoding,
     inner_instructions_json,
+    memo_of,
     meta_json,
     status_json,
     transaction_json,
@@ -188,7 +189,7 @@ class TransactionMethods:
             "signature": str(landed.signature),
             "slot": landed.slot,
             "err": landed.fault,
-            "memo": None,
+            "memo": memo_of(landed),
             "blockTime": landed.block_time_s,
             "confirmationStatus": self._ledger.commitment_of(landed.slot),
         }

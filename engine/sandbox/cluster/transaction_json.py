@@ -15,6 +15,14 @@ from engine.sandbox.cluster.transaction_accounts import TransactionAccounts, is_
 from engine.sandbox.cluster.transaction_faults import Fault
 from engine.sandbox.cluster.wire_transaction import AnyMessage
 
+MEMO_PROGRAMS = frozenset(
+    Pubkey.from_string(address)
+    for address in (
+        "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo",
+        "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr",
+    )
+)
+
 
 class TransactionEncoding(StrEnum):
     """How a transaction is written."""
@@ -34,6 +42,20 @@ def status_json(fault: Fault | None) -> dict[str, object]:
 def version_of(message: AnyMessage) -> int | str:
     """`"legacy"`, or the version number."""
     return 0 if isinstance(message, MessageV0) else "legacy"
+
+
+def memo_of(landed: LandedTransaction) -> str | None:
+    """What a transaction's memo instructions say, each behind its length in bytes; None without any."""
+    keys = landed.accounts.every
+    memos = []
+    for instruction in landed.wire.message.instructions:
+        if keys[instruction.program_id_index] in MEMO_PROGRAMS:
+            try:
+                text = instruction.data.decode()
+            except UnicodeDecodeError:
+                text = "(unparseable)"
+            memos.append(f"[{len(instruction.data)}] {text}")
+    return "; ".join(memos) or None
 
 
 def transaction_json(landed: LandedTransaction, encoding: TransactionEncoding) -> object:
