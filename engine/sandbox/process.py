@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -36,6 +35,7 @@ from engine.telemetry.logs import configure_logging
 # they cost 0.045 SOL.
 WALLET_LAMPORTS = LAMPORTS_PER_SOL
 
+_STDIN = 0
 _OPENINGS_PER_S = 700
 _LONGEST_SPREAD_S = 1.5
 _BATCHES = 40
@@ -74,9 +74,11 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None
     """End when whoever holds the other end of our stdin is gone, however it went."""
 
     def read_to_the_end() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        loop.call_soon_threadsafe(ending.set)
+        with contextlib.suppress(OSError):  # no stdin at all is as good as its end
+            while os.read(_STDIN, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):  # the loop has ended for another reason
+            loop.call_soon_threadsafe(ending.set)
 
     # A thread, because a file or a terminal as stdin cannot be watched by every event loop.
     threading.Thread(target=read_to_the_end, name="stdin", daemon=True).start()

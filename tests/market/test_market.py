@@ -140,13 +140,13 @@ def test_positions_are_on_the_chain_as_they_were_drawn_and_none_is_liquidatable(
     assert not any(is_liquidatable(health_at(terms_of(p), start_e6[p.symbol])) for p in positions)
 
 
-def test_the_fund_is_filled_by_contributions_of_several_hundred_sol() -> None:
-    town = Town(positions=1000).open()
+def test_the_fund_is_filled_by_contributions_of_two_sol_for_each_position() -> None:
+    town = Town(positions=300).open()
     address = insurance_fund_address()
     account = town.ledger.account(address)
     assert account is not None
     fund = decode_fund(account.data, town.ledger.slot)
-    assert 500 * LAMPORTS_PER_SOL <= fund.balance_lamports <= 505 * LAMPORTS_PER_SOL
+    assert 600 * LAMPORTS_PER_SOL <= fund.balance_lamports <= 605 * LAMPORTS_PER_SOL
     assert fund.total_contributions_lamports == fund.balance_lamports
     rent = town.ledger.rent_exempt_minimum_lamports(len(account.data))
     assert account.lamports == rent + fund.balance_lamports
