@@ -36,8 +36,8 @@ from engine.sandbox.market.transactions import (
 TRADER_LAMPORTS = 5 * LAMPORTS_PER_SOL
 TRADER_REFILL_BELOW_LAMPORTS = LAMPORTS_PER_SOL // 10
 CONTRIBUTORS = 5
-# A crash of 1,000 positions makes about 20 to 60 SOL of bad debt with an engine that keeps up, 700 to 1,100 SOL
-# with one that comes eight seconds late, and up to 1,800 SOL with one that returns to a position only when its
+# A crash of 1,000 positions makes about 20 to 60 SOL of bad debt with an engine that keeps up, 700 to 1,100
+# with one that comes eight seconds late, and up to 1,800 with one that returns to a position only when its
 # last liquidation is final: the fund bears each of them.
 FUND_LAMPORTS_PER_POSITION = 2 * LAMPORTS_PER_SOL
 MIN_FUND_LAMPORTS = 200 * LAMPORTS_PER_SOL
