@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
@@ -13,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from engine.api.clean import clean
 from engine.api.client import EngineClient
 from engine.errors import OperatorError
 from tui import crash, sizes
@@ -28,6 +30,7 @@ from tui.messages import (
     LaunchProgress,
     SnapshotArrived,
 )
+from tui.panes.banner import Banner
 from tui.plan import LaunchPlan
 from tui.screens.confirm import clear_queue_dialog, retry_dialog
 from tui.screens.detail import DetailScreen
@@ -41,6 +44,7 @@ from tui.theme import DEFAULT_THEME, THEMES
 
 STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
+_LONGEST_NOTE = 400
 
 
 @runtime_checkable
@@ -55,7 +59,7 @@ class ShowsState(Protocol):
 class ConsoleApp(App[Leaving], inherit_bindings=False):
     """One console; what it exits with says what becomes of the engine."""
 
-    CSS_PATH = "console.tcss"
+    CSS_PATH = Path(__file__).with_name("console.tcss")
     TITLE = "liquidation-engine"
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = sizes.HORIZONTAL
@@ -102,7 +106,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         """Start listening first, so that an engine that runs already is seen without delay."""
         follower = follow(self.plan.paths.socket, self.plan.interval_ms, self.post_message)
         self.run_worker(follower, group="feed", name="feed")
-        self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
+        if not self.plan.attach_only:
+            self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
         self._show()
 
     # What the workers tell
@@ -135,7 +140,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def _take_loss(self, event: FeedLost) -> None:
         known = self.state.snapshot is not None
         self._change(link=Link.LOST if known else Link.WAITING, link_reason=event.reason)
-        self._supervisor.lost()
+        if not self.plan.attach_only:
+            self._supervisor.lost()
         self._show()
 
     @on(LaunchProgress)
@@ -154,15 +160,14 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._change(gate=event.acknowledged.gate)
         if event.command == STOP:
             self._change(stop_sent_ns=0)
-        self.notify(event.acknowledged.message, markup=False, timeout=_TOAST_S)
+        self.tell(event.acknowledged.message)
         self._show()
 
     @on(CommandFailed)
     def _take_refusal(self, event: CommandFailed) -> None:
         if event.command == STOP:
             self._change(standing_stop=event.standing_stop, stop_sent_ns=0)
-        title = f"{event.command}: not done"
-        self.notify(event.reason, title=title, severity="error", markup=False, timeout=2 * _TOAST_S)
+        self.tell(event.reason, trouble=f"{event.command}: not done")
         self._show()
 
     # What the screens ask for
@@ -265,7 +270,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         yield SystemCommand("Emergency stop", "Stop at once", self.action_emergency_stop)
         if self.check_action("resume", ()):
             yield SystemCommand("Resume", "Lift the stop, after checks and a typed word", self.action_resume)
-        if self.state.link is not Link.LIVE:
+        if self.state.link is not Link.LIVE and not self.plan.attach_only:
             yield SystemCommand("Start the engine", "Bring it up again", self.action_start_engine)
         if isinstance(screen, MainScreen):
             yield from _main_commands(screen, self)
@@ -275,6 +280,14 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     # Inside
 
+    def tell(self, text: str, *, trouble: str = "") -> None:
+        """Show a note for a moment; `trouble` is its title when something did not work."""
+        note = clean(text, _LONGEST_NOTE)
+        if trouble:
+            self.notify(note, title=trouble, severity="error", markup=False, timeout=2 * _TOAST_S)
+        else:
+            self.notify(note, markup=False, timeout=_TOAST_S)
+
     def _change(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]
 
@@ -282,7 +295,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         """Every screen follows, the covered ones too: their banner shows behind the dialogs."""
         now_ns = time.time_ns()
         for screen in self.screen_stack:
-            if isinstance(screen, ShowsState) and screen.is_mounted:
+            # A screen that is being taken down has lost its banner already.
+            if isinstance(screen, ShowsState) and screen.query(Banner):
                 screen.show_state(self.state, now_ns)
         applicable = (is_stopped(self.state), self.state.link, self._main_facts())
         if applicable != self._applicable:
@@ -319,7 +333,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             self._change(activity="the engine settles what is in flight and ends…")
             await self._host.take_down_surroundings()
         except OperatorError as error:
-            self.notify(str(error), title="not stopped", severity="error", markup=False, timeout=2 * _TOAST_S)
+            self.tell(str(error), trouble="not stopped")
             return
         self.farewell = "The engine was asked to settle what is in flight and end."
         self.exit(Leaving.STOP)

@@ -125,10 +125,9 @@ def age(ms: int) -> str:
     ms = max(0, ms)
     if ms < 9_950:
         return f"{fixed(ms, 3, 1)} s"
-    seconds = ms // 1000
-    if seconds < 100:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
+    if ms < 99_500:
+        return f"{fixed(ms, 3, 0)} s"
+    minutes, seconds = divmod(ms // 1000, 60)
     if minutes < 60:
         return f"{minutes}m{seconds:02d}s"
     hours, minutes = divmod(minutes, 60)

@@ -83,6 +83,17 @@ def cut(parts: Line, width: int) -> Line:
     return (*kept, Span("…", Tone.MUTED)) if width > 0 else ()
 
 
+def broken(parts: Line, width: int) -> tuple[Line, Line]:
+    """The line in two, the first within `width` cells, broken at a space of its last span where there is one."""
+    *kept, last = parts
+    room = max(0, width - width_of(kept))
+    head = set_cell_size(last.text, room)
+    if cell_len(last.text) <= room:
+        return parts, ()
+    at = head.rfind(" ") + 1 or len(head)
+    return (*kept, last._replace(text=last.text[:at])), (last._replace(text=last.text[at:]),)
+
+
 class Painted(Widget):
     """A widget that knows the style of each tone in the theme in force."""
 

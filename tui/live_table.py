@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 # Painted comes first: Textual takes a widget's styles from its first base.
 class LiveTable(Painted, ScrollView, can_focus=True):
-    """Rows with a cursor. Posts `Chosen` when enter is pressed, or a click comes, on the row under the cursor."""
+    """Rows with a cursor. Posts `Chosen` when enter is pressed on a row, or the row is clicked twice."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Row up", show=False),

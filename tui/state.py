@@ -101,35 +101,35 @@ def headline(state: ConsoleState, now_ns: int) -> Headline:
 
 
 def _without_data(state: ConsoleState, now_ns: int) -> Headline:
-    remark = _remark(state)
+    doing, holds = _doing(state), _holds(state)
     if state.link is Link.WAITING:
         if state.failure:
-            return Headline("✕", "NOT RUNNING", Tone.DANGER, remark)
-        return Headline("◐", "STARTING", Tone.ATTENTION, remark)
+            return Headline("✕", "NOT RUNNING", Tone.DANGER, doing, holds)
+        return Headline("◐", "STARTING", Tone.ATTENTION, doing, holds)
     waited = fmt.age((now_ns - state.received_ns) // NS_PER_MS)
     word = f"SILENT {waited}" if state.link is Link.SILENT else f"DISCONNECTED {waited}"
     if state.stop_sent_ns:
         word = f"STOP SENT, {word}"
-    return Headline("✕", word, Tone.DANGER, remark, fill=bool(state.stop_sent_ns))
+    return Headline("✕", word, Tone.DANGER, doing, holds, fill=bool(state.stop_sent_ns))
 
 
-def _remark(state: ConsoleState) -> tuple[Span, ...]:
-    """What is being done about the missing engine, and what holds meanwhile."""
-    parts: list[str] = []
+def _doing(state: ConsoleState) -> tuple[Span, ...]:
+    """What is being done about the missing engine, or why nothing is."""
     if state.failure or state.activity:
-        parts.append(state.failure or state.activity)
-    elif state.link is Link.SILENT:
-        parts.append("the engine is connected and sends nothing: look at its log")
-    elif state.link_reason:
-        parts.append(state.link_reason)
+        return (span(state.failure or state.activity),)
+    if state.link is Link.SILENT:
+        return (Span("the engine is connected and sends nothing: look at its log"),)
+    return (span(state.link_reason),)
+
+
+def _holds(state: ConsoleState) -> tuple[Span, ...]:
+    """What holds meanwhile: whether the engine will send when it is back."""
     if state.standing_stop:
-        parts.append("a standing stop is written: the next start sends nothing")
-    elif state.snapshot is not None:
-        gate = gate_of(state)
-        assert gate is not None
-        kept = "STOPPED" if gate.state != "running" else gate.state
-        parts.append(f"the stop state holds: {kept}")
-    return (span(" · ".join(parts)),)
+        return (Span("a standing stop is written: the next start sends nothing", Tone.DANGER, bold=True),)
+    gate = gate_of(state)
+    if gate is None:
+        return ()
+    return (Span("the stop state holds: " + ("STOPPED" if gate.state != "running" else gate.state)),)
 
 
 def _stop_sentence(gate: wire.GateView) -> tuple[Span, ...]:

@@ -46,10 +46,8 @@ class LaunchedHost:
         self._engine: launcher.EngineProcess | None = None
 
     async def bring_up(self, report: Report) -> None:
-        """Start what does not run yet; an attach-only plan starts nothing."""
+        """Start what does not run yet."""
         plan = self._plan
-        if plan.attach_only:
-            return
         environment = dict(os.environ)
         if plan.sandbox_arguments is not None:
             report("starting the sandbox cluster…")
@@ -65,7 +63,7 @@ class LaunchedHost:
 
     async def take_down_surroundings(self) -> None:
         """End the plan's sandbox."""
-        if self._plan.sandbox_arguments is not None and not self._plan.attach_only:
+        if self._plan.sandbox_arguments is not None:
             await launcher.stop_sandbox(self._plan.paths)
 
 

@@ -47,8 +47,9 @@ def _kept(text: str) -> str:
     marks = 0
     for character in text:
         category = unicodedata.category(character)
-        marks = marks + 1 if category in _MARKS else 0
-        if category in _DROPPED or character in _INKLESS or marks > _MARKS_IN_A_ROW:
+        if category in _DROPPED or character in _INKLESS:
             continue
-        characters.append(" " if category == "Zs" else character)
+        marks = marks + 1 if category in _MARKS else 0
+        if marks <= _MARKS_IN_A_ROW:
+            characters.append(" " if category == "Zs" else character)
     return "".join(characters)

@@ -6,6 +6,7 @@ Run as a program (`python peer.py SOCKET`) it is a process that a console can at
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Self
@@ -35,6 +36,8 @@ class Peer:
         ]
         self.answering = asyncio.Event()
         self.answering.set()
+        self.talking = asyncio.Event()
+        self.talking.set()
         self._readers: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
 
@@ -78,6 +81,7 @@ class Peer:
         gone = asyncio.ensure_future(_until_closed(reader))
         try:
             while not gone.done():
+                await self.talking.wait()
                 await reader.send_str(msgspec.json.encode(self.snapshot).decode())
                 await asyncio.wait({gone}, timeout=interval_s)
         finally:
@@ -129,9 +133,11 @@ def _json(value: object, status: int = 200) -> web.Response:
 
 async def serve(socket: Path) -> None:
     """Serve one busy engine until the process ends."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with Peer(socket):
         print("ready", flush=True)
-        await asyncio.Event().wait()
+        await ended.wait()
 
 
 if __name__ == "__main__":

@@ -136,7 +136,9 @@ def events() -> list[wire.EventRow]:
         ("ours", "LIQUIDATION TRIGGERED 5ZWj…qAPG  health 0.62 < 1  partial  BTC/USD 63,410.00"),
     )
     return [
-        wire.EventRow(seq=seq, at_ns=now_ns - (12 - seq) * NS, level=texts[seq % 6][0], text=texts[seq % 6][1])
+        wire.EventRow(
+            seq=seq, at_ns=now_ns - (12 - seq) * NS, level=texts[seq % 6][0], text=texts[seq % 6][1]
+        )
         for seq in range(12)
     ]
 
@@ -209,7 +211,9 @@ def snapshot(seq: int = 1, **changes: object) -> wire.Snapshot:
         fund=fund,
         prices=prices,
         latency=wire.LatencyBoard(
-            detect_to_submit=latency(740), submit_to_confirm=latency(410_000), detect_to_confirm=latency(411_000)
+            detect_to_submit=latency(740),
+            submit_to_confirm=latency(410_000),
+            detect_to_confirm=latency(411_000),
         ),
         totals=wire.Totals(
             full=46,

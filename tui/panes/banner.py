@@ -8,7 +8,7 @@ from rich.style import Style
 
 from engine.api import wire
 from tui import format as fmt
-from tui.lines import Line, Lines, Span, Tone, line, span, spread, width_of
+from tui.lines import Line, Lines, Span, Tone, broken, line, span, spread, width_of
 from tui.state import NS_PER_MS, ConsoleState, data_age_ms, headline
 
 _STALE_MS = 3_000
@@ -37,13 +37,15 @@ class Banner(Lines):
         self.set_class(head.fill, "-filled")
         width = max(1, self.size.width)
         age, pause = _age(state, now_ns), _pause(state, now_ns)
-        first = (Span(f"{head.glyph} {head.word}", head.tone, bold=True), Span("  "), *head.sentence)
-        whole = (*first, Span(" · "), *head.outlook) if head.outlook else first
+        first: Line = (Span(f"{head.glyph} {head.word}", head.tone, bold=True), Span("  "), *head.sentence)
         second = _facts(state.snapshot, width - width_of(age) - 1) if state.snapshot else ()
+        whole = (*first, Span(" · "), *head.outlook) if head.outlook else first
         if width_of(whole) + width_of(pause) < width:
             first = whole
         elif head.outlook:
             second = head.outlook
+        elif state.snapshot is None:
+            first, second = broken(first, width - width_of(pause) - 1)
         self.show([spread(first, pause, width), spread(second, age, width)])
 
     def overlay(self) -> Style | None:

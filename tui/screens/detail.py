@@ -88,7 +88,7 @@ class DetailScreen(Screen[None]):
     def action_copy_address(self) -> None:
         """Put the whole address into the terminal's clipboard."""
         self.app.copy_to_clipboard(self._address)
-        self.app.notify(f"copied {self._address}", markup=False)
+        self.app.notify("the whole address is in the clipboard", markup=False)
 
     async def _ask(self) -> None:
         try:

@@ -114,7 +114,7 @@ class MainScreen(Screen[None]):
                 line(""),
                 line(
                     Span(" too small", Tone.ATTENTION, bold=True),
-                    f": the panes need {MIN_COLUMNS}×{MIN_ROWS}, this is {self.size.width}×{self.size.height}.",
+                    f": {MIN_COLUMNS}×{MIN_ROWS} is needed, this is {self.size.width}×{self.size.height}.",
                 ),
                 line(Span(" ctrl+e still stops.", Tone.DANGER, bold=True)),
             ]

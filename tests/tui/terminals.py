@@ -1,0 +1,108 @@
+"""A real console in a real pseudo-terminal: a process of its own, seen as the bytes that it writes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
+_RUN = """
+import sys
+from pathlib import Path
+from engine.paths import ProfilePaths
+from tui.main import run_console
+from tui.plan import LaunchPlan
+state, runtime = map(Path, sys.argv[1:])
+sys.exit(run_console(LaunchPlan(ProfilePaths("test", state, runtime), attach_only=True, interval_ms=200)))
+"""
+
+
+class TerminalConsole:
+    """Use as a context manager. `output` holds every byte that was read so far."""
+
+    def __init__(self, state: Path, runtime: Path, *, columns: int = 120, rows: int = 40) -> None:
+        self.output = b""
+        self.master, self._slave = pty.openpty()
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = termios.tcgetattr(self._slave)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _RUN, str(state), str(runtime)],
+            stdin=self._slave,
+            stdout=self._slave,
+            stderr=self._slave,
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)},
+            preexec_fn=_own_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        for descriptor in (self.master, self._slave):
+            try:
+                os.close(descriptor)
+            except OSError:
+                continue
+
+    def read_until(self, wanted: bytes, deadline_s: float = 15.0) -> bytes:
+        """Read until `wanted` was written, and return all that was."""
+        deadline = time.monotonic() + deadline_s
+        while wanted not in self.output:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{wanted!r} was not written; the last bytes: {self.output[-2000:]!r}"
+            self._read(left)
+        return self.output
+
+    def drain(self) -> None:
+        """Read what is left after the process ended."""
+        while select.select([self.master], [], [], 0.2)[0] and self._read(0.2):
+            continue
+
+    def send(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self.master, keys)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the console."""
+        self.process.send_signal(number)
+
+    def hang_up(self) -> None:
+        """The other side of the terminal goes away."""
+        os.close(self.master)
+        os.close(self._slave)
+
+    def attributes(self) -> list[object]:
+        """The terminal's line discipline now."""
+        return termios.tcgetattr(self._slave)
+
+    def _read(self, timeout_s: float) -> bool:
+        if not select.select([self.master], [], [], timeout_s)[0]:
+            return False
+        try:
+            read = os.read(self.master, 65_536)
+        except OSError:
+            return False
+        self.output += read
+        return bool(read)
+
+
+def _own_terminal() -> None:
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

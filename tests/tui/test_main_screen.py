@@ -1,0 +1,208 @@
+"""The main screen at its sizes: every pane shows its data, or says why it has none."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import snapshots
+from consoles import Console
+from peer import Peer
+
+from engine.api import wire
+from engine.paths import ProfilePaths
+from tui.live_table import LiveTable
+
+
+async def test_every_pane_shows_its_part_at_120_by_40(console: Console) -> None:
+    text = console.screen_text()
+    worst = snapshots.position(0)
+    expected = {
+        "banner": "● RUNNING",
+        "slot": "slot 312,884,191",
+        "wallet": "0.840 SOL",
+        "at risk": "24 of 12,804",
+        "liquidatable": "8 liquidatable",
+        "position": f"{worst.address[:4]}…{worst.address[-4:]}",
+        "health": "0.900",
+        "queue": "oldest",
+        "failed": "exceeded CUs",
+        "next step": "retry raises",
+        "fund": "52.113 SOL",
+        "fund used": "31.0 %",
+        "latency": "0.74 1.48 2.29",
+        "totals": "99.3 %",
+        "price": "63,410.00",
+        "held price": "wide confidence",
+        "event": "LIQUIDATION CONFIRMED",
+        "stop key": "ctrl+e STOP",
+    }
+    missing = {name: wanted for name, wanted in expected.items() if wanted not in text}
+    assert missing == {}
+
+
+async def test_80_by_24_shows_the_tables_first_and_the_figures_on_the_second_page(
+    paths: ProfilePaths, peer: Peer
+) -> None:
+    async with Console.attached(paths, size=(80, 24)) as console:
+        first = console.screen_text()
+        for wanted in ("AT RISK", "QUEUE", "FAILED", "fund 52.113 SOL", "0.74/1.48", "ctrl+e STOP", "q Quit"):
+            assert wanted in first, wanted
+        await console.press("tab", "tab", "tab")
+        await console.says("INSURANCE FUND")
+        second = console.screen_text()
+        for wanted in ("LATENCY", "PRICES", "SINCE START", "EVENTS", "● RUNNING", "ctrl+e STOP"):
+            assert wanted in second, wanted
+        assert "AT RISK" not in second
+        await console.press("tab")
+        await console.says("AT RISK")
+
+
+async def test_200_by_50_has_room_for_equity_and_messages(paths: ProfilePaths, peer: Peer) -> None:
+    async with Console.attached(paths, size=(200, 50)) as console:
+        text = console.screen_text()
+        for wanted in (
+            "equity $",
+            "collateral $",
+            "Computational budget exceeded",
+            "INSURANCE FUND",
+            "PRICES",
+        ):
+            assert wanted in text, wanted
+
+
+async def test_a_terminal_below_60_by_16_keeps_the_banner_and_the_stop_key(
+    paths: ProfilePaths, peer: Peer
+) -> None:
+    async with Console.attached(paths, size=(50, 12)) as console:
+        text = console.screen_text()
+        assert "● RUNNING" in text
+        assert "too small" in text
+        assert "60×16" in text
+        assert "AT RISK" not in text
+        await console.press("ctrl+e")
+        await peer.command("emergency-stop")
+        await console.says("■ STOPPED")
+
+
+async def test_a_resized_terminal_changes_its_layout(console: Console) -> None:
+    await console.pilot.resize_terminal(80, 24)
+    await console.says("fund 52.113 SOL")
+    await console.pilot.resize_terminal(40, 10)
+    await console.says("too small")
+    await console.pilot.resize_terminal(120, 40)
+    await console.says("INSURANCE FUND")
+
+
+async def test_empty_panes_say_why(console: Console, peer: Peer) -> None:
+    book = msgspec.structs.replace(peer.snapshot.book, at_risk=0, liquidatable=0, healthy=12_804)
+    await peer.push(
+        msgspec.structs.replace(
+            peer.snapshot,
+            book=book,
+            at_risk=[],
+            queue=[],
+            queue_length=0,
+            failed=[],
+            failed_length=0,
+            fund=None,
+            prices=[],
+            events=[],
+        )
+    )
+    await console.says("nothing is at risk: 12,804 positions are healthy")
+    text = console.screen_text()
+    for wanted in (
+        "empty: nothing to liquidate",
+        "nothing failed",
+        "its account was not read yet",
+        "no market is watched yet",
+        "nothing happened yet",
+        "nothing to liquidate",
+    ):
+        assert wanted in text, wanted
+
+
+async def test_before_the_first_snapshot_every_pane_says_what_it_waits_for(paths: ProfilePaths) -> None:
+    async with Console.opened(paths) as console:
+        await console.says("◐ STARTING")
+        text = console.screen_text()
+        assert text.count("waiting for the engine") == 8
+        assert "no data yet" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"phase": "reconciling"}, "◐ RECONCILING"),
+        ({"phase": "standby"}, "◐ STANDBY"),
+        ({"degraded": ["the database is away: history is late"]}, "▲ DEGRADED  the database is away"),
+    ],
+)
+async def test_the_banner_names_the_engines_state(
+    console: Console, peer: Peer, change: dict[str, object], sentence: str
+) -> None:
+    engine = msgspec.structs.replace(peer.snapshot.engine, **change)
+    await peer.push(msgspec.structs.replace(peer.snapshot, engine=engine))
+    await console.says(sentence)
+
+
+async def test_the_filter_keeps_what_matches_and_escape_gives_it_up(console: Console) -> None:
+    await console.press("slash", *"btc")
+    await console.says('8 match "btc"')
+    table = console.app.screen.query_one("#at-risk-table", LiveTable)
+    assert {row.cells[1].text for row in table.rows} == {"BTC/USD"}
+    await console.press("escape")
+    await console.until(lambda: len(table.rows) == 24)
+    assert console.app.screen.focused is table
+
+
+async def test_a_held_display_stands_still_under_a_banner_that_goes_on(console: Console, peer: Peer) -> None:
+    await console.press("p")
+    await console.says("‖ display held")
+    await peer.push(
+        msgspec.structs.replace(peer.snapshot, failed=[], failed_length=0, gate=snapshots.gate("stopped", 2))
+    )
+    await console.says("■ STOPPED")
+    assert "exceeded CUs" in console.screen_text()
+    await console.press("p")
+    await console.says("nothing failed")
+
+
+async def test_help_lists_every_shown_key(console: Console) -> None:
+    await console.press("question_mark")
+    await console.says("lift the stop")
+    text = console.screen_text()
+    for wanted in ("ctrl+e", "retry", "Dismiss", "Filter", "Pause", "Clear queue", "Quit", "Copy address"):
+        assert wanted.lower() in text.lower(), wanted
+    assert "● RUNNING" in text
+    await console.press("escape")
+    await console.says("AT RISK")
+
+
+async def test_detail_writes_the_arithmetic_out_with_its_numbers(console: Console) -> None:
+    row: wire.PositionRow = snapshots.position(0)
+    await console.press("enter")
+    await console.says("partial 12.5 of 100.5")
+    text = console.screen_text()
+    for wanted in (
+        row.address,
+        row.owner,
+        "394.71 + 100.5 × (90.56 − 92.41) = 208.96",
+        "100.5 × 92.41 = 9,287.21",
+        "= 2.50 %",
+        "2.250 % / 2.50 % = 0.900",
+        "when the mark rises to = 92.18",
+        snapshots.signature(0),
+        "blockhash expired",
+        "price_slot 312884171",
+        "last 100 prices",
+    ):
+        assert wanted in text, wanted
+
+
+async def test_the_detail_of_a_position_that_is_gone_says_so_and_stays(console: Console, peer: Peer) -> None:
+    await console.press("enter")
+    await console.says("partial 12.5 of 100.5")
+    await peer.push(msgspec.structs.replace(peer.snapshot, at_risk=[]))
+    await console.says("No position")
+    assert "partial 12.5 of 100.5" in console.screen_text()
