@@ -46,7 +46,9 @@ async def reconcile(parts: Parts) -> None:
         )
     found = len(parts.tracker)
     while len(parts.tracker):
-        if await parts.tracker.round(parts.aftermath) and await parts.tracker.settle(parts.aftermath):
+        if await parts.tracker.round(parts.aftermath):
+            # What is final but cannot be read yet holds up its own position, not the start.
+            await parts.tracker.settle(parts.aftermath)
             break
         await parts.clock.sleep(RECONCILE_RETRY_S)
     if found:
@@ -83,9 +85,12 @@ class Housekeeping:
         turn = 0
         while True:
             await self._obey_standing_stop()
+            await self._parts.gate.persist()  # a stop that the disk refused, or took too long over
             if turn % SLOW_TURNS == 0:
                 await self._read_height()
                 self._sample_positions()
+                if self._parts.ingest.loaded.is_set():
+                    await self._parts.failures.resolve_gone(self._parts.holdings.book.__contains__)
             turn += 1
             await self._parts.clock.sleep(PERIOD_S)
 

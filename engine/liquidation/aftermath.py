@@ -94,13 +94,15 @@ class Aftermath:
     async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
         """Record the end exactly once, then free the position or try again."""
         try:
-            is_new = await self._journal.record_outcome(outcome)
+            # The outcome comes last: it closes the intent, and whatever is missing then stays missing.
             await self._record_fund_effect(flight, outcome)
+            is_new = await self._journal.record_outcome(outcome)
         except JournalUnavailable as error:
             log.error("outcome not recorded yet", reason=str(error))
             return False
         except UnknownIntent:
             log.error("outcome of a foreign signature", signature=str(outcome.signature))
+            self._queue.finish(flight.entry)
             return True
         if is_new:
             self._count(flight, outcome)

@@ -78,7 +78,9 @@ class Detector:
         decision = decide(position, price)
         if decision.action is Action.HOLD:
             return
-        if self._queue.offer(decision, self._make_id(), detected_at_ns):
+        # A position that was given up goes on under its old id: it is one failure, however long it lasts.
+        liquidation_id = self._failures.id_of(address) or self._make_id()
+        if self._queue.offer(decision, liquidation_id, detected_at_ns):
             self._tally.liquidatable_seen += 1
             self._events.add(Level.OURS, f"LIQUIDATION TRIGGERED {_describe(decision)}")
 

@@ -23,7 +23,7 @@ from engine.chain.fees import (
 from engine.chain.port import RpcFailure
 from engine.clock import Clock
 from engine.control import Gate, SendingStopped
-from engine.domain import Action, Decision, Intent, OutcomeClass
+from engine.domain import Action, Decision, Intent, OutcomeClass, Verdict
 from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.journal import Journal
 from engine.liquidation import decision_record
@@ -34,6 +34,7 @@ from engine.liquidation.retry import Retries
 from engine.liquidation.tracker import Flight, Tracker, Wire
 from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
 from engine.oracle.board import PriceBoard
+from engine.protocol.addresses import SOL_USD
 from engine.telemetry.latency import Latencies
 from engine.wallet.watch import WalletWatch
 
@@ -89,6 +90,7 @@ class Executor:
         self._clock = clock
         self._node_is_current = node_is_current
         self._compute_unit_limit = compute_unit_limit
+        self._journaling_lamports = 0
 
     async def work(self) -> None:
         """Take entries and attempt them, for ever; one that breaks never takes the others with it."""
@@ -104,6 +106,8 @@ class Executor:
             except Exception as error:
                 # A fault of ours in one liquidation: it fails like any other, with its history.
                 log.exception("attempt broke", position=str(entry.address))
+                if entry.stage in (Stage.SIGNED, Stage.SENT, Stage.LANDED):
+                    continue  # the tracker has it, and follows it to its end
                 await self._retries.unsigned(
                     entry, OutcomeClass.PROGRAM_ERROR, f"internal error: {type(error).__name__}"
                 )
@@ -116,8 +120,9 @@ class Executor:
                 raise CannotAct(OutcomeClass.NODE_ERROR, "node error: it announces no new slots")
             decision = await self._decide_afresh(entry)
             if decision is None or decision.action is Action.HOLD:
-                await self._retries.dropped(entry, decision.reason if decision else "the account is closed")
+                await self._retries.dropped(entry, decision.reason if decision else self._why_not(entry))
                 return
+            self._check_sol_price()
             intent = await self._make_durable(entry, decision)
         except CannotAct as reason:
             await self._retries.unsigned(entry, reason.outcome, str(reason))
@@ -126,7 +131,7 @@ class Executor:
             await self._send(entry, intent)
 
     async def _decide_afresh(self, entry: Entry) -> Decision | None:
-        """Read the account again and decide at the price of now; None when the account is gone."""
+        """Read the account again and decide at the price of now; None when it is gone or unreadable."""
         try:
             read = await self._accounts.read(entry.address)
         except RpcFailure as failure:
@@ -137,10 +142,26 @@ class Executor:
             return None
         return decide(position, self._board.current(position.symbol))
 
+    def _why_not(self, entry: Entry) -> str:
+        reason = self._holdings.book.unknown_reason(entry.address)
+        return "the account is closed" if reason is None else f"the account cannot be read: {reason}"
+
+    def _check_sol_price(self) -> None:
+        """Raise CannotAct while the program would refuse the price that turns quote units into lamports.
+
+        A jump is our own caution and none of the program's.
+        """
+        verdict = self._board.current(SOL_USD.symbol).verdict
+        if verdict not in (Verdict.OK, Verdict.JUMP):
+            raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: {SOL_USD.symbol} is {verdict.value}")
+
     async def _make_durable(self, entry: Entry, decision: Decision) -> Intent | None:
         """Sign and journal; None when the position turns out to have a transaction in flight already."""
         intent = self._sign(entry, decision)
         self._gate.check()
+        # Other workers sign while the disk writes: the day's budget counts this one from now on.
+        fee_lamports = entry.fee_lamports
+        self._journaling_lamports += fee_lamports
         try:
             await self._journal.record_intent(intent)
         except IntentAlreadyOpen:
@@ -148,6 +169,8 @@ class Executor:
             return None
         except JournalUnavailable as error:
             raise CannotAct(OutcomeClass.NODE_ERROR, f"journal unavailable: {error}") from error
+        finally:
+            self._journaling_lamports -= fee_lamports
         return intent
 
     def _sign(self, entry: Entry, decision: Decision) -> Intent:
@@ -163,7 +186,8 @@ class Executor:
         self._check_balance(entry.fee_lamports)
         now_ns = self._clock.now_ns()
         try:
-            committed = self._journal.fees_of_day(now_ns) + self._tracker.fees_in_flight_lamports
+            in_flight = self._tracker.fees_in_flight_lamports + self._journaling_lamports
+            committed = self._journal.fees_of_day(now_ns) + in_flight
             self._fees.check_budget(committed, entry.fee_lamports)
             blockhash = self._blockhashes.current()
         except FeeBudgetSpent as spent:
@@ -219,6 +243,10 @@ class Executor:
         flight = Flight(intent, entry)
         self._tracker.follow(flight)
         entry.stage = Stage.SIGNED
+        if not self._is_still_wanted(entry):
+            # The disk took its time, and the market moved on: the bytes stay here until they expire.
+            log.warning("not sent, no longer liquidatable", position=str(entry.address))
+            return
 
         def left(at_ns: int) -> None:
             flight.note_write(at_ns, self._clock.monotonic_ns())
@@ -236,6 +264,12 @@ class Executor:
         if flight.submitted_at_ns is not None:
             await self._note_submitted(intent, flight.submitted_at_ns)
 
+    def _is_still_wanted(self, entry: Entry) -> bool:
+        position = self._holdings.decidable(entry.address)
+        if position is None:
+            return False
+        return decide(position, self._board.current(position.symbol)).action is not Action.HOLD
+
     async def _note_submitted(self, intent: Intent, at_ns: int) -> None:
         try:
             await self._journal.record_submitted(intent.signature, at_ns)
@@ -249,5 +283,5 @@ class Executor:
         """
         entry.stage = Stage.SIGNED
         for intent in self._journal.open_intents():
-            if intent.position == entry.address and not self._tracker.follows(intent.signature):
-                self._tracker.follow(Flight(intent, entry))
+            if intent.position == entry.address:
+                self._tracker.adopt(Flight(intent, entry))

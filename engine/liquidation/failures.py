@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import structlog
 from solders.pubkey import Pubkey
@@ -16,17 +17,38 @@ from engine.liquidation.queue import Entry
 
 log = structlog.get_logger("failures")
 
-COOLDOWN_NS = 30 * 10**9
+REST_S = 30
+# What the node or the market mends by itself is tried again soon: a long rest loses money.
+_SHORT_REST_S = dict.fromkeys(
+    (
+        OutcomeClass.NODE_ERROR,
+        OutcomeClass.TIMEOUT,
+        OutcomeClass.BLOCKHASH_EXPIRED,
+        OutcomeClass.STALE_PRICE,
+    ),
+    5,
+)
+# What the program refuses it refuses again, at the price of a fee: each rest is twice the one before.
+LONGEST_REST_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """How long a position is left alone; `refusals` of the program in a row led there."""
+
+    until_ns: int  # monotonic
+    refusals: int
 
 
 class Failures:
-    """The failed liquidations by id. A failed position rests; a retry or its own success ends the failure."""
+    """The failed liquidations by id, one per position. A retry or the chain's own word ends a failure."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
         self._clock = clock
         self._failed = {failed.liquidation_id: failed for failed in journal.failed()}
-        self._resting: dict[Pubkey, int] = {}  # monotonic end of the rest
+        self._by_position = {failed.position: failed.liquidation_id for failed in journal.failed()}
+        self._rests: dict[Pubkey, _Rest] = {}
 
     def __len__(self) -> int:
         return len(self._failed)
@@ -43,15 +65,14 @@ class Failures:
         """One failed liquidation, None when there is none of that id."""
         return self._failed.get(liquidation_id)
 
+    def id_of(self, position: Pubkey) -> str | None:
+        """The id under which a position's liquidation was given up, None when it was not."""
+        return self._by_position.get(position)
+
     def is_resting(self, position: Pubkey) -> bool:
         """Whether the position failed a short while ago and is left alone for now."""
-        until = self._resting.get(position)
-        if until is None:
-            return False
-        if self._clock.monotonic_ns() < until:
-            return True
-        del self._resting[position]
-        return False
+        rest = self._rests.get(position)
+        return rest is not None and self._clock.monotonic_ns() < rest.until_ns
 
     async def add(self, entry: Entry, outcome: OutcomeClass, message: str) -> None:
         """The attempts of this entry are used up."""
@@ -68,25 +89,48 @@ class Failures:
             first_at_ns=before.first_at_ns if before else entry.detected_at_ns,
             last_at_ns=now_ns,
         )
-        self._resting[entry.address] = self._clock.monotonic_ns() + COOLDOWN_NS
+        self._rests[entry.address] = self._rest_after(entry.address, outcome)
         self._failed[entry.liquidation_id] = failed
+        self._by_position[entry.address] = entry.liquidation_id
         await self._keep(failed)
 
+    def _rest_after(self, position: Pubkey, outcome: OutcomeClass) -> _Rest:
+        now_ns = self._clock.monotonic_ns()
+        if outcome is not OutcomeClass.PROGRAM_ERROR:
+            return _Rest(now_ns + _SHORT_REST_S.get(outcome, REST_S) * 10**9, 0)
+        before = self._rests.get(position)
+        refusals = 1 if before is None else before.refusals + 1
+        rest_s = min(REST_S * 2 ** min(refusals - 1, 10), LONGEST_REST_S)
+        return _Rest(now_ns + rest_s * 10**9, refusals)
+
     async def change(self, liquidation_id: str, status: FailedStatus) -> None:
-        """Set the status: RETRYING ends the rest, DISMISSED and RESOLVED take the failure off the list."""
-        failed = self._failed[liquidation_id]
+        """Set the status: RETRYING ends the rest, DISMISSED and RESOLVED take the failure off the list.
+
+        One that is on the list no longer stays off it.
+        """
+        failed = self._failed.get(liquidation_id)
+        if failed is None:
+            return
         changed = replace(failed, status=status)
-        self._resting.pop(failed.position, None)
+        self._rests.pop(failed.position, None)
         if status in (FailedStatus.DISMISSED, FailedStatus.RESOLVED):
             del self._failed[liquidation_id]
+            if self._by_position.get(failed.position) == liquidation_id:
+                del self._by_position[failed.position]
         else:
             self._failed[liquidation_id] = changed
         await self._keep(changed)
 
     async def resolve_position(self, position: Pubkey) -> None:
-        """The position was liquidated, or needs it no longer: its failures are settled."""
-        for failed in [each for each in self._failed.values() if each.position == position]:
-            await self.change(failed.liquidation_id, FailedStatus.RESOLVED)
+        """The position was liquidated, or needs it no longer: its failure is settled."""
+        liquidation_id = self._by_position.get(position)
+        if liquidation_id is not None:
+            await self.change(liquidation_id, FailedStatus.RESOLVED)
+
+    async def resolve_gone(self, is_held: Callable[[Pubkey], bool]) -> None:
+        """Settle the failures of positions that somebody else closed."""
+        for position in [each for each in self._by_position if not is_held(each)]:
+            await self.resolve_position(position)
 
     async def _keep(self, failed: FailedLiquidation) -> None:
         try:

@@ -137,9 +137,13 @@ class Tracker:
             self._fees_lamports += _fee_lamports(flight.intent)
             self._flights[flight.intent.signature] = flight
 
-    def follows(self, signature: Signature) -> bool:
-        """Whether this signature is in flight here."""
-        return signature in self._flights
+    def adopt(self, flight: Flight) -> None:
+        """Follow a transaction on behalf of this flight's entry, whoever had it followed before."""
+        known = self._flights.get(flight.intent.signature)
+        if known is None:
+            self.follow(flight)
+        else:
+            known.entry = flight.entry
 
     def kick(self) -> None:
         """A slot began: statuses may have moved."""
@@ -171,7 +175,8 @@ class Tracker:
         """Look once after every flight; False when the node failed, which leaves them as they are."""
         self.rounds += 1
         try:
-            unknown = await self._advance(list(self._flights.values()), follower, search_history=False)
+            undecided = [flight for flight in self._flights.values() if not _is_final(flight)]
+            unknown = await self._advance(undecided, follower, search_history=False)
             if unknown:
                 await self._settle_unknown(unknown, follower)
         except RpcFailure as failure:
@@ -182,8 +187,14 @@ class Tracker:
     async def settle(self, follower: Follower) -> bool:
         """Read every final transaction and tell its outcome; False when one could not be read or recorded."""
         final = [flight for flight in self._flights.values() if _is_final(flight)]
-        settled = await asyncio.gather(*(self._settle(flight, follower) for flight in final))
-        return all(settled)
+        settled = await asyncio.gather(
+            *(self._settle(flight, follower) for flight in final), return_exceptions=True
+        )
+        for flight, result in zip(final, settled, strict=True):
+            if isinstance(result, Exception):
+                # A fault in one of them must not end the following of the others.
+                log.error("outcome broke", signature=str(flight.intent.signature), exc_info=result)
+        return all(result is True for result in settled)
 
     async def _advance(
         self, flights: Sequence[Flight], follower: Follower, *, search_history: bool
@@ -221,8 +232,9 @@ class Tracker:
                 async with self._reads:
                     flight.landed = await self._chain.transaction(flight.intent.signature, Level.FINALIZED)
         except RpcFailure as failure:
-            log.warning("transaction unread", signature=str(flight.intent.signature), reason=str(failure))
+            log.warning("transaction unread", reason=str(failure))
         if flight.landed is None:
+            log.warning("final transaction not read yet", signature=str(flight.intent.signature))
             return False
         outcome = landed_outcome(flight.intent, flight.landed, self._fund, self._stamps(flight))
         return await self._finish(flight, outcome, follower)
@@ -269,6 +281,9 @@ class Tracker:
             return
         except RpcFailure as failure:
             log.info("rebroadcast refused", signature=str(flight.intent.signature), reason=str(failure))
+        except Exception:
+            # A fault of ours in one send must not end the following of the others.
+            log.exception("rebroadcast broke", signature=str(flight.intent.signature))
 
     async def _finish(self, flight: Flight, outcome: Outcome, follower: Follower) -> bool:
         if not await follower.on_final(flight, outcome):

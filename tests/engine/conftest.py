@@ -23,6 +23,7 @@ from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
 from engine.journal.records import OutboxKind
+from engine.journal.writer import MAX_WAITING
 from engine.liquidation.queue import Entry
 from engine.parts import Parts, assemble
 from engine.protocol.accounts import FUND_DISCRIMINATOR, encode_position
@@ -34,13 +35,13 @@ from engine.protocol.addresses import (
     insurance_fund_address,
 )
 from engine.protocol.pyth import PriceUpdate, encode_price_update
+from engine.runtime import RunningEngine, _decide
 from engine.sandbox import program
 from engine.sandbox.cluster.genesis import Genesis
 from engine.sandbox.cluster.ledger import Ledger
 from engine.settings import load_settings
 from engine.wallet.secret import SecretKey
 from engine.wallet.signer import KeypairSigner
-from engine.watch import reconcile
 
 FUND = insurance_fund_address()
 SOL = 10**9
@@ -102,19 +103,16 @@ class Rig:
             forget_standing_stop=lambda: self.standing_stop.unlink(missing_ok=True),
         )
 
-    async def start(self, *, workers: int = 4) -> None:
-        """Snapshot, reconcile, decide: the order of the runtime."""
+    async def start(self, *, wait: bool = True) -> None:
+        """Snapshot, reconcile, decide: as the runtime does it."""
         self.spawn(self.parts.ingest.run())
         self.parts.ingest.on_connected()
-        await self.until(self.parts.ingest.loaded.is_set)
         await self.parts.blockhashes.refresh()
-        await self.finish(reconcile(self.parts))
-        self.parts.phase.set("ready")
-        self.spawn(self.parts.tracker.run(self.parts.aftermath))
-        for _ in range(workers):
-            self.spawn(self.parts.executor.work())
-        self.parts.detector.enabled = True
-        self.parts.detector.look_at_all()
+        ready = asyncio.Event()
+        engine = RunningEngine(self.parts, None)  # nothing is shipped here
+        self.spawn(_decide(engine, lambda _: ready.set()))
+        if wait:
+            await self.until(ready.is_set)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(work)
@@ -141,16 +139,14 @@ class Rig:
     async def settle(self) -> None:
         """Let everything run that waits for neither time nor news."""
         slots = self.journal._writer._slots
-        full = slots._value if not slots.locked() else -1
         idle = 0
         deadline = time.monotonic() + 5
         while idle < 2 and time.monotonic() < deadline:
-            for _ in range(12):
+            for _ in range(15):
                 await asyncio.sleep(0)
-            idle = idle + 1 if slots._value == 1024 else 0
+            idle = idle + 1 if slots._value == MAX_WAITING else 0
             if not idle:
                 await asyncio.sleep(0.0005)
-        assert full is not None
 
     async def tick(self, count: int = 1) -> None:
         """One slot: the ledger closes a block, time passes, the engine hears of it."""

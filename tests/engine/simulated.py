@@ -82,7 +82,7 @@ class VirtualClock:
             self._elapsed_ns = due_ns
             if not woken.done():
                 woken.set_result(None)
-            for _ in range(3):
+            for _ in range(15):
                 await asyncio.sleep(0)
         self._elapsed_ns = end_ns
 
