@@ -52,6 +52,7 @@ class Result:
     events: list[Event]
     compute_units: int
     fee_lamports: int
+    return_data: bytes
 
 
 class Chain:
@@ -154,6 +155,7 @@ class Chain:
             events=read_events(meta.logs()),
             compute_units=meta.compute_units_consumed(),
             fee_lamports=meta.fee(),
+            return_data=meta.return_data().data,
         )
         if line is not None:
             assert int(line["number"]) == result.code

@@ -157,6 +157,14 @@ def test_a_symbol_that_is_empty_too_long_or_no_utf8_does_not_deserialize(chain: 
     assert (result.code, result.name) == (102, "InstructionDidNotDeserialize")
 
 
+def test_a_symbol_cannot_borrow_the_end_of_a_character_from_the_next_field(chain: Any) -> None:
+    """A euro sign cut after two bytes, with its third as the lowest byte of the size."""
+    data = raw_symbol(b"\xe2\x82")
+    at = data.index(b"\xe2\x82") + 2
+    result = chain.send(with_data(opened(chain), data[:at] + b"\xac" + data[at + 1 :]))
+    assert (result.code, result.name) == (102, "InstructionDidNotDeserialize")
+
+
 @pytest.mark.parametrize("length", [2**32 - 1, 2**31, 40])
 def test_a_symbol_length_beyond_the_data_does_not_deserialize(chain: Any, length: int) -> None:
     result = chain.send(with_data(opened(chain), raw_symbol(b"BTC/USD", length)))

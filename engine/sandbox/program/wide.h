@@ -86,12 +86,12 @@ static void wide_product(Wide *out, u64 left, u64 right) {
     wide_scale(out, right);
 }
 
-/* One digit of base 2^32: the quotient of (high:next) by a divisor with its top bit set. */
+/* One digit of base 2^32: the quotient of (high:next) by a divisor with its top bit set and above high. */
 static u64 quotient_digit(u64 high, u64 next, u64 divisor) {
     u64 divisor_high = divisor >> 32, divisor_low = divisor & 0xffffffff;
-    u64 digit = high / divisor_high;
+    u64 digit = high / divisor_high; /* at most two too high, and never above 2^32 */
     u64 rest = high % divisor_high;
-    while (digit >> 32 != 0 || digit * divisor_low > (rest << 32 | next)) {
+    while (digit * divisor_low > (rest << 32 | next)) {
         digit--;
         rest += divisor_high;
         if (rest >> 32 != 0) {
