@@ -1,0 +1,58 @@
+"""`python -m benchmarks [id,id]`: prints one JSON object a line; without ids, all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from benchmarks import burst, crash, sandbox_ready
+from benchmarks.measurement import Measurement
+from benchmarks.processes import Failed
+from engine.errors import OperatorError
+
+# Ids that share their runs stand behind the same function.
+GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
+    sandbox_ready.measure: ("sandbox_ready",),
+    crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
+    burst.measure: ("burst_500",),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what was asked for; 2 for an unknown id, 1 when a figure misses its goal or cannot be had."""
+    known = [name for names in GROUPS.values() for name in names]
+    wanted = [name for argument in arguments for name in argument.split(",") if name] or known
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        _complain(f"unknown id {', '.join(unknown)}: choose {', '.join(known)}")
+        return 2
+    all_met = True
+    for measure, names in GROUPS.items():
+        if not set(names) & set(wanted):
+            continue
+        try:
+            for measurement in measure():
+                if measurement.id in wanted:
+                    print(measurement.line(), flush=True)
+                    all_met &= measurement.met
+        except (Failed, OperatorError) as error:
+            _complain(f"{', '.join(names)}: {error}")
+            all_met = False
+    return 0 if all_met else 1
+
+
+def _complain(text: str) -> None:
+    print(f"benchmarks: {text}", file=sys.stderr)
+
+
+def _end() -> NoReturn:
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    _end()

@@ -1,0 +1,130 @@
+"""The program's own processes, started the way an operator starts them, each in a home of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from engine.api import wire
+from engine.api.client import EngineClient
+from engine.api.launcher import SandboxDescriptor, engine_environment, start_private_sandbox
+from engine.errors import EngineNotRunning
+from engine.paths import ProfilePaths
+
+READY_S = 60.0
+_POLL_S = 0.05
+
+
+class Failed(Exception):
+    """A benchmark could not be made; the message says why."""
+
+
+@contextmanager
+def fresh_home() -> Iterator[dict[str, str]]:
+    """An environment whose states and sockets are in a temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield {
+            **os.environ,
+            "XDG_STATE_HOME": f"{folder}/state",
+            "XDG_RUNTIME_DIR": f"{folder}/run",
+            "SERVER_PORT": "0",
+            "LOG_LEVEL": "warning",
+        }
+
+
+def command(*arguments: str) -> list[str]:
+    """`liquidation-engine` with these arguments."""
+    return [sys.executable, "-m", "engine", *arguments]
+
+
+def run_summary(arguments: list[str]) -> dict[str, Any]:
+    """The summary of a headless sandbox run; raises Failed when something was wrong in it."""
+    with fresh_home() as environment:
+        done = subprocess.run(  # noqa: S603 - this program, no shell
+            command("--sandbox", "--no-ui", "--summary", *arguments),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            env=environment,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise Failed(f"exit code {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
+@asynccontextmanager
+async def sandbox(arguments: list[str]) -> AsyncIterator[SandboxDescriptor]:
+    """A private sandbox whose prices are held from its first moment on."""
+    descriptor, process = await start_private_sandbox(
+        [*arguments, "--rpc-port", "0", "--ws-port", "0"], log=Path(os.devnull)
+    )
+    try:
+        await ask(descriptor, "sandboxHoldPrices", True)
+        yield descriptor
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+
+@asynccontextmanager
+async def engine(descriptor: SandboxDescriptor, **settings: str) -> AsyncIterator[EngineClient]:
+    """A ready engine on a sandbox, in its own process, and a client of it."""
+    with fresh_home() as home:
+        environment = {**home, **engine_environment(descriptor), "SERVER_PORT": "0", **settings}
+        process = _spawn_engine(environment)
+        folder = Path(home["XDG_STATE_HOME"])
+        paths = ProfilePaths(
+            "default",
+            folder / "liquidation-engine" / "default",
+            Path(home["XDG_RUNTIME_DIR"]) / "liquidation-engine" / "default",
+        )
+        try:
+            async with EngineClient(paths.socket) as client:
+                await _until_ready(client, process)
+                yield client
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait)
+
+
+def _spawn_engine(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - this program, no shell
+        command("--no-ui"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+
+
+async def _until_ready(client: EngineClient, process: subprocess.Popen[bytes]) -> wire.Snapshot:
+    async with asyncio.timeout(READY_S):
+        while process.poll() is None:
+            try:
+                snapshot = await client.snapshot()
+            except EngineNotRunning:
+                snapshot = None
+            if snapshot is not None and snapshot.engine.phase == "ready":
+                return snapshot
+            await asyncio.sleep(_POLL_S)
+    raise Failed(f"the engine ended with exit code {process.returncode} before it was ready")
+
+
+async def ask(descriptor: SandboxDescriptor, method: str, *parameters: object) -> Any:
+    """The result of a JSON-RPC method of the sandbox."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+        session.post(descriptor.rpc_url, json=request) as response,
+    ):
+        return (await response.json())["result"]
