@@ -28,6 +28,8 @@ log = structlog.get_logger("tracker")
 STATUS_BATCH = 256
 POLL_S = 0.5  # slots wake the tracker; this is for when none are announced
 PARALLEL_READS = 8
+FINALITY_ROUNDS = 28
+FORK_LOOK_ROUNDS = 8
 GIVE_WAY_S = 0.005
 GIVE_WAY_TURNS = 100
 
@@ -51,6 +53,7 @@ class Flight:
     last_write_ns: int | None = None  # monotonic
     status: SignatureStatus | None = None  # the last one that said confirmed or more
     confirmed_at_ns: int | None = None
+    confirmed_round: int = 0
     landed: LandedTransaction | None = None  # read when final
 
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
@@ -159,23 +162,27 @@ class Tracker:
                 pass
             self._kick.clear()
             if self._flights:
-                await self.round(follower)
+                await self.round(follower, only_due=True)
 
     async def run_settling(self, follower: Follower) -> None:
         """Read what became final, for ever, giving way to liquidations that wait to be sent."""
         while True:
             await self._has_final.wait()
             self._has_final.clear()
-            await self._give_way()
             if not await self.settle(follower):
                 await self._clock.sleep(POLL_S)
                 self._has_final.set()
 
-    async def round(self, follower: Follower) -> bool:
-        """Look once after every flight; False when the node failed, which leaves them as they are."""
+    async def round(self, follower: Follower, *, only_due: bool = False) -> bool:
+        """Look once after every flight; False when the node failed, which leaves them as they are.
+
+        With `only_due`, confirmed ones are looked at when they may be final, and now and then for a fork.
+        """
         self.rounds += 1
         try:
             undecided = [flight for flight in self._flights.values() if not _is_final(flight)]
+            if only_due and self.rounds % FORK_LOOK_ROUNDS:
+                undecided = [flight for flight in undecided if self._may_have_moved(flight)]
             unknown = await self._advance(undecided, follower, search_history=False)
             if unknown:
                 await self._settle_unknown(unknown, follower)
@@ -183,6 +190,10 @@ class Tracker:
             log.warning("statuses unknown", reason=str(failure))
             return False
         return True
+
+    def _may_have_moved(self, flight: Flight) -> bool:
+        """Not confirmed yet, or so long ago (a round is about a slot) that it should be final."""
+        return flight.status is None or self.rounds - flight.confirmed_round >= FINALITY_ROUNDS
 
     async def settle(self, follower: Follower) -> bool:
         """Read every final transaction and tell its outcome; False when one could not be read or recorded."""
@@ -220,6 +231,7 @@ class Tracker:
         is_news = flight.status is None or flight.status.slot != status.slot
         flight.status = status
         if is_news:
+            flight.confirmed_round = self.rounds
             flight.confirmed_at_ns = seen_at_ns
             await follower.on_confirmed(flight)
         if status.level is Level.FINALIZED:
@@ -230,6 +242,7 @@ class Tracker:
         try:
             if flight.landed is None:
                 async with self._reads:
+                    await self._give_way()
                     flight.landed = await self._chain.transaction(flight.intent.signature, Level.FINALIZED)
         except RpcFailure as failure:
             log.warning("transaction unread", reason=str(failure))
