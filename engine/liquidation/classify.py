@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 from engine.chain.port import RpcFailure, TransactionFault
 from engine.domain import OutcomeClass
-from engine.protocol.program_errors import ALREADY_GONE, ProgramError, error_name
+from engine.protocol.program_errors import (
+    ACCOUNT_GONE,
+    ProgramError,
+    error_name,
+)
 
 _CUSTOM = {
     ProgramError.PositionNotLiquidatable.value: OutcomeClass.HEALTHY_AGAIN,
     ProgramError.StalePrice.value: OutcomeClass.STALE_PRICE,
-} | dict.fromkeys(ALREADY_GONE, OutcomeClass.ALREADY_LIQUIDATED)
+    ProgramError.AlreadyLiquidated.value: OutcomeClass.ALREADY_LIQUIDATED,
+} | dict.fromkeys(ACCOUNT_GONE, OutcomeClass.ALREADY_LIQUIDATED)
 
 _INSUFFICIENT = frozenset(
     {"InsufficientFundsForFee", "InsufficientFundsForRent", "AccountNotFound", "InsufficientFunds"}
@@ -26,6 +31,8 @@ def classify_fault(fault: TransactionFault, logs: Sequence[str]) -> tuple[Outcom
     """The class of a landed failure, with a message in the operating guide's phrases."""
     if fault.custom_code is not None:
         outcome = _CUSTOM.get(fault.custom_code, OutcomeClass.PROGRAM_ERROR)
+        if fault.custom_code in ACCOUNT_GONE and not _is_about_the_position(logs):
+            outcome = OutcomeClass.PROGRAM_ERROR
         name = error_name(fault.custom_code)
         return outcome, f"{outcome.value}: {name} ({fault.custom_code})"
     if fault.name in _EXCEEDED or any("exceeded CUs" in line for line in logs):
@@ -35,6 +42,12 @@ def classify_fault(fault: TransactionFault, logs: Sequence[str]) -> tuple[Outcom
     if fault.name == "BlockhashNotFound":
         return OutcomeClass.BLOCKHASH_EXPIRED, "blockhash expired: BlockhashNotFound"
     return OutcomeClass.PROGRAM_ERROR, f"program error: {fault.name}"
+
+
+def _is_about_the_position(logs: Sequence[str]) -> bool:
+    """Whether the account that Anchor complains of is the position, and not a price account or the fund."""
+    blamed = [line for line in logs if "AnchorError caused by account: " in line]
+    return all("caused by account: position." in line for line in blamed)
 
 
 def classify_failure(failure: RpcFailure) -> tuple[OutcomeClass, str]:

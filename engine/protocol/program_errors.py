@@ -25,9 +25,8 @@ ACCOUNT_OWNED_BY_WRONG_PROGRAM = 3007
 ACCOUNT_NOT_INITIALIZED = 3012
 
 # A full liquidation closes the account, so a second one meets Anchor's own errors instead of the program's.
-ALREADY_GONE = frozenset(
-    {ProgramError.AlreadyLiquidated.value, ACCOUNT_NOT_INITIALIZED, ACCOUNT_OWNED_BY_WRONG_PROGRAM}
-)
+# They mean that only when they are about the position: a missing price account or fund has the same codes.
+ACCOUNT_GONE = frozenset({ACCOUNT_NOT_INITIALIZED, ACCOUNT_OWNED_BY_WRONG_PROGRAM})
 
 
 def error_name(code: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.protocol.program_errors import ALREADY_GONE, ProgramError, error_name
+from engine.protocol.program_errors import ACCOUNT_GONE, ProgramError, error_name
 
 PUBLISHED_ORDER = (
     "InvalidLeverage",
@@ -42,4 +42,4 @@ def test_a_code_has_a_name_to_read(code: int, name: str) -> None:
 
 
 def test_a_closed_position_answers_with_one_of_three_codes() -> None:
-    assert {6003, 3012, 3007} == ALREADY_GONE
+    assert {3012, 3007} == ACCOUNT_GONE
