@@ -158,6 +158,8 @@ class Commands:
             if self._gate.state.is_running:
                 return "Already running"
             try:
+                self._gate.check_version(gate_version)
+                await self._take_over_standing_stop()
                 state = await self._gate.resume(actor, reason, gate_version)
             except StaleResume as stale:
                 raise CommandError("stale_version", f"Not resumed: {stale}") from stale
@@ -166,11 +168,27 @@ class Commands:
         except CommandError as refusal:
             self._audit(actor, "resume", f"{reason}: {refusal}", accepted=False)
             raise
-        self._forget_standing_stop()
         self._events.add(Level.OURS, f"RESUMED by {state.by}: {state.reason}")
         self._audit(actor, "resume", reason, accepted=True)
         self._detector.look_at_all()
         return f"Resumed by {state.by}"
+
+    async def _take_over_standing_stop(self) -> None:
+        """Forget the order that was left as a file; before the resume, so that one left during it counts.
+
+        The stop in force must be on disk by then: it is all that remains if the resume fails.
+        """
+        await self._gate.persist()
+        if not self._gate.is_persisted:
+            raise CommandError(
+                "not_persisted", "Not resumed: the stop is not on disk yet: mend the disk", 503
+            )
+        try:
+            self._forget_standing_stop()
+        except OSError as error:
+            raise CommandError(
+                "not_persisted", f"Not resumed: the standing stop cannot be removed ({error}): remove it", 503
+            ) from error
 
     async def retry(self, actor: str, liquidation_id: str) -> str:
         """Try a failed liquidation again now, if it is still liquidatable."""

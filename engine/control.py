@@ -114,6 +114,13 @@ class Gate:
         if not self._state.is_running:
             raise SendingStopped(f"stopped by {self._state.by}: {self._state.reason}")
 
+    def check_version(self, version: int) -> None:
+        """Raise StaleResume unless the state in force is the one of this version."""
+        if version != self._state.version:
+            raise StaleResume(
+                f"the stop in force is version {self._state.version}, not {version}: look at it again"
+            )
+
     async def wait_open(self) -> None:
         """Return when sending is allowed."""
         await self._opened.wait()
@@ -146,10 +153,7 @@ class Gate:
         The disk comes first here: raises StaleResume when the version is another one, GateNotPersisted when
         the new state cannot be kept.
         """
-        if version != self._state.version:
-            raise StaleResume(
-                f"the stop in force is version {self._state.version}, not {version}: look at it again"
-            )
+        self.check_version(version)
         if self._state.is_running:
             return self._state
         opened = GateState(version + 1, RUNNING, _tidy(by), self._clock.now_ns(), _tidy(reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pwd
 import socket
 import struct
@@ -22,6 +23,7 @@ def peer_uid(request: web.Request) -> int | None:
     return uid
 
 
+@functools.lru_cache(maxsize=256)
 def peer_name(uid: int) -> str:
     """The user's name, or `uid N` when the system knows none."""
     try:

@@ -30,6 +30,7 @@ log = structlog.get_logger("api")
 BODY_LIMIT = 64 * 1024
 STREAM_INTERVAL_MS = (100, 60_000)
 WRITE_DEADLINE_S = 10.0  # a viewer that reads slower than this is dropped; it comes back with a new snapshot
+STOP_BODY_DEADLINE_S = 0.02  # the whole acknowledgement of a stop has 100 ms
 LOOPBACK = "127.0.0.1"
 
 T = TypeVar("T", bound=wire.Message)
@@ -48,6 +49,7 @@ class ApiServer:
 
     async def start(self, socket_path: Path, port: int) -> None:
         """Listen. Raises AddressInUse when the port or the socket is taken; port 0 takes a free one."""
+        peer_name(os.getuid())  # asked for now, so that a stop never waits for a directory service
         await self._listen_unix(socket_path)
         await self._listen_tcp(port)
 
@@ -151,10 +153,11 @@ class ApiServer:
         return web.Response(body=msgspec.json.encode(checks), content_type="application/json")
 
     async def _stop(self, request: web.Request) -> web.Response:
-        # Whatever the body says or fails to say, a stop is a stop.
+        # Whatever the body says, fails to say or never comes to say, a stop is a stop.
         try:
-            reason = (await _body(request, wire.StopRequest)).reason
-        except CommandError:
+            async with asyncio.timeout(STOP_BODY_DEADLINE_S):
+                reason = (await _body(request, wire.StopRequest)).reason
+        except (CommandError, web.HTTPException, TimeoutError, OSError):
             reason = "no readable reason"
         return self._acknowledge(await self._commands.stop(_actor(request), reason))
 
@@ -269,12 +272,16 @@ async def _until_closed(stream: web.WebSocketResponse) -> None:
 
 
 def _take_over(path: Path) -> bool:
-    """Remove a socket that nobody serves any more; False when somebody accepts connections on it."""
+    """Remove a socket that nobody serves any more; False when somebody does, even if it hangs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except OSError:
+        except FileNotFoundError:
+            return True
+        except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return True
+        except OSError:  # a full backlog, or a socket of somebody else
+            return False
     return False
