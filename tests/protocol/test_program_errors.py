@@ -41,5 +41,5 @@ def test_a_code_has_a_name_to_read(code: int, name: str) -> None:
     assert error_name(code) == name
 
 
-def test_a_closed_position_answers_with_one_of_three_codes() -> None:
+def test_an_account_that_is_gone_answers_with_one_of_two_codes() -> None:
     assert {3012, 3007} == ACCOUNT_GONE
