@@ -16,7 +16,7 @@ from engine.journal.journal import Journal
 from engine.journal.records import FundTransaction, FundTransactionKind
 from engine.protocol.accounts import AccountRefused, decode_fund
 from engine.protocol.addresses import insurance_fund_address
-from engine.protocol.events import ContributionEvent, read_events
+from engine.protocol.events import ContributionEvent, read_events_of
 
 log = structlog.get_logger("fund")
 
@@ -24,6 +24,7 @@ TREND_LENGTH = 120
 PAGE = 1000
 MAX_PAGES = 20
 SYNC_S = 5.0
+UNREAD_PASSES = 60  # five minutes of waiting for a node to show a transaction that it lists
 
 
 class FundWatcher:
@@ -37,6 +38,7 @@ class FundWatcher:
         self._clock = clock
         self._newest: Signature | None = None  # of the history that was read
         self._recorded_lamports = 0
+        self._unread_passes = 0
         self.state: FundState | None = None
         self.updated_at_ns = 0
         self.trend: deque[int] = deque(maxlen=TREND_LENGTH)
@@ -80,9 +82,14 @@ class FundWatcher:
         fresh = await self._unread_signatures()
         for signature in reversed(fresh):
             landed = await self._chain.transaction(signature, Level.FINALIZED)
-            if landed is not None and landed.fault is None:
+            if landed is None and self._unread_passes < UNREAD_PASSES:
+                self._unread_passes += 1
+                return  # the node knows it and will show it; nothing is passed over meanwhile
+            if landed is None:
+                log.warning("transaction of the fund cannot be read", signature=str(signature))
+            elif landed.fault is None:
                 await self._record(signature, landed)
-            self._newest = signature
+            self._newest, self._unread_passes = signature, 0
 
     async def _unread_signatures(self) -> list[Signature]:
         """Newest first, down to the last one that was read."""
@@ -101,7 +108,8 @@ class FundWatcher:
         return fresh
 
     async def _record(self, signature: Signature, landed: LandedTransaction) -> None:
-        contributions = [each for each in read_events(landed.logs) if isinstance(each, ContributionEvent)]
+        events = read_events_of(self._program_id, landed.logs)
+        contributions = [each for each in events if isinstance(each, ContributionEvent)]
         for index, event in enumerate(contributions):
             self._recorded_lamports += event.amount_lamports
             await self._journal.record_fund_transaction(

@@ -66,6 +66,26 @@ def read_events(logs: Iterable[str]) -> list[Event]:
     return events
 
 
+def read_events_of(program_id: Pubkey, logs: Iterable[str]) -> list[Event]:
+    """The events that this program itself logged; lines that any other program wrote are passed over.
+
+    For transactions of strangers: anybody may name our accounts and log what looks like one of our events.
+    """
+    running: list[str] = []
+    own: list[str] = []
+    for line in logs:
+        words = line.split(" ")
+        # What programs log themselves begins with "Program log:" and the like, never with an address.
+        is_runtimes = len(words) > 2 and words[0] == "Program" and not words[1].endswith(":")
+        if is_runtimes and words[2] == "invoke":
+            running.append(words[1])
+        elif is_runtimes and words[2] in ("success", "failed:"):
+            del running[-1:]
+        elif running and running[-1] == str(program_id):
+            own.append(line)
+    return read_events(own)
+
+
 def _decode(raw: bytes) -> Event | None:
     try:
         if raw[:8] == LIQUIDATION_DISCRIMINATOR:
