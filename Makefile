@@ -27,6 +27,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@$(PY) -m benchmarks $(ONLY)
 
+# Pictures of the running console on a sandbox, into screenshots/.
+screenshots: $(STAMP)
+	@$(PY) screenshots/make.py
+
 # Needs uv; every other target works without it.
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

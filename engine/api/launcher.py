@@ -27,6 +27,7 @@ from engine.paths import ProfilePaths
 
 START_DEADLINE_S: Final = 60.0
 STOP_DEADLINE_S: Final = 20.0
+ENGINE_END_S: Final = 30.0  # longer than the engine gives itself to finish
 DEFAULT_SERVER_PORT: Final = 8080
 _POLL_S: Final = 0.05
 _LARGEST_LOG: Final = 16 * 2**20
@@ -178,10 +179,15 @@ async def ensure_engine(
 
 
 async def stop_sandbox(paths: ProfilePaths) -> None:
-    """End the profile's sandbox and its database; nothing happens when none runs."""
+    """End the profile's sandbox and its database; nothing happens when none runs.
+
+    An engine that is ending still settles what it sent, and needs the cluster for it: it goes first, unless it
+    takes longer than ENGINE_END_S.
+    """
     running = _kept_sandbox(paths)
     if running is None:
         return
+    await _wait_until_silent(paths.socket, ENGINE_END_S)
     pid = running[0].pid
     started = _start_time(pid)
     with contextlib.suppress(ProcessLookupError):
@@ -193,6 +199,14 @@ async def stop_sandbox(paths: ProfilePaths) -> None:
         await asyncio.sleep(_POLL_S)
         waited_s += _POLL_S
     paths.sandbox_descriptor.unlink(missing_ok=True)
+
+
+async def _wait_until_silent(socket_path: Path, deadline_s: float) -> None:
+    """Return when nobody answers on the engine's socket, or when the deadline is over."""
+    waited_s = 0.0
+    while waited_s < deadline_s and await engine_answers(socket_path):
+        await asyncio.sleep(_POLL_S)
+        waited_s += _POLL_S
 
 
 def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:

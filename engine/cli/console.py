@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from engine.cli.failures import BadUsage
 from engine.cli.options import SandboxFlags
 from engine.paths import ProfilePaths
 
@@ -15,8 +14,6 @@ def open_console(paths: ProfilePaths, flags: SandboxFlags | None) -> None:
 
     Raises SettingsError before it takes the screen when it would have to start an engine and could not.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise BadUsage("The console needs a terminal: add --no-ui to run the engine without one")
     if flags is None and not paths.socket.exists():
         from engine.settings import load_settings
 

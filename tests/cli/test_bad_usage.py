@@ -56,8 +56,7 @@ REFUSALS = [
     ("resume --reason done --yes", "No engine answers on"),
     ("--no-ui", "SOLANA_RPC_URL is not set"),
     ("verify", "SOLANA_RPC_URL is not set"),
-    ("", "The console needs a terminal: add --no-ui"),
-    ("--sandbox", "The console needs a terminal: add --no-ui"),
+    ("", "SOLANA_RPC_URL is not set"),
 ]
 
 
@@ -67,6 +66,15 @@ def test_it_is_refused_in_one_line_with_exit_code_2_and_nothing_is_written(
 ) -> None:
     answer = command(*line.split(" ") if line else ())
     assert says in answer.line
+    assert (answer.code, answer.out) == (2, "")
+    assert list(home.iterdir()) == []
+
+
+def test_a_console_without_a_terminal_is_refused_before_anything_starts(
+    process: Callable[..., Any], home: Path
+) -> None:
+    answer = process("--sandbox")
+    assert "is no terminal: use `--no-ui` to run without a console" in answer.line
     assert (answer.code, answer.out) == (2, "")
     assert list(home.iterdir()) == []
 
