@@ -181,8 +181,8 @@ async def ensure_engine(
 async def stop_sandbox(paths: ProfilePaths) -> None:
     """End the profile's sandbox and its database; nothing happens when none runs.
 
-    An engine that is ending still settles what it sent, and needs the cluster for it: it goes first, unless it
-    takes longer than ENGINE_END_S.
+    An engine that is ending still settles what it sent, and needs the cluster for it: it goes first, unless
+    it takes longer than ENGINE_END_S.
     """
     running = _kept_sandbox(paths)
     if running is None:

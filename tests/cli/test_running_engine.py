@@ -211,9 +211,10 @@ def test_an_engine_that_cannot_start_is_reported_with_its_own_last_line(
     running: Running, tmp_path: Path
 ) -> None:
     paths = ProfilePaths("other", tmp_path / "state", tmp_path / "run")
-    environment = {**running.environment, "SOLANA_RPC_URL": "http://127.0.0.1:1", "WALLET_PATH": "/nowhere"}
+    key = str(tmp_path / "absent")
+    environment = {**running.environment, "SOLANA_RPC_URL": "http://127.0.0.1:1", "WALLET_PATH": key}
     with pytest.raises(
-        launcher.StartFailed, match=r"^Failed to read keypair file /nowhere: no such file"
+        launcher.StartFailed, match=f"^Failed to read keypair file {key}: no such file"
     ) as caught:
         asyncio.run(launcher.ensure_engine(paths, environment, []))
     assert caught.value.exit_code == 2
@@ -232,3 +233,14 @@ def test_files_of_a_profile_are_private(running: Running) -> None:
     assert len(files) > 4
     readable = [path.name for path in files if path.stat().st_mode & 0o077 and path.name != "postgres"]
     assert readable == []
+
+
+def test_the_sandbox_stays_until_its_engine_has_settled_and_recorded_everything(running: Running) -> None:
+    process = running.engine.process
+    process.terminate()
+    asyncio.run(launcher.stop_sandbox(running.paths))
+    assert process.poll() == 0
+    last = running.paths.engine_log.read_text().splitlines()[-1]
+    assert "event=finished" in last
+    assert "in_flight=0 shipped=true" in last
+    assert launcher.running_sandbox(running.paths) is None
