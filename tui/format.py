@@ -74,6 +74,14 @@ def sol(lamports: int | None, decimals: int = 3) -> str:
     return UNKNOWN if lamports is None else fixed(lamports, _LAMPORTS_DIGITS, decimals)
 
 
+def sol_short(lamports: int | None) -> str:
+    """Lamports as SOL in seven characters at most for what funds hold: 52.113, 2,002.0, 12,345."""
+    if lamports is None:
+        return UNKNOWN
+    size_sol = abs(lamports) // 10**_LAMPORTS_DIGITS
+    return sol(lamports, 3 if size_sol < 100 else 1 if size_sol < 10_000 else 0)
+
+
 def lamports_short(lamports: int) -> str:
     """A fee in lamports: 5,000 or 12k or 1.3M."""
     if lamports < 10_000:
@@ -84,13 +92,15 @@ def lamports_short(lamports: int) -> str:
 
 
 def milli(value: int | None) -> str:
-    """A health factor in thousandths, three digits after the point, never rounded up."""
+    """A health factor in thousandths, in seven characters at most, its size never rounded up."""
     if value is None:
         return UNKNOWN
-    if value > 999_999:
-        return ">999"
-    sign = "−" if value < 0 else ""
-    return f"{sign}{abs(value) // 1000}.{abs(value) % 1000:03d}"
+    sign, size_milli = ("−", -value) if value < 0 else ("", value)
+    if size_milli >= 1_000_000:
+        return f"{'<−' if sign else '>'}999"
+    if size_milli >= 100_000:
+        return f"{sign}{size_milli // 1000}.{size_milli % 1000 // 100}"
+    return f"{sign}{size_milli // 1000}.{size_milli % 1000:03d}"
 
 
 def percent_of_bps(bps: int | None, decimals: int = 2) -> str:

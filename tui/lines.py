@@ -84,7 +84,7 @@ def cut(parts: Line, width: int) -> Line:
 
 
 def broken(parts: Line, width: int) -> tuple[Line, Line]:
-    """The line in two, the first within `width` cells, broken at a space of its last span where there is one."""
+    """The line in two, the first within `width` cells, broken at a space of its last span if it has one."""
     *kept, last = parts
     room = max(0, width - width_of(kept))
     head = set_cell_size(last.text, room)

@@ -90,6 +90,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         self._empty: Line = ()
         self._cursor_key: str | None = None
         self._cursor_index = 0
+        self._is_held_by_hand = False
         self._moved_at_s = float("-inf")
 
     @property
@@ -119,12 +120,14 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         had = self._lines
         self._rows = placed
         self._empty = empty
-        before = self._cursor_index
+        before, was_visible = self._cursor_index, self._is_cursor_visible()
         self._anchor()
         self._lines = [self._line(row) for row in placed]
         if len(had) != len(placed):
             self._resize_canvas()
         self._repaint_changes(had, before)
+        if was_visible and not self._is_cursor_visible():
+            self._reveal_cursor()  # enter must not act on a row that went out of sight
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on a row; False when there is no such row."""
@@ -146,9 +149,15 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         return sorted(rows, key=lambda row: position.get(row.key, behind))
 
     def _anchor(self) -> None:
-        """Find the cursor's row again; when it is gone the cursor stays near where it was."""
+        """Find the cursor's row again; when it is gone the cursor stays near where it was.
+
+        Before the operator ever took the table's cursor up, it stays on the first row.
+        """
         if not self._rows:
             self._cursor_key, self._cursor_index = None, 0
+            return
+        if not self._is_held_by_hand:
+            self._cursor_key, self._cursor_index = self._rows[0].key, 0
             return
         for index, row in enumerate(self._rows):
             if row.key == self._cursor_key:
@@ -160,6 +169,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
     def _place(self, index: int) -> None:
         if not self._rows:
             return
+        self._is_held_by_hand = True
         old = self._cursor_index
         self._cursor_index = max(0, min(index, len(self._rows) - 1))
         self._cursor_key = self._rows[self._cursor_index].key
@@ -167,13 +177,19 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         self._repaint_row(self._cursor_index)
         self._reveal_cursor()
 
+    @property
+    def _window(self) -> int:
+        return max(1, self.size.height - self.header_height)
+
+    def _is_cursor_visible(self) -> bool:
+        return 0 <= self._cursor_index - self.scroll_offset.y < self._window
+
     def _reveal_cursor(self) -> None:
-        visible = max(1, self.size.height - self.header_height)
         top = self.scroll_offset.y
         if self._cursor_index < top:
             self.scroll_to(y=self._cursor_index, animate=False)
-        elif self._cursor_index >= top + visible:
-            self.scroll_to(y=self._cursor_index - visible + 1, animate=False)
+        elif self._cursor_index >= top + self._window:
+            self.scroll_to(y=self._cursor_index - self._window + 1, animate=False)
 
     def action_cursor(self, step: int) -> None:
         """Move the cursor by rows."""
@@ -182,7 +198,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
 
     def action_page(self, direction: int) -> None:
         """Move the cursor by a page."""
-        self.action_cursor(direction * max(1, self.size.height - self.header_height - 1))
+        self.action_cursor(direction * max(1, self._window - 1))
 
     def action_edge(self, index: int) -> None:
         """Move the cursor to the first (0) or last (-1) row."""
@@ -212,7 +228,8 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         self._fit()
 
     def on_focus(self) -> None:
-        """The cursor is painted differently in the table that has the keys."""
+        """The cursor of the table that has the keys is painted; it is the operator's from now on."""
+        self._is_held_by_hand = bool(self._rows)
         self._repaint_row(self._cursor_index)
 
     def on_blur(self) -> None:

@@ -35,7 +35,7 @@ class FeedLost(Message):
 
 @dataclass
 class LaunchProgress(Message):
-    """What the background worker is doing for the engine, in words; empty when it is done."""
+    """What the background worker is doing for the engine, in words."""
 
     activity: str
 

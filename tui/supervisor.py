@@ -130,7 +130,7 @@ class Supervisor:
                 if not again:
                     break
             else:
-                self._post(LaunchProgress(""))
+                self._post(LaunchProgress("connecting to the engine…"))
                 return
         self._gave_up = True
         tries = f"no more starts after {self._starts_in_a_row} in a row: " if again else ""

@@ -1,6 +1,6 @@
 """A peer on a real unix socket that speaks the engine's side of the wire: serves snapshots, records commands.
 
-Run as a program (`python peer.py SOCKET`) it is a process that a console can attach to, and that can be killed.
+Run as a program (`python peer.py SOCKET`) it is a process that a console attaches to, and that can die.
 """
 
 from __future__ import annotations

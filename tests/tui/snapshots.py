@@ -245,7 +245,7 @@ def detail(row: wire.PositionRow) -> wire.PositionDetail:
             slot=(312_884_180, None)[number],
             fee_lamports=12_000,
             created_at_ns=time.time_ns() - (20 + 60 * number) * NS,
-            decision_json='{"health": "0.981", "mark": "92.41", "price_slot": 312884171, "action": "partial"}',
+            decision_json='{"health": "0.981", "mark": "92.41", "price_slot": 312884171}',
         )
         for number in range(2)
     ]

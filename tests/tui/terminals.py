@@ -44,7 +44,7 @@ class TerminalConsole:
             stderr=self._slave,
             cwd=ROOT,
             env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)},
-            preexec_fn=_own_terminal,
+            preexec_fn=_own_terminal,  # noqa: PLW1509 - this process has no other threads here
         )
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""One key stops from everywhere, asks nothing, and says what is still out; without an engine it leaves an order."""
+"""One key stops from everywhere, asks nothing, says what is out; without an engine it leaves an order."""
 
 from __future__ import annotations
 

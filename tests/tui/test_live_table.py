@@ -1,4 +1,4 @@
-"""The live table: its cursor follows a row, its order holds under a moving hand, and only changes are painted."""
+"""The live table: its cursor follows a row, its order holds under the hand, changes alone are painted."""
 
 from __future__ import annotations
 
@@ -72,6 +72,31 @@ async def test_the_cursor_of_a_vanished_row_stays_where_it_was(still_hand: None)
         assert table.cursor_key == "a"
         table.show([])
         assert table.cursor_key is None
+
+
+async def test_before_the_operator_took_it_up_the_cursor_stays_on_the_first_row(still_hand: None) -> None:
+    app = Host()
+    async with app.run_test(size=(40, 8)) as pilot:
+        table = app.query_one(Table)
+        app.set_focus(None)
+        await pilot.pause()
+        table.show(rows("a", "b"))
+        table.show(rows("c", "a", "b"))
+        assert table.cursor_key == "c"
+        table.focus()
+        await pilot.pause()
+        table.show(rows("d", "c", "a", "b"))
+        assert table.cursor_key == "c"
+
+
+async def test_a_cursor_whose_row_sinks_out_of_sight_takes_the_window_along(still_hand: None) -> None:
+    names = [f"r{number}" for number in range(30)]
+    async with a_table(*names) as (table, app):
+        table.action_cursor(1)
+        table.show(rows(*names[2:], "r0", "r1"))
+        await app.animator.wait_for_idle()
+        assert table.cursor_key == "r1"
+        assert table.scroll_offset.y == 30 - (8 - 1)
 
 
 async def test_the_order_holds_while_the_cursor_moves_and_new_rows_come_last() -> None:

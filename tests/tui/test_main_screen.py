@@ -163,7 +163,7 @@ async def test_a_held_display_stands_still_under_a_banner_that_goes_on(console: 
         msgspec.structs.replace(peer.snapshot, failed=[], failed_length=0, gate=snapshots.gate("stopped", 2))
     )
     await console.says("■ STOPPED")
-    assert "exceeded CUs" in console.screen_text()
+    assert "insufficient funds" in console.screen_text()
     await console.press("p")
     await console.says("nothing failed")
 

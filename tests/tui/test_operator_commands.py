@@ -1,4 +1,4 @@
-"""Retry, dismiss, clear, resume and quit act on what the operator saw, and only after the operator meant it."""
+"""Retry, dismiss, clear, resume and quit act on what the operator saw, and only when it was meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from textual.widgets import Button, Input
 
 from engine.api import wire
 from engine.paths import ProfilePaths
+from tui.lines import Tone
 from tui.live_table import LiveTable
+from tui.panes.keybar import KeyBar
 
 
 def failed_table(console: Console) -> LiveTable:
@@ -129,7 +131,15 @@ async def test_a_newer_stop_locks_an_open_resume_dialog(console: Console, peer: 
     assert peer.commands == []
 
 
+def tone_of_key(console: Console, key: str) -> Tone:
+    """How a key shows at the foot."""
+    (shown,) = console.app.screen.query_one(KeyBar).lines
+    return next(part.tone for part in shown if part.text.split()[:1] == [key])
+
+
 async def test_resume_is_dimmed_while_the_engine_runs(console: Console, peer: Peer) -> None:
+    assert tone_of_key(console, "u") is Tone.MUTED
+    assert tone_of_key(console, "ctrl+e") is Tone.DANGER
     await console.press("u")
     await console.press("q")
     await console.says("runs on without this console")

@@ -94,7 +94,13 @@ def test_a_console_without_a_terminal_says_what_to_use_instead(paths: ProfilePat
         f"sys.exit(run_console(LaunchPlan(ProfilePaths('t', Path({str(paths.state)!r}), Path('/nowhere')))))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert ended.returncode == 2
     assert ended.stdout == ""

@@ -151,7 +151,7 @@ def _row(row: wire.PositionRow) -> Row:
             Span(fmt.price(row.entry_price_e6)),
             Span(fmt.price(row.mark_price_e6)),
             Span(fmt.price(row.liquidation_price_e6)),
-            Span(fmt.percent_of_bps(row.distance_bps), tone),
+            Span(_distance(row), tone),
             Span(f"{_cushion(row)} {fmt.milli(row.health_milli):>6}", tone, bold=tone is Tone.DANGER),
             Span(fmt.usd(row.equity_e6), Tone.DANGER if (row.equity_e6 or 0) < 0 else Tone.PLAIN),
             Span(fmt.usd(row.collateral_e6)),
@@ -160,13 +160,21 @@ def _row(row: wire.PositionRow) -> Row:
     )
 
 
+def _distance(row: wire.PositionRow) -> str:
+    """How far the mark is from the liquidation price in per cent, negative beyond it."""
+    if row.distance_bps is None:
+        return fmt.UNKNOWN
+    signed = -row.distance_bps if row.band == Band.LIQUIDATABLE else row.distance_bps
+    return fmt.percent_of_bps(signed, 2 if row.distance_bps < 10_000 else 1)
+
+
 def _cushion(row: wire.PositionRow) -> str:
     """What is left between the position and its liquidation, as a bar; a cross when nothing is."""
     if row.band == Band.LIQUIDATABLE:
         return "✕".ljust(_CUSHION_CELLS)
     if row.health_milli is None:
         return "?".ljust(_CUSHION_CELLS)
-    left = row.health_milli - _LIQUIDATABLE_MILLI
+    left = max(1, row.health_milli - _LIQUIDATABLE_MILLI)
     return fmt.bar(left, _AT_RISK_MILLI - _LIQUIDATABLE_MILLI, _CUSHION_CELLS)
 
 

@@ -84,7 +84,7 @@ def _facts(snapshot: wire.Snapshot, width: int) -> Line:
         _share("prices", usable, len(snapshot.prices)),
         _database(snapshot.database),
         span(f"wallet {fmt.address(wallet.address)}"),
-        Span(f"{fmt.sol(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN),
+        Span(f"{fmt.sol_short(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN),
     ]
     full = _joined(facts, "   ")
     return full if width_of(full) <= width else _joined([*facts[:5], facts[6]], "  ")

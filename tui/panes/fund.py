@@ -40,8 +40,8 @@ def fund_digest(fund: wire.FundView | None) -> Line:
     over = fund.utilization_bps > UTILIZATION_LIMIT_BPS
     return line(
         Span("fund ", Tone.MUTED),
-        Span(f"{fmt.sol(fund.balance_lamports)} SOL", fund_tone(fund), bold=True),
-        f" of at least {fmt.sol(fund.minimum_lamports, 0)}   used ",
+        Span(f"{fmt.sol_short(fund.balance_lamports)} SOL", fund_tone(fund), bold=True),
+        f" of at least {fmt.sol_short(fund.minimum_lamports)}   used ",
         Span(f"{fmt.percent_of_bps(fund.utilization_bps, 1)} %", Tone.ATTENTION if over else Tone.PLAIN),
         "   uncovered ",
         _uncovered(fund),
@@ -53,13 +53,13 @@ def _body(fund: wire.FundView, width: int) -> list[Line]:
     full = max(fund.balance_lamports, 2 * fund.minimum_lamports, *fund.trend_lamports, 1)
     over = fund.utilization_bps > UTILIZATION_LIMIT_BPS
     used_tone = Tone.ATTENTION if over else Tone.PLAIN
-    covered = fmt.sol(fund.total_bad_debt_covered_lamports)
-    contributed = fmt.sol(fund.total_contributions_lamports)
+    covered = fmt.sol_short(fund.total_bad_debt_covered_lamports)
+    contributed = fmt.sol_short(fund.total_contributions_lamports)
     spark = fmt.sparkline(fund.trend_lamports, width - 6)
     return [
         spread(
-            line(Span(" "), Span(f"{fmt.sol(fund.balance_lamports)} SOL", tone, bold=True)),
-            line(Span(f"minimum {fmt.sol(fund.minimum_lamports)}", Tone.MUTED)),
+            line(Span(" "), Span(f"{fmt.sol_short(fund.balance_lamports)} SOL", tone, bold=True)),
+            line(Span(f"minimum {fmt.sol_short(fund.minimum_lamports)}", Tone.MUTED)),
             width + 1,
         ),
         line(Span(" "), Span(fmt.gauge(fund.balance_lamports, full, fund.minimum_lamports, width), tone)),
@@ -81,4 +81,4 @@ def _body(fund: wire.FundView, width: int) -> list[Line]:
 
 def _uncovered(fund: wire.FundView) -> Span:
     lamports = fund.uncovered_bad_debt_lamports
-    return Span(f"{fmt.sol(lamports)} SOL", Tone.DANGER if lamports else Tone.PLAIN, bold=lamports > 0)
+    return Span(f"{fmt.sol_short(lamports)} SOL", Tone.DANGER if lamports else Tone.PLAIN, bold=lamports > 0)

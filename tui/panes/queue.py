@@ -14,12 +14,13 @@ _COLUMNS = (
     Column("market", 8, rank=1),
     Column("health", 7, right=True, rank=2),
     Column("action", 7, rank=3),
-    Column("stage", 7, rank=4),
+    Column("stage", 8, rank=4),
     Column("attempt", 7, right=True, rank=6),
     Column("fee lam.", 8, right=True, rank=8),
     Column("age", 7, right=True, rank=5),
 )
 _OUT = frozenset({"sent", "landed"})
+_LANDED = "landed"  # waits for finality alone, which takes its time
 _SLOW_MS = 5_000
 
 
@@ -49,10 +50,15 @@ def _facts(snapshot: wire.Snapshot) -> Line:
     parts = [Span(fmt.count(snapshot.queue_length)), Span(f"  in flight {snapshot.in_flight}")]
     if snapshot.queue:
         oldest = max(row.age_ms for row in snapshot.queue)
-        parts.append(Span(f"  oldest {fmt.age(oldest)}", Tone.ATTENTION if oldest > _SLOW_MS else Tone.PLAIN))
+        slow = any(_is_slow(row) for row in snapshot.queue)
+        parts.append(Span(f"  oldest {fmt.age(oldest)}", Tone.ATTENTION if slow else Tone.PLAIN))
     if len(snapshot.queue) < snapshot.queue_length:
         parts.append(Span(f"  the first {len(snapshot.queue)}", Tone.MUTED))
     return tuple(parts)
+
+
+def _is_slow(row: wire.QueueRow) -> bool:
+    return row.stage != _LANDED and row.age_ms > _SLOW_MS
 
 
 def _row(rank: int, row: wire.QueueRow) -> Row:
@@ -68,6 +74,6 @@ def _row(rank: int, row: wire.QueueRow) -> Row:
             span(row.stage, stage),
             Span(str(row.attempt), Tone.ATTENTION if row.attempt > 1 else Tone.PLAIN),
             Span(fmt.lamports_short(row.fee_lamports)),
-            Span(fmt.age(row.age_ms), Tone.ATTENTION if row.age_ms > _SLOW_MS else Tone.PLAIN),
+            Span(fmt.age(row.age_ms), Tone.ATTENTION if _is_slow(row) else Tone.PLAIN),
         ),
     )

@@ -23,7 +23,8 @@ class TotalsPane(Figures):
 
 def _body(totals: wire.Totals, width: int) -> list[Line]:
     done = totals.full + totals.partial
-    below_goal = 1000 * done < SUCCESS_GOAL_PERMILLE * (done + totals.failed)
+    tried = done + totals.failed
+    success = Tone.HEALTHY if 1000 * done >= SUCCESS_GOAL_PERMILLE * tried else Tone.ATTENTION
 
     def row(name: str, value: Span) -> Line:
         return spread(line(f" {name}"), (value,), width)
@@ -34,12 +35,8 @@ def _body(totals: wire.Totals, width: int) -> list[Line]:
         row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
         row("others were first", Span(fmt.count(totals.already_liquidated))),
         row(
-            "success",
-            Span(
-                f"{fmt.success_percent(done, totals.failed)} %",
-                Tone.ATTENTION if below_goal else Tone.HEALTHY,
-            ),
+            "success", Span(f"{fmt.success_percent(done, totals.failed)} %", success if tried else Tone.PLAIN)
         ),
         row(f"fees of {fmt.count(totals.attempts)} tries", Span(f"{fmt.sol(totals.fees_lamports)} SOL")),
-        row("bad debt covered", Span(f"{fmt.sol(totals.bad_debt_covered_lamports)} SOL")),
+        row("bad debt covered", Span(f"{fmt.sol_short(totals.bad_debt_covered_lamports)} SOL")),
     ]
