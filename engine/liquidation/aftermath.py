@@ -96,7 +96,7 @@ class Aftermath:
         try:
             # The outcome comes last: it closes the intent, and whatever is missing then stays missing.
             await self._record_fund_effect(flight, outcome)
-            is_new = await self._journal.record_outcome(outcome)
+            await self._journal.record_outcome(outcome)
         except JournalUnavailable as error:
             log.error("outcome not recorded yet", reason=str(error))
             return False
@@ -104,7 +104,8 @@ class Aftermath:
             log.error("outcome of a foreign signature", signature=str(outcome.signature))
             self._queue.finish(flight.entry)
             return True
-        if is_new:
+        if not flight.is_counted:
+            flight.is_counted = True
             self._count(flight, outcome)
         await self._go_on(flight, outcome)
         return True

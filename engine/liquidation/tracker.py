@@ -55,6 +55,7 @@ class Flight:
     confirmed_at_ns: int | None = None
     confirmed_round: int = 0
     landed: LandedTransaction | None = None  # read when final
+    is_counted: bool = False
 
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
         """Bytes left."""
@@ -121,8 +122,8 @@ class Tracker:
 
     @property
     def out(self) -> list[Flight]:
-        """Flights whose bytes have left, or may have."""
-        return [flight for flight in self._flights.values() if flight.may_have_left]
+        """Flights whose bytes have left, or may have, and that have not landed: what a stop cannot recall."""
+        return [each for each in self._flights.values() if each.may_have_left and each.status is None]
 
     @property
     def confirmed(self) -> list[Flight]:

@@ -75,8 +75,17 @@ def test_who_crossed_is_exactly_who_is_liquidatable_around_the_threshold_and_any
             assert counts.liquidatable == 0
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 30), POSITIONS, st.booleans()), max_size=120), st.data())
+# Few addresses on one side of one symbol, so that closings meet openings and extremes come and go.
+NEIGHBOURS = st.builds(
+    make_position,
+    side=st.sampled_from([Side.LONG, Side.LONG, Side.SHORT]),
+    collateral_e6=st.integers(0, 50_000 * 10**6),
+    symbol=st.sampled_from(["BTC/USD", "BTC/USD", "BTC/USD", "SOL/USD"]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), NEIGHBOURS, st.booleans()), max_size=60), st.data())
 def test_after_any_history_of_openings_changes_and_closings_the_crossed_are_the_liquidatable(history, data):
     addresses = [Pubkey.from_bytes(bytes([number] * 32)) for number in range(31)]
     book, model = make_book(), {}
@@ -99,6 +108,22 @@ def test_after_any_history_of_openings_changes_and_closings_the_crossed_are_the_
                 if each.symbol == symbol and is_liquidatable(health_at(terms_of(each), price_e6))
             }
             assert set(book.crossed(mark(price_e6, symbol))) == expected
+
+
+@pytest.mark.parametrize("side", Side)
+def test_after_the_extreme_is_gone_the_others_are_found_and_a_quiet_tick_costs_one_comparison(book, side):
+    direction = 1 if side is Side.LONG else -1
+    positions = [make_position(side=side, collateral_e6=(3_000 + 100 * step) * 10**6) for step in range(5)]
+    for position in positions:
+        book.apply(position)
+    lines = [threshold_e6(terms_of(position)) for position in positions]
+    assert book.crossed(mark(lines[0] + direction)) == []
+    book.remove(positions[0].address, 5)
+    assert book.crossed(mark(lines[1])) == [positions[1].address]
+    columns = book._sides["BTC/USD", side]
+    assert columns._extreme == lines[1]
+    columns._liquidation = None  # a scan would break
+    assert book.crossed(mark(lines[1] + direction)) == []
 
 
 @given(POSITIONS)

@@ -186,6 +186,23 @@ async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_counted_once
     assert flight.intent.signature == rig.outcomes()[0].signature
 
 
+async def test_an_end_that_was_recorded_although_the_journal_did_not_answer_is_counted_once(rig):
+    record, told = rig.journal.record_outcome, []
+
+    async def late(outcome):
+        is_new = await record(outcome)
+        told.append(is_new)
+        if len(told) < 3:
+            raise JournalUnavailable("no answer in 10 s")
+        return is_new
+
+    rig.journal.record_outcome = late
+    position, _ = await in_flight(rig, Fate.DELIVER)
+    await rig.until(ended(rig, position))
+    assert told == [True, False, False]
+    assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
+
+
 async def test_a_fund_movement_that_could_not_be_recorded_loses_neither_itself_nor_the_count(rig):
     record, refused = rig.journal.record_fund_transaction, []
 

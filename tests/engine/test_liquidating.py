@@ -545,6 +545,18 @@ async def test_a_fault_that_nobody_foresaw_in_sending_neither_signs_twice_nor_le
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
+async def test_a_fault_after_the_last_attempt_was_signed_gives_up_nothing_that_is_in_flight(bare):
+    bare.boot(RETRY_ATTEMPTS="1")
+    await bare.start()
+    bare.wire.fates = [Fate.BREAK]
+    position = bare.open()
+    bare.price("BTC/USD", 58_000)
+    await bare.until(gone(bare, position))
+    assert [outcome.outcome for outcome in bare.outcomes()] == [OutcomeClass.CONFIRMED]
+    assert bare.recorded(OutboxKind.FAILED) == []
+    assert bare.parts.tally.failed == 0
+
+
 async def test_a_fault_in_one_decision_does_not_end_its_worker(bare, monkeypatch):
     bare.boot(WORKERS="1")
     await bare.start()

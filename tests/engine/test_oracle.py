@@ -99,6 +99,12 @@ def test_a_price_from_the_future_is_not_acted_on_and_does_not_shut_out_the_next_
     assert oracle.publish(publish_time_s=NOW_S + 60).verdict is Verdict.OK
 
 
+def test_when_our_clock_jumps_back_a_price_from_the_future_is_stale(oracle, monkeypatch):
+    oracle.publish()
+    monkeypatch.setattr(oracle.clock, "now_ns", lambda: START_NS - 61 * 10**9)
+    assert oracle.now.verdict is Verdict.STALE
+
+
 @pytest.mark.parametrize("time_s", [-(2**63), -1, 0, 2**63 - 1])
 def test_a_publish_time_at_the_ends_of_its_range_is_not_acted_on(oracle, time_s):
     oracle.publish(publish_time_s=time_s)
