@@ -99,6 +99,8 @@ class Commands:
         out = len(self._tracker.out)
         height = self._tracker.last_valid_block_height
         told = f"{out} in flight" + (f", none can land after block {height}" if height else "")
+        if landed := len(self._tracker.confirmed):
+            told += f"; {landed} landed, not final yet"
         kept = "" if self._gate.is_persisted else "; NOT YET ON DISK, a restart may forget it"
         if was_running:
             self._events.add(Level.DANGER, f"STOPPED by {state.by}: {state.reason}  {told}")
@@ -120,7 +122,7 @@ class Commands:
             Check(
                 "reconciled",
                 self._is_reconciled(),
-                f"{len(self._tracker.out)} transactions in flight are followed"
+                f"{len(self._tracker)} transactions are followed to their end"
                 if self._is_reconciled()
                 else "open intents are still being checked against the chain",
                 required=True,

@@ -180,10 +180,14 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
 
 
 async def _finish(parts: Parts, shipper: OutboxShipper) -> None:
-    """What is signed is followed to its end, within bounds; the next start follows the rest."""
-    dropped = parts.queue.clear()
+    """What is being signed or sent is followed to its end, within bounds; the next start follows the rest."""
+    dropped = 0
     end_ns = parts.clock.monotonic_ns() + int(FINISH_S * 1e9)
-    while len(parts.tracker) and parts.clock.monotonic_ns() < end_ns:
+    while parts.clock.monotonic_ns() < end_ns:
+        dropped += parts.queue.clear()
+        # A worker in the middle of its attempt has an entry before the tracker has its transaction.
+        if not len(parts.queue) and not len(parts.tracker):
+            break
         await parts.clock.sleep(0.05)
     shipped = await shipper.drain(SHIP_S)
     log.info("finished", not_signed=dropped, in_flight=len(parts.tracker), shipped=shipped)
