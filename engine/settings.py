@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     retry_attempts: Annotated[int, _whole(1, 20)] = Field(default=5, validation_alias="RETRY_ATTEMPTS")
     """Attempts per liquidation, the first one included."""
     retry_base_ms: Annotated[int, _whole(1, 60_000)] = Field(default=100, validation_alias="RETRY_BASE_MS")
-    """Before attempt n + 1 the engine waits this times 2^n."""
+    """Before attempt n + 1 the engine waits this times 2^(n - 1): 100, 200, 400 ms and so on."""
     workers: Annotated[int, _whole(1, 512)] = Field(default=32, validation_alias="WORKERS")
     """How many liquidations may be between signing and sending at one time."""
     at_risk_factor_milli: Annotated[int, _scaled("1.001", "10", 1000)] = Field(

@@ -203,6 +203,23 @@ async def test_an_end_that_was_recorded_although_the_journal_did_not_answer_is_c
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
 
 
+async def test_an_end_whose_consequences_break_is_told_again_and_counted_once(rig, monkeypatch):
+    resolve, broken = rig.parts.failures.resolve_position, []
+
+    async def break_twice(position):
+        if len(broken) < 2:
+            broken.append(position)
+            raise LookupError("unforeseen")
+        await resolve(position)
+
+    monkeypatch.setattr(rig.parts.failures, "resolve_position", break_twice)
+    position, _ = await in_flight(rig, Fate.DELIVER)
+    await rig.until(ended(rig, position))
+    assert len(broken) == 2
+    assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
+    assert len(rig.outcomes()) == 1
+
+
 async def test_a_fund_movement_that_could_not_be_recorded_loses_neither_itself_nor_the_count(rig):
     record, refused = rig.journal.record_fund_transaction, []
 
