@@ -7,7 +7,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import SettingsError
+
 DEFAULT_PROFILE = "default"
+LONGEST_SOCKET_PATH = 107  # sun_path, less its final zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,16 @@ class ProfilePaths:
         return self.state / f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}"
 
     def prepare(self) -> None:
-        """Make the directories, readable by this user alone."""
+        """Make the directories, readable by this user alone.
+
+        Raises SettingsError when the socket's path is longer than a unix socket's may be.
+        """
+        length = len(os.fsencode(self.socket))
+        if length > LONGEST_SOCKET_PATH:
+            raise SettingsError(
+                f"The path of the engine's socket, {self.socket}, has {length} bytes and may have "
+                f"{LONGEST_SOCKET_PATH}: set XDG_RUNTIME_DIR to a shorter one, or choose a shorter --profile"
+            )
         for directory in (self.state, self.runtime):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 

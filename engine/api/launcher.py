@@ -187,26 +187,27 @@ async def stop_sandbox(paths: ProfilePaths) -> None:
     running = _kept_sandbox(paths)
     if running is None:
         return
-    await _wait_until_silent(paths.socket, ENGINE_END_S)
+    engine = engine_pid(paths.socket)
+    if engine is not None:
+        await _wait_for_end(engine, ENGINE_END_S)
     pid = running[0].pid
-    started = _start_time(pid)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    waited_s = 0.0
-    while started is not None and _start_time(pid) == started:
-        if waited_s >= STOP_DEADLINE_S:
-            raise OperatorError(f"The sandbox (process {pid}) does not end: `kill -9 {pid}`")
-        await asyncio.sleep(_POLL_S)
-        waited_s += _POLL_S
+    if not await _wait_for_end(pid, STOP_DEADLINE_S):
+        raise OperatorError(f"The sandbox (process {pid}) does not end: `kill -9 {pid}`")
     paths.sandbox_descriptor.unlink(missing_ok=True)
 
 
-async def _wait_until_silent(socket_path: Path, deadline_s: float) -> None:
-    """Return when nobody answers on the engine's socket, or when the deadline is over."""
+async def _wait_for_end(pid: int, deadline_s: float) -> bool:
+    """Whether the process has ended before the deadline."""
+    started = _start_time(pid)
     waited_s = 0.0
-    while waited_s < deadline_s and await engine_answers(socket_path):
+    while started is not None and _start_time(pid) == started:
+        if waited_s >= deadline_s:
+            return False
         await asyncio.sleep(_POLL_S)
         waited_s += _POLL_S
+    return True
 
 
 def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:

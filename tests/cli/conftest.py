@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,14 +35,18 @@ class Answer:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh home of states and sockets; nothing is set that a command would read."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A fresh home of states and sockets; nothing is set that a command would read.
+
+    Not pytest's own directory, whose path may be too long for a unix socket.
+    """
+    with tempfile.TemporaryDirectory(prefix="le-") as folder:
+        monkeypatch.setenv("XDG_STATE_HOME", f"{folder}/state")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", f"{folder}/run")
+        monkeypatch.setenv("HOME", folder)
+        for name in SETTINGS:
+            monkeypatch.delenv(name, raising=False)
+        yield Path(folder)
 
 
 Command = Callable[..., Answer]

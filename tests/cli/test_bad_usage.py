@@ -106,6 +106,15 @@ def test_bad_settings_are_all_named_at_once(
     assert "SOLANA_RPC_URL" not in answer.line
 
 
+def test_a_runtime_directory_whose_path_is_too_long_for_a_socket_is_refused(
+    command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / ("x" * 100)))
+    answer = command("--sandbox", "--no-ui")
+    assert "bytes and may have 107: set XDG_RUNTIME_DIR to a shorter one" in answer.line
+    assert (answer.code, list(home.iterdir())) == (2, [])
+
+
 def test_a_missing_key_file_is_said_in_the_words_that_the_guide_uses(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -58,9 +58,9 @@ class Foreground:
 
 
 @pytest.fixture
-def foreground(home: Path, tmp_path: Path) -> Iterator[Foreground]:
+def foreground(home: Path) -> Iterator[Foreground]:
     """A foreground engine on a private sandbox, ready."""
-    engine = Foreground(tmp_path)
+    engine = Foreground(home)
     try:
         assert engine.told() == "READY=1"
         yield engine

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -104,13 +105,10 @@ def test_the_installed_command_runs_a_whole_sandbox_from_another_directory(
     installed: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "engine").mkdir()
-    home = {
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
-        "SERVER_PORT": "0",
-    }
     flags = "--sandbox --no-ui --positions 20 --slot-ms 50 --seed 2 --scenario crash --duration 2 --summary"
-    done = run([installed / "liquidation-engine", *flags.split()], tmp_path, **home)
+    with tempfile.TemporaryDirectory(prefix="le-") as home:
+        places = {"XDG_STATE_HOME": f"{home}/state", "XDG_RUNTIME_DIR": f"{home}/run", "SERVER_PORT": "0"}
+        done = run([installed / "liquidation-engine", *flags.split()], tmp_path, **places)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["positions"]["opened"] >= 20
