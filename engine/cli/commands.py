@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.api.client import EngineClient
 from engine.api.launcher import engine_answers, engine_pid
 from engine.api.standing_stop import leave_standing_stop
 from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
@@ -19,9 +18,17 @@ from engine.paths import ProfilePaths
 
 if TYPE_CHECKING:
     from engine.api import wire
+    from engine.api.client import EngineClient
 
 _LONGEST_REASON = 200
 _STOP_DEADLINE_S = 3.0  # an engine that lives answers a stop within a tenth of a second
+
+
+def _client(paths: ProfilePaths) -> EngineClient:
+    """A client of the profile's engine; loaded only here, since refusals and help do not need it."""
+    from engine.api.client import EngineClient
+
+    return EngineClient(paths.socket)
 
 
 def stop(
@@ -40,7 +47,7 @@ async def _stop(paths: ProfilePaths, reason: str) -> None:
         print(f"No engine runs in profile {paths.profile}: the next one that starts will be stopped.")
         return
     try:
-        async with asyncio.timeout(_STOP_DEADLINE_S), EngineClient(paths.socket) as engine:
+        async with asyncio.timeout(_STOP_DEADLINE_S), _client(paths) as engine:
             print((await engine.stop(reason)).message)
     except (EngineNotRunning, TimeoutError):
         # It has the socket and says nothing: what it does is unknown, so the operator must be told.
@@ -80,7 +87,7 @@ def resume(
 
 async def _look(paths: ProfilePaths) -> tuple[wire.GateView, list[wire.ResumeCheck]]:
     """The stop in force, and what a resume would check."""
-    async with EngineClient(paths.socket) as engine:
+    async with _client(paths) as engine:
         return (await engine.snapshot()).gate, await engine.resume_checks()
 
 
@@ -104,7 +111,7 @@ def status(
 
 async def _snapshot(paths: ProfilePaths) -> wire.Snapshot:
     try:
-        async with EngineClient(paths.socket) as engine:
+        async with _client(paths) as engine:
             return await engine.snapshot()
     except EngineNotRunning as error:
         if paths.standing_stop.exists():
@@ -133,7 +140,7 @@ def clear_queue(context: typer.Context, profile: ProfileOption = None) -> None:
 
 
 async def _command(paths: ProfilePaths, ask: Callable[[EngineClient], Awaitable[wire.Acknowledged]]) -> None:
-    async with EngineClient(paths.socket) as engine:
+    async with _client(paths) as engine:
         print((await ask(engine)).message)
 
 

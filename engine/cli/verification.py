@@ -15,11 +15,11 @@ from engine.api.launcher import engine_environment, running_sandbox
 from engine.cli.failures import EXIT_REFUSED, run_async
 from engine.cli.options import ProfileOption, checked_profile
 from engine.paths import ProfilePaths
-from engine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from solders.pubkey import Pubkey
 
+    from engine.settings import Settings
     from engine.verify import VerifyReport
 
 
@@ -45,6 +45,8 @@ def verify(
 
 def settings_of(paths: ProfilePaths) -> Settings:
     """The environment's settings; without any, those of the sandbox that the profile runs."""
+    from engine.settings import load_settings
+
     if not os.environ.get("SOLANA_RPC_URL") and (descriptor := running_sandbox(paths)):
         return load_settings({**os.environ, **engine_environment(descriptor)})
     return load_settings(os.environ)

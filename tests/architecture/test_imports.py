@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,3 +162,18 @@ def test_the_inner_parts_stay_inner(package: str, may: set[str]) -> None:
         and not any(imported == each or imported.startswith(each + ".") for each in {*may, package})
     }
     assert foreign == set()
+
+
+def test_help_and_refusals_load_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from engine.cli.main import main\n"
+        "try:\n    main(['--version'])\n"
+        "except SystemExit:\n"
+        "    heavy = 'aiohttp asyncpg numpy pydantic solders solana structlog textual'.split()\n"
+        "    print([name for name in heavy if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.splitlines()[1:] == ["[]"], done.stderr
