@@ -67,7 +67,7 @@ class Rig:
         self.ledger.set_account(self.wallet.pubkey(), Account(10 * SOL, b"", SYSTEM_PROGRAM))
         self.chain = SimulatedChain(self.ledger)
         self.tasks: list[asyncio.Task[Any]] = []
-        self.ended = asyncio.Event()
+        self.asked_to_end = asyncio.Event()
         self.standing_stop = directory / "STOP"
         self._plant_fund()
         for symbol, dollars in (("SOL/USD", 150), ("BTC/USD", 60_000), ("ETH/USD", 3_000)):
@@ -99,7 +99,7 @@ class Rig:
             profile="test",
             cluster="simulated",
             version="0",
-            ask_to_end=self.ended.set,
+            ask_to_end=self.asked_to_end.set,
             forget_standing_stop=lambda: self.standing_stop.unlink(missing_ok=True),
         )
 
@@ -233,6 +233,10 @@ class Rig:
 
     def entry(self, position: Position) -> Entry | None:
         return self.parts.queue.get(position.address)
+
+    def ended(self, position: Position) -> Callable[[], bool]:
+        """Whether the position's liquidation has come to its end; for `until`."""
+        return lambda: position.address not in self.parts.queue and not len(self.parts.tracker)
 
     def outcomes(self) -> list[Outcome]:
         """Every recorded outcome, oldest first."""

@@ -12,10 +12,6 @@ from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Stage
 
 
-def ended(rig, position):
-    return lambda: position.address not in rig.parts.queue and not len(rig.parts.tracker)
-
-
 async def in_flight(rig, fate: Fate = Fate.DROP):
     """A position whose transaction is signed and out."""
     rig.wire.fate = fate
@@ -35,7 +31,7 @@ async def test_nothing_is_final_before_it_is_finalized(rig):
     assert rig.journal.open_intents() == [flight.intent]
     await rig.tick(25)
     assert rig.journal.open_intents() == [flight.intent]
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.submitted_at_ns < outcome.confirmed_at_ns < outcome.finalized_at_ns
 
@@ -74,7 +70,7 @@ async def test_while_the_node_does_not_answer_nothing_is_taken_for_expired(rig, 
 async def test_one_that_the_history_knows_has_not_expired_although_the_height_is_past(rig):
     position, flight = await in_flight(rig, Fate.DELIVER)
     rig.chain.faults.finalized_height = flight.intent.last_valid_block_height + 1
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
@@ -93,7 +89,7 @@ async def test_bytes_are_not_sent_again_once_the_position_has_recovered(rig):
     position, _ = await in_flight(rig)
     rig.price("BTC/USD", 60_000)
     sent = len(rig.wire.sent)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(rig.wire.sent) == sent
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.BLOCKHASH_EXPIRED]
 
@@ -127,7 +123,7 @@ async def test_one_that_a_fork_takes_back_is_open_again_and_goes_out_again(rig):
     assert flight.confirmed_at_ns is None
     rig.chain.faults.hidden.clear()  # the other fork took the same transaction
     rig.close(position.address)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
     assert set(rig.wire.signatures) == {signature}
 
@@ -154,7 +150,7 @@ async def test_a_final_transaction_whose_status_is_forgotten_meanwhile_has_not_e
     assert rig.outcomes() == []
     rig.chain.faults.hidden.clear()
     rig.chain.faults.unread.clear()
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
@@ -179,7 +175,7 @@ async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_counted_once
     await rig.tick(60)
     assert position.address in rig.parts.queue
     rig.journal.record_outcome = record
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(rig.outcomes()) == 1
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
     assert rig.parts.tracker.fees_in_flight_lamports == 0
@@ -198,7 +194,7 @@ async def test_an_end_that_was_recorded_although_the_journal_did_not_answer_is_c
 
     rig.journal.record_outcome = late
     position, _ = await in_flight(rig, Fate.DELIVER)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert told == [True, False, False]
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
 
@@ -214,7 +210,7 @@ async def test_an_end_whose_consequences_break_is_told_again_and_counted_once(ri
 
     monkeypatch.setattr(rig.parts.failures, "resolve_position", break_twice)
     position, _ = await in_flight(rig, Fate.DELIVER)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(broken) == 2
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
     assert len(rig.outcomes()) == 1
@@ -232,7 +228,7 @@ async def test_a_fund_movement_that_could_not_be_recorded_loses_neither_itself_n
     rig.journal.record_fund_transaction = refuse_twice
     position = rig.open()
     rig.price("BTC/USD", 56_000)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(refused) == 2
     assert [row["kind"] for row in rig.recorded(OutboxKind.FUND)] == ["coverage"]
     assert (rig.parts.tally.attempts, rig.parts.tally.full) == (1, 1)
@@ -270,7 +266,7 @@ async def test_an_intent_that_landed_while_no_engine_ran_is_recorded_before_the_
     assert rig.outcomes()[0].signature == flight.intent.signature
     assert rig.outcomes()[0].outcome is OutcomeClass.CONFIRMED
     assert rig.wire.sent == []
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
 
 
 async def test_an_intent_that_failed_while_no_engine_ran_is_recorded_with_its_fee(rig):
@@ -287,7 +283,7 @@ async def test_an_intent_that_failed_while_no_engine_ran_is_recorded_with_its_fe
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
     assert outcome.fee_lamports > 0
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
 
 
 async def test_an_intent_that_can_land_no_more_is_proven_expired_and_then_tried_afresh(rig):
@@ -302,7 +298,7 @@ async def test_an_intent_that_can_land_no_more_is_proven_expired_and_then_tried_
     await rig.start()
     await rig.until(lambda: rig.wire.sent)
     rig.keep_prices_fresh()
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [
         OutcomeClass.BLOCKHASH_EXPIRED,
         OutcomeClass.CONFIRMED,
@@ -316,7 +312,7 @@ async def test_an_intent_that_may_still_land_blocks_its_position_and_goes_out_ag
     assert rig.entry(position).stage is Stage.SENT
     assert rig.parts.tracker.out[0].intent == flight.intent
     await rig.until(lambda: rig.wire.sent)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert set(rig.wire.signatures) == {flight.intent.signature}
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
@@ -365,7 +361,7 @@ async def test_an_intent_whose_transaction_cannot_be_read_does_not_keep_the_engi
     assert rig.parts.phase.name == "ready"
     assert position.address in rig.parts.queue
     rig.chain.faults.unread.clear()
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(rig.outcomes()) == 1
 
 
@@ -397,6 +393,6 @@ async def test_a_failed_liquidation_is_on_the_list_after_a_restart_and_goes_on_u
     rig.chain.faults.failing.clear()
     await restarted(rig)
     assert [each.liquidation_id for each in rig.parts.failures.rows] == [failed.liquidation_id]
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert rig.parts.failures.rows == []
     assert rig.recorded(OutboxKind.INTENT)[0]["liquidation_id"] == failed.liquidation_id

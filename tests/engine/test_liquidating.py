@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from simulated import START_NS, Fate
@@ -12,7 +11,7 @@ from solders.instruction import Instruction
 from solders.transaction import VersionedTransaction
 
 from engine.chain.port import RpcFailure
-from engine.domain import Action, Generation, OutcomeClass, Side, Verdict
+from engine.domain import Action, Generation, OutcomeClass, Side
 from engine.journal.errors import JournalUnavailable
 from engine.journal.records import OutboxKind
 from engine.liquidation import decision_record
@@ -22,11 +21,6 @@ from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
 from engine.protocol.instructions import instruction_name, read_liquidation
 
 SOL = 10**9
-
-
-def gone(rig, position):
-    """Whether the position's liquidation has come to its end."""
-    return lambda: position.address not in rig.parts.queue and not len(rig.parts.tracker)
 
 
 def calls(raw: bytes) -> list[Instruction]:
@@ -42,7 +36,7 @@ def calls(raw: bytes) -> list[Instruction]:
 async def test_a_partial_liquidation_restores_the_margin_and_is_recorded_with_the_chains_figures(rig):
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     left = decode_position(position.address, bytes(rig.on_chain(position).data), 0)
     assert outcome.outcome is OutcomeClass.CONFIRMED
@@ -69,7 +63,7 @@ async def test_a_full_liquidation_with_bad_debt_closes_the_account_and_books_wha
     position = rig.open()
     before = decode_fund(bytes(rig.ledger.account(rig.parts.fund.address).data), 0)
     rig.price("BTC/USD", 56_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     after = decode_fund(bytes(rig.ledger.account(rig.parts.fund.address).data), 0)
     assert rig.on_chain(position) is None
@@ -85,7 +79,7 @@ async def test_what_a_full_liquidation_leaves_over_is_booked_as_equity_of_the_fu
     # Worth less than ten dollars it is closed whole, while there is equity.
     position = rig.open(size_e6=100, collateral_e6=300_000)
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert [row["kind"] for row in rig.recorded(OutboxKind.FUND)] == ["equity"]
 
 
@@ -95,7 +89,7 @@ async def test_bad_debt_that_the_fund_cannot_cover_is_recorded_as_uncovered_and_
     await bare.start()
     position = bare.open()
     bare.price("BTC/USD", 56_000)
-    await bare.until(gone(bare, position))
+    await bare.until(bare.ended(position))
     (outcome,) = bare.outcomes()
     assert outcome.covered_lamports == 1_000 < outcome.bad_debt_lamports
     assert bare.parts.tally.bad_debt_uncovered_lamports == outcome.bad_debt_lamports - 1_000
@@ -118,17 +112,17 @@ async def test_shorts_high_leverage_and_the_older_layout_are_liquidated_alike(ri
     rig.price("SOL/USD", 149.45)
     rig.price("BTC/USD", 58_000)
     for position in (short, wild, old):
-        await rig.until(gone(rig, position))
+        await rig.until(rig.ended(position))
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED] * 3
 
 
 async def test_a_position_is_liquidated_again_after_its_first_liquidation(rig):
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     rig.price("BTC/USD", 57_000)
     await rig.until(lambda: len(rig.wire.sent) == 2)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     first, second = rig.outcomes()
     assert first.outcome is second.outcome is OutcomeClass.CONFIRMED
     assert len({row["liquidation_id"] for row in rig.recorded(OutboxKind.INTENT)}) == 2
@@ -141,125 +135,8 @@ async def test_of_many_the_failing_one_does_not_keep_the_others_from_their_end(r
     data = rig.on_chain(broken).data
     rig.ledger.set_account(broken.address, Account(10**7, bytes(data), SYSTEM_PROGRAM))
     rig.price("BTC/USD", 58_000)
-    await rig.until(lambda: all(gone(rig, each)() for each in positions))
+    await rig.until(lambda: all(rig.ended(each)() for each in positions))
     assert sum(each.outcome is OutcomeClass.CONFIRMED for each in rig.outcomes()) == 19
-
-
-# --- what is never sent ---
-
-
-async def test_a_healthy_position_is_never_submitted(rig):
-    rig.open(collateral_e6=4_000 * 10**6)
-    for dollars in (60_000, 59_000, 58_000, 57_500):
-        rig.price("BTC/USD", dollars)
-        await rig.tick(3)
-    assert rig.wire.sent == []
-
-
-@pytest.mark.parametrize(
-    "changes", [{"conf": 10**13}, {"price": -1}, {"publish_time_s": START_NS // 10**9 + 100}]
-)
-async def test_a_position_whose_price_may_not_be_used_is_never_submitted(rig, changes):
-    rig.open()
-    rig.price("BTC/USD", 58_000, **changes)
-    await rig.tick(5)
-    assert rig.parts.board.current("BTC/USD").verdict is not Verdict.OK
-    assert rig.wire.sent == []
-
-
-async def test_a_price_that_has_grown_stale_in_the_queue_keeps_the_position_from_being_submitted(rig):
-    await rig.gate.stop("ada", "wait")
-    rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.clock.advance(61)
-    await rig.gate.resume("ada", "go", rig.gate.state.version)
-    await rig.tick(5)
-    assert rig.wire.sent == []
-    assert len(rig.parts.queue) == 0
-
-
-async def test_a_price_that_jumps_is_acted_on_only_after_two_further_updates(rig):
-    rig.open()
-    for _ in range(2):
-        rig.price("BTC/USD", 40_000)
-        await rig.tick(2)
-        assert rig.wire.sent == []
-    rig.price("BTC/USD", 40_000)
-    await rig.until(lambda: rig.wire.sent)
-
-
-async def test_a_position_whose_account_cannot_be_read_is_not_submitted(rig):
-    position = rig.open()
-    await rig.gate.stop("ada", "wait")
-    rig.price("BTC/USD", 58_000)
-    data = bytes(rig.on_chain(position).data)
-    rig.ledger.set_account(position.address, Account(10**7, data[:60], PROGRAM_ID))
-    await rig.gate.resume("ada", "go", rig.gate.state.version)
-    await rig.tick(5)
-    assert rig.wire.sent == []
-    assert rig.parts.holdings.book.unknown_reason(position.address) == "truncated"
-    assert "cannot be read" in " ".join(event.text for event in rig.parts.events.latest(3))
-
-
-async def test_the_account_is_read_again_just_before_and_one_that_became_healthy_is_dropped(rig):
-    position = rig.open()
-    await rig.gate.stop("ada", "wait")
-    rig.price("BTC/USD", 58_000)
-    rig.write(replace(position, collateral_e6=9_000 * 10**6))  # and no notification came
-    await rig.gate.resume("ada", "go", rig.gate.state.version)
-    await rig.tick(3)
-    assert rig.wire.sent == []
-    assert position.address not in rig.parts.queue
-
-
-async def test_a_position_that_somebody_else_liquidated_before_us_costs_nothing(rig):
-    position = rig.open()
-    await rig.gate.stop("ada", "wait")
-    rig.price("BTC/USD", 58_000)
-    rig.close(position.address, tell=False)
-    await rig.gate.resume("ada", "go", rig.gate.state.version)
-    await rig.tick(3)
-    assert rig.wire.sent == []
-    assert gone(rig, position)()
-    assert position.address not in rig.parts.holdings.book
-
-
-async def test_a_position_that_recovers_while_the_journal_writes_is_not_sent(rig):
-    position = rig.open()
-    record = rig.journal.record_intent
-
-    async def slow(intent):
-        await record(intent)
-        rig.price("BTC/USD", 60_000)
-
-    rig.journal.record_intent = slow
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(3)
-    assert rig.wire.sent == []
-    rig.journal.record_intent = record
-    await rig.until(gone(rig, position))
-    assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.BLOCKHASH_EXPIRED]
-
-
-async def test_nothing_is_signed_on_a_node_that_announces_no_new_slots(rig):
-    rig.open()
-    await rig.clock.advance(6)
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    assert rig.recorded(OutboxKind.INTENT) == []
-
-
-@pytest.mark.parametrize("changes", [{"conf": 10**12}, {"price": -1}])
-async def test_nothing_is_signed_while_the_sol_price_that_the_program_needs_is_unusable(rig, changes):
-    rig.open()
-    rig.price("SOL/USD", 150, **changes)
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(5)
-    assert rig.recorded(OutboxKind.INTENT) == []
-    rig.price("SOL/USD", 150)
-    await rig.tick(100)
-    rig.keep_prices_fresh()
-    await rig.until(lambda: rig.wire.sent)
 
 
 # --- the intent comes first ---
@@ -283,7 +160,7 @@ async def test_no_bytes_leave_before_their_intent_is_durable_with_its_inputs(rig
     rig.wire.send = look
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert len(seen) == 1
     assert seen[0].last_valid_block_height > 0
     assert seen[0].action is Action.PARTIAL
@@ -320,21 +197,19 @@ async def test_a_write_that_came_through_late_is_followed_to_its_end_before_anyt
     await rig.settle()
     rig.journal.record_intent = record
     (stray,) = rig.journal.open_intents()
-    await rig.tick(100)
+    rig.wire.fate = Fate.DROP
+    while rig.journal.open_intents() == [stray]:
+        rig.keep_prices_fresh()
+        await rig.tick()
+        assert set(rig.wire.signatures) <= {stray.signature} or stray not in rig.journal.open_intents()
+    rig.wire.fate = Fate.DELIVER
     rig.keep_prices_fresh()
-    await rig.tick(20)
-    assert rig.wire.sent == []
-    assert rig.journal.open_intents() == [stray]
-    await rig.until(lambda: stray not in rig.journal.open_intents())
-    rig.keep_prices_fresh()
-    await rig.until(lambda: rig.wire.sent)
-    assert stray.signature not in rig.wire.signatures
-    rig.keep_prices_fresh()
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [
         OutcomeClass.BLOCKHASH_EXPIRED,
         OutcomeClass.CONFIRMED,
     ]
+    assert stray.signature != rig.outcomes()[-1].signature
 
 
 # --- each class of failure ---
@@ -390,7 +265,7 @@ async def test_a_failed_position_rests_and_is_then_tried_again_under_the_same_id
     await rig.tick()
     rig.price("BTC/USD", 57_980)
     assert rig.entry(position).liquidation_id == failed.liquidation_id
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert rig.parts.failures.rows == []
     assert rig.recorded(OutboxKind.FAILED)[-1]["status"] == "resolved"
 
@@ -401,7 +276,7 @@ async def test_exceeded_compute_units_raise_the_limit_of_the_next_attempt(bare):
     await bare.start()
     position = bare.open()
     bare.price("BTC/USD", 58_000)
-    await bare.until(gone(bare, position))
+    await bare.until(bare.ended(position))
     outcomes = bare.outcomes()
     limits = [int(row["compute_unit_limit"]) for row in bare.recorded(OutboxKind.INTENT)]
     assert outcomes[0].outcome is OutcomeClass.EXCEEDED_CUS
@@ -417,7 +292,7 @@ async def test_the_priority_fee_rises_with_each_attempt(bare):
     await bare.start()
     position = bare.open()
     bare.price("BTC/USD", 58_000)
-    await bare.until(gone(bare, position))
+    await bare.until(bare.ended(position))
     prices = [int(row["priority_fee_microlamports"]) for row in bare.recorded(OutboxKind.INTENT)]
     assert prices == [1_000 * attempt for attempt in range(1, len(prices) + 1)]
     assert len(prices) > 1
@@ -430,7 +305,7 @@ async def test_already_liquidated_on_chain_is_settled_and_no_failure(rig):
     await rig.until(lambda: rig.wire.waiting)
     rig.close(position.address)
     rig.wire.connected.set()
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.ALREADY_LIQUIDATED
     assert outcome.landed
@@ -447,7 +322,7 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
     await rig.until(lambda: rig.wire.waiting)
     rig.price("BTC/USD", 60_000)
     rig.wire.connected.set()
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
     assert len(rig.wire.sent) == 1
@@ -521,7 +396,7 @@ async def test_bytes_that_got_lost_go_out_again_unchanged_until_they_land(rig, f
     rig.wire.fates = [fate, fate]
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert len(rig.wire.sent) == 3
     assert len(set(rig.wire.sent)) == 1
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
@@ -531,7 +406,7 @@ async def test_an_answer_that_never_came_is_no_reason_to_sign_again(rig):
     rig.wire.fates = [Fate.TIME_OUT]
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert len(set(rig.wire.signatures)) == 1
     assert len(rig.ledger.history.naming(position.address)) == 1
 
@@ -540,7 +415,7 @@ async def test_a_fault_that_nobody_foresaw_in_sending_neither_signs_twice_nor_le
     rig.wire.fates = [Fate.BREAK]
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(gone(rig, position))
+    await rig.until(rig.ended(position))
     assert len(set(rig.wire.signatures)) == 1
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
@@ -551,7 +426,7 @@ async def test_a_fault_after_the_last_attempt_was_signed_gives_up_nothing_that_i
     bare.wire.fates = [Fate.BREAK]
     position = bare.open()
     bare.price("BTC/USD", 58_000)
-    await bare.until(gone(bare, position))
+    await bare.until(bare.ended(position))
     assert [outcome.outcome for outcome in bare.outcomes()] == [OutcomeClass.CONFIRMED]
     assert bare.recorded(OutboxKind.FAILED) == []
     assert bare.parts.tally.failed == 0
@@ -571,82 +446,8 @@ async def test_a_fault_in_one_decision_does_not_end_its_worker(bare, monkeypatch
     monkeypatch.setattr(bare.parts.executor._builder, "build", break_once)
     positions = [bare.open() for _ in range(3)]
     bare.price("BTC/USD", 58_000)
-    await bare.until(lambda: all(gone(bare, each)() for each in positions))
+    await bare.until(lambda: all(bare.ended(each)() for each in positions))
     assert len(bare.outcomes()) == 3
-
-
-# --- the stop ---
-
-
-async def test_after_a_stop_nothing_leaves_although_the_market_falls_on(rig):
-    for _ in range(10):
-        rig.open()
-    await rig.parts.commands.stop("ada", "now")
-    for dollars in range(59_000, 56_000, -300):
-        rig.price("BTC/USD", dollars)
-        await rig.tick(3)
-    assert rig.wire.sent == []
-    assert rig.recorded(OutboxKind.INTENT) == []
-    assert len(rig.parts.queue) == 10
-
-
-async def test_after_a_stop_no_lost_bytes_are_sent_again_and_the_flight_is_followed_to_its_end(rig):
-    rig.wire.fate = Fate.DROP
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(lambda: len(rig.wire.sent) == 2)
-    told = await rig.parts.commands.stop("ada", "now")
-    assert told.startswith("Stopped: 1 in flight, none can land after block ")
-    sent = len(rig.wire.sent)
-    await rig.until(rig.outcomes)
-    assert rig.outcomes()[0].outcome is OutcomeClass.BLOCKHASH_EXPIRED
-    await rig.tick(50)
-    assert len(rig.wire.sent) == sent
-    assert rig.entry(position).stage in (Stage.QUEUED, Stage.WAITING)
-
-
-async def test_a_stop_while_the_journal_writes_keeps_the_bytes_here_and_the_intent_expires(rig):
-    record = rig.journal.record_intent
-
-    async def stopped_meanwhile(intent):
-        await record(intent)
-        await rig.gate.stop("ada", "now")
-
-    rig.journal.record_intent = stopped_meanwhile
-    rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(5)
-    assert rig.wire.sent == []
-    assert rig.parts.tracker.out == []
-    await rig.gate.resume("ada", "go", rig.gate.state.version)
-    await rig.tick(20)
-    assert rig.wire.sent == [], "it was decided on a price of before the stop"
-    await rig.until(rig.outcomes)
-    assert rig.outcomes()[0].outcome is OutcomeClass.BLOCKHASH_EXPIRED
-
-
-async def test_a_stop_while_sends_wait_for_a_connection_keeps_them_all_back(bare):
-    bare.boot(WORKERS="16")
-    await bare.start()
-    bare.wire.fate = Fate.HOLD
-    for _ in range(16):
-        bare.open()
-    bare.price("BTC/USD", 58_000)
-    await bare.until(lambda: bare.wire.waiting == 16)
-    await bare.parts.commands.stop("ada", "now")
-    bare.wire.connected.set()
-    await bare.tick(10)
-    assert bare.wire.sent == []
-
-
-async def test_a_resumed_engine_liquidates_what_waited(rig):
-    position = rig.open()
-    await rig.parts.commands.stop("ada", "now")
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(5)
-    await rig.parts.commands.resume("ada", "all well", rig.gate.state.version)
-    await rig.until(gone(rig, position))
-    assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
 # --- many at once ---

@@ -23,10 +23,6 @@ from engine.sandbox.cluster.banks import Commitment
 SOL = 10**9
 
 
-def ended(rig, position):
-    return lambda: position.address not in rig.parts.queue and not len(rig.parts.tracker)
-
-
 # --- snapshots and notifications ---
 
 
@@ -50,7 +46,7 @@ async def test_a_position_that_was_below_its_line_at_the_start_is_found_without_
     bare._write_price("BTC/USD", 58_000)
     bare.boot()
     await bare.start()
-    await bare.until(ended(bare, position))
+    await bare.until(bare.ended(position))
     assert [each.outcome for each in bare.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
@@ -78,7 +74,7 @@ async def test_without_any_notification_everything_is_read_again_every_minute(ri
     rig.write(missed)
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: missed.address in rig.parts.holdings.book)
-    await rig.until(ended(rig, missed))
+    await rig.until(rig.ended(missed))
     assert len(rig.outcomes()) == 1
 
 
@@ -194,14 +190,14 @@ async def test_a_position_is_not_deduplicated_for_ever(rig):
     position = rig.open()
     for dollars in (58_000, 57_000, 56_000):
         rig.price("BTC/USD", dollars)
-        await rig.until(ended(rig, position))
+        await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED] * 3
 
 
 async def test_the_partial_path_liquidates_a_part(rig):
     position = rig.open()
     rig.price("BTC/USD", 58_000)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert 0 < rig.outcomes()[0].liquidated_size_e6 < position.size_e6
     assert rig.on_chain(position) is not None
 
@@ -210,7 +206,7 @@ async def test_leverage_is_kept_in_sixteen_bits(rig):
     position = rig.open(leverage=500)
     assert rig.parts.holdings.decidable(position.address).leverage == 500
     rig.price("BTC/USD", 57_100)  # margin 0.18 %, below the 0.25 % of 500x and above no other tier's line
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert len(rig.outcomes()) == 1
 
 
@@ -219,5 +215,5 @@ async def test_what_happens_is_decided_by_the_oracles_price_and_by_no_other(rig)
     await rig.tick(50)
     assert rig.wire.sent == []
     rig.price("BTC/USD", 58_000)
-    await rig.until(ended(rig, position))
+    await rig.until(rig.ended(position))
     assert rig.outcomes()[0].liquidation_price_e6 == 58_000 * 10**6

@@ -392,7 +392,7 @@ async def test_clearing_drops_what_is_not_signed_and_the_next_price_brings_it_ba
 
 async def test_shutdown_asks_the_process_to_end(served, audit):
     await served.client.shutdown()
-    assert served.rig.ended.is_set()
+    assert served.rig.asked_to_end.is_set()
     assert [row["command"] for row in await audit()] == ["shutdown"]
 
 
