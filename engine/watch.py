@@ -42,6 +42,7 @@ async def reconcile(parts: Parts) -> None:
                 may_have_left=True,
                 submitted_at_ns=submitted_at_ns,
                 last_write_ns=None if submitted_at_ns is None else parts.clock.monotonic_ns(),
+                withheld=submitted_at_ns is None,
             )
         )
     found = len(parts.tracker)

@@ -244,19 +244,19 @@ class Executor:
         self._tracker.follow(flight)
         entry.stage = Stage.SIGNED
         if not self._is_still_wanted(entry):
-            # The disk took its time, and the market moved on: the bytes stay here until they expire.
+            # The disk took its time, and the market moved on: the bytes leave if it comes back.
             log.warning("not sent, no longer liquidatable", position=str(entry.address))
             return
 
         def left(at_ns: int) -> None:
             flight.note_write(at_ns, self._clock.monotonic_ns())
-            entry.stage = Stage.SENT
             if entry.attempt == 1:
                 self._latencies.detect_to_submit.observe_ns(at_ns - entry.detected_at_ns)
 
         try:
             await self._wire.send(intent.raw_transaction, left)
         except SendingStopped:
+            flight.withheld = not flight.may_have_left
             log.warning("kept back by the stop", position=str(entry.address))
             return
         except RpcFailure as failure:
@@ -284,4 +284,4 @@ class Executor:
         entry.stage = Stage.SIGNED
         for intent in self._journal.open_intents():
             if intent.position == entry.address:
-                self._tracker.adopt(Flight(intent, entry))
+                self._tracker.adopt(Flight(intent, entry, withheld=True))

@@ -21,7 +21,7 @@ from engine.clock import Clock
 from engine.control import SendingStopped
 from engine.domain import Intent, Outcome
 from engine.liquidation.outcomes import Stamps, expired_outcome, landed_outcome
-from engine.liquidation.queue import Entry
+from engine.liquidation.queue import Entry, Stage
 
 log = structlog.get_logger("tracker")
 
@@ -51,6 +51,8 @@ class Flight:
     may_have_left: bool = False  # true as well for one that an earlier process may have sent
     submitted_at_ns: int | None = None
     last_write_ns: int | None = None  # monotonic
+    followed_ns: int = 0  # monotonic
+    withheld: bool = False  # a stop came before the first byte
     status: SignatureStatus | None = None  # the last one that said confirmed or more
     confirmed_at_ns: int | None = None
     confirmed_round: int = 0
@@ -60,6 +62,8 @@ class Flight:
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
         """Bytes left."""
         self.may_have_left = True
+        if self.entry.stage is Stage.SIGNED:
+            self.entry.stage = Stage.SENT
         if self.submitted_at_ns is None:
             self.submitted_at_ns = at_ns
         self.last_write_ns = monotonic_ns
@@ -138,6 +142,7 @@ class Tracker:
     def follow(self, flight: Flight) -> None:
         """Take over a transaction that was made durable. It is followed even if its bytes never left."""
         if flight.intent.signature not in self._flights:
+            flight.followed_ns = self._clock.monotonic_ns()
             self._fees_lamports += _fee_lamports(flight.intent)
             self._flights[flight.intent.signature] = flight
 
@@ -277,12 +282,13 @@ class Tracker:
             await self._finish(flight, expired_outcome(flight.intent, self._stamps(flight)), follower)
 
     def _is_due(self, flight: Flight) -> bool:
-        """Bytes that left once may leave again, at intervals; a transaction that never left stays here.
+        """Whether its bytes may leave (again): at intervals, if the position still wants it.
 
-        What a stop kept back was decided on a price of that time: it expires instead.
+        That counts for bytes that never left too, because the connection failed or the price came back for a
+        moment. What a stop withheld stays here until it expires: a resume starts from fresh decisions.
         """
-        last_ns = flight.last_write_ns
-        return last_ns is not None and self._clock.monotonic_ns() - last_ns >= self._rebroadcast_ns
+        last_ns = flight.followed_ns if flight.last_write_ns is None else flight.last_write_ns
+        return not flight.withheld and self._clock.monotonic_ns() - last_ns >= self._rebroadcast_ns
 
     async def _rebroadcast(self, flight: Flight) -> None:
         """Send the same bytes again; the gate may refuse, and that is that."""
@@ -292,7 +298,7 @@ class Tracker:
                 lambda at_ns: flight.note_write(at_ns, self._clock.monotonic_ns()),
             )
         except SendingStopped:
-            return
+            flight.withheld = not flight.may_have_left
         except RpcFailure as failure:
             log.info("rebroadcast refused", signature=str(flight.intent.signature), reason=str(failure))
         except Exception:
