@@ -252,9 +252,9 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def action_quit_dialog(self) -> None:
         """Ask what becomes of the engine."""
         live = self.state.link in (Link.LIVE, Link.SILENT)
-        in_flight = self.state.snapshot.in_flight if self.state.snapshot else 0
+        sent = self.state.snapshot.in_flight if self.state.snapshot else 0
         with_sandbox = self.plan.sandbox_arguments is not None and not self.plan.attach_only
-        dialog = QuitDialog(engine_known=live, in_flight=in_flight, with_sandbox=with_sandbox)
+        dialog = QuitDialog(engine_known=live, sent=sent, with_sandbox=with_sandbox)
         self.push_screen(dialog, self._leave)
 
     async def action_quit(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.api import wire
-from engine.domain import Side
+from engine.domain import Band, Side
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line
 
@@ -50,7 +50,8 @@ def _reaches(side: str) -> str:
 
 
 def _distance(row: wire.PositionRow) -> Span:
-    return Span(f"  {fmt.percent_of_bps(row.distance_bps)} % away", Tone.MUTED)
+    where = "beyond it" if row.band == Band.LIQUIDATABLE else "away"
+    return Span(f"  {fmt.percent_of_bps(row.distance_bps)} % {where}", Tone.MUTED)
 
 
 def _is(result: str, tone: Tone = Tone.PLAIN) -> Span:

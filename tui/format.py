@@ -92,15 +92,15 @@ def lamports_short(lamports: int) -> str:
 
 
 def milli(value: int | None) -> str:
-    """A health factor in thousandths, in seven characters at most, its size never rounded up."""
+    """A health factor in thousandths, in six characters at most, its size never rounded up."""
     if value is None:
         return UNKNOWN
     sign, size_milli = ("−", -value) if value < 0 else ("", value)
-    if size_milli >= 1_000_000:
+    whole, rest = divmod(size_milli, 1000)
+    if whole >= 1_000:
         return f"{'<−' if sign else '>'}999"
-    if size_milli >= 100_000:
-        return f"{sign}{size_milli // 1000}.{size_milli % 1000 // 100}"
-    return f"{sign}{size_milli // 1000}.{size_milli % 1000:03d}"
+    digits = 3 if whole < 10 else 2 if whole < 100 else 1
+    return f"{sign}{whole}.{f'{rest:03d}'[:digits]}"
 
 
 def percent_of_bps(bps: int | None, decimals: int = 2) -> str:

@@ -69,6 +69,12 @@ def spread(left: Line, right: Line, width: int) -> Line:
     return (*cut(left, room - 1), Span(" "), *right)
 
 
+def padded(parts: Line, width: int) -> Line:
+    """The line in exactly `width` cells."""
+    fitted = cut(parts, width)
+    return (*fitted, Span(" " * (width - width_of(fitted))))
+
+
 def cut(parts: Line, width: int) -> Line:
     """The line within `width` cells, ending in an ellipsis where it was cut."""
     if width_of(parts) <= width:
@@ -126,7 +132,8 @@ class Painted(Widget):
         fitted = cut(parts, width)
         segments = [Segment(part.text, self.style_of(part, overlay)) for part in fitted if part.text]
         blank = overlay if overlay is not None else self.get_component_rich_style("tone--plain")
-        return Strip(segments).adjust_cell_length(width, blank)
+        # Joined segments: each would cost the terminal its own colour codes.
+        return Strip(segments).adjust_cell_length(width, blank).simplify()
 
 
 class Lines(Painted):

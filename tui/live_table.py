@@ -2,6 +2,7 @@
 
 Rows arrive complete and sorted with every snapshot. A row is painted again only when its text changed or
 another row took its line. While the cursor moved within the last second the rows keep the order on screen.
+It scrolls by itself: a scrolling container lays the screen out anew whenever the number of rows changes.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.lines import Line, Painted, Span, Tone, span
+from tui.lines import Line, Painted, Span, Tone, padded, span
 
 HOLD_ORDER_S = 1.0
 _MARKER = "▸ "
+_MORE_ABOVE, _MORE_BELOW = "▴", "▾"
+_WHEEL_ROWS = 3
 _GAPS = (2, 1)  # cells between columns: the wider one where it costs no column
 
 
@@ -43,9 +45,11 @@ class Row(NamedTuple):
     cells: Line
 
 
-# Painted comes first: Textual takes a widget's styles from its first base.
-class LiveTable(Painted, ScrollView, can_focus=True):
-    """Rows with a cursor. Posts `Chosen` when enter is pressed on a row, or the row is clicked twice."""
+class LiveTable(Painted, can_focus=True):
+    """Rows with a cursor. Posts `Chosen` when enter is pressed on a row, or the row is clicked twice.
+
+    In a `tail` table the cursor stays on the newest row, the first, until it is moved down from there.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", "Row up", show=False),
@@ -60,9 +64,6 @@ class LiveTable(Painted, ScrollView, can_focus=True):
     DEFAULT_CSS = """
     LiveTable {
         height: 1fr;
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
         & > .live-table--cursor { color: $accent; text-style: bold reverse; }
     }
     """
@@ -80,14 +81,16 @@ class LiveTable(Painted, ScrollView, can_focus=True):
             """The table, for handlers that select by it."""
             return self.table
 
-    def __init__(self, columns: Sequence[Column], *, id: str, header: bool = True) -> None:
+    def __init__(self, columns: Sequence[Column], *, id: str, tail: bool = False) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self._has_header = header
+        self._has_header = True
+        self._is_tail = tail
         self._rows: list[Row] = []
         self._lines: list[Line] = []
         self._fitted = Fit((), 1)
         self._empty: Line = ()
+        self._top = 0
         self._cursor_key: str | None = None
         self._cursor_index = 0
         self._is_held_by_hand = False
@@ -102,6 +105,11 @@ class LiveTable(Painted, ScrollView, can_focus=True):
     def cursor_key(self) -> str | None:
         """The key of the row under the cursor; None in an empty table."""
         return self._cursor_key
+
+    @property
+    def top(self) -> int:
+        """The index of the first row in the window."""
+        return self._top
 
     @property
     def header_height(self) -> int:
@@ -123,9 +131,8 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         before, was_visible = self._cursor_index, self._is_cursor_visible()
         self._anchor()
         self._lines = [self._line(row) for row in placed]
-        if len(had) != len(placed):
-            self._resize_canvas()
         self._repaint_changes(had, before)
+        self._show_from(self._top)
         if was_visible and not self._is_cursor_visible():
             self._reveal_cursor()  # enter must not act on a row that went out of sight
 
@@ -169,7 +176,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
     def _place(self, index: int) -> None:
         if not self._rows:
             return
-        self._is_held_by_hand = True
+        self._is_held_by_hand = index > 0 or not self._is_tail
         old = self._cursor_index
         self._cursor_index = max(0, min(index, len(self._rows) - 1))
         self._cursor_key = self._rows[self._cursor_index].key
@@ -182,14 +189,28 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         return max(1, self.size.height - self.header_height)
 
     def _is_cursor_visible(self) -> bool:
-        return 0 <= self._cursor_index - self.scroll_offset.y < self._window
+        return 0 <= self._cursor_index - self._top < self._window
 
     def _reveal_cursor(self) -> None:
-        top = self.scroll_offset.y
-        if self._cursor_index < top:
-            self.scroll_to(y=self._cursor_index, animate=False)
-        elif self._cursor_index >= top + self._window:
-            self.scroll_to(y=self._cursor_index - self._window + 1, animate=False)
+        if self._cursor_index < self._top:
+            self._show_from(self._cursor_index)
+        elif self._cursor_index >= self._top + self._window:
+            self._show_from(self._cursor_index - self._window + 1)
+
+    def _show_from(self, top: int) -> None:
+        """Show the rows from `top` on, and no emptiness behind the last one while there are enough."""
+        bounded = max(0, min(top, len(self._rows) - self._window))
+        if bounded != self._top:
+            self._top = bounded
+            self.refresh()
+
+    def on_mouse_scroll_down(self) -> None:
+        """The wheel moves the window, not the cursor."""
+        self._show_from(self._top + _WHEEL_ROWS)
+
+    def on_mouse_scroll_up(self) -> None:
+        """See `on_mouse_scroll_down`."""
+        self._show_from(self._top - _WHEEL_ROWS)
 
     def action_cursor(self, step: int) -> None:
         """Move the cursor by rows."""
@@ -212,7 +233,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """A click moves the cursor; a second one on the same row asks for it."""
-        index = event.y - self.header_height + self.scroll_offset.y
+        index = event.y - self.header_height + self._top
         if event.y < self.header_height or not 0 <= index < len(self._rows):
             return
         again = index == self._cursor_index and event.chain > 1
@@ -229,7 +250,7 @@ class LiveTable(Painted, ScrollView, can_focus=True):
 
     def on_focus(self) -> None:
         """The cursor of the table that has the keys is painted; it is the operator's from now on."""
-        self._is_held_by_hand = bool(self._rows)
+        self._is_held_by_hand = bool(self._rows) and not self._is_tail
         self._repaint_row(self._cursor_index)
 
     def on_blur(self) -> None:
@@ -237,13 +258,12 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         self._repaint_row(self._cursor_index)
 
     def _fit(self) -> None:
-        self._fitted = fit_columns(self._columns, self.size.width - len(_MARKER))
+        self._fitted = fit_columns(self._columns, self.size.width - len(_MARKER) - len(_MORE_BELOW))
         self._lines = [self._line(row) for row in self._rows]
-        self._resize_canvas()
+        self._show_from(self._top)
+        if not self._is_cursor_visible():
+            self._reveal_cursor()
         self.refresh()
-
-    def _resize_canvas(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._rows) + self.header_height)
 
     def _line(self, row: Row) -> Line:
         return _aligned(row.cells, self._columns, self._fitted)
@@ -260,9 +280,11 @@ class LiveTable(Painted, ScrollView, can_focus=True):
             self._repaint_row(self._cursor_index)
         if not self._rows:
             self._repaint_row(0)
+        if (len(had) > self._top + self._window) != (len(self._lines) > self._top + self._window):
+            self._repaint_row(self._top + self._window - 1)
 
     def _repaint_row(self, index: int) -> None:
-        y = index - self.scroll_offset.y + self.header_height
+        y = index - self._top + self.header_height
         if self.header_height <= y < self.size.height:
             self.refresh(Region(0, y, self.size.width, 1))
 
@@ -272,13 +294,22 @@ class LiveTable(Painted, ScrollView, can_focus=True):
         if y < self.header_height:
             titles = tuple(Span(column.title, Tone.MUTED) for column in self._columns)
             return self.strip_of((Span("  "), *_aligned(titles, self._columns, self._fitted)), width)
-        index = y - self.header_height + self.scroll_offset.y
+        index = y - self.header_height + self._top
         if index >= len(self._lines):
             empty = (Span("  "), *self._empty) if not self._rows and index == 0 else ()
             return self.strip_of(empty, width)
         here = index == self._cursor_index
         marker = Span(_MARKER if here else "  ", Tone.OURS if self.has_focus else Tone.MUTED)
-        return self.strip_of((marker, *self._lines[index]), width, self._cursor_style() if here else None)
+        row = padded((marker, *self._lines[index]), width - 1)
+        return self.strip_of((*row, self._more(index)), width, self._cursor_style() if here else None)
+
+    def _more(self, index: int) -> Span:
+        """The last cell: at the window's ends it says whether there are rows beyond them."""
+        if index == self._top and self._top > 0:
+            return Span(_MORE_ABOVE, Tone.MUTED)
+        if index == self._top + self._window - 1 and index + 1 < len(self._lines):
+            return Span(_MORE_BELOW, Tone.MUTED)
+        return Span(" ")
 
     def _cursor_style(self) -> Style | None:
         return self.get_component_rich_style("live-table--cursor") if self.has_focus else None

@@ -168,6 +168,4 @@ def _work(snapshot: wire.Snapshot) -> tuple[Span, ...]:
     watched = f"watching {fmt.count(snapshot.book.monitored)} positions"
     if not snapshot.queue_length:
         return (Span(f"{watched} · nothing to liquidate"),)
-    return (
-        Span(f"{watched} · liquidating {fmt.count(snapshot.queue_length)}, {snapshot.in_flight} in flight"),
-    )
+    return (Span(f"{watched} · liquidating {fmt.count(snapshot.queue_length)}, {snapshot.in_flight} sent"),)

@@ -91,12 +91,11 @@ async def test_before_the_operator_took_it_up_the_cursor_stays_on_the_first_row(
 
 async def test_a_cursor_whose_row_sinks_out_of_sight_takes_the_window_along(still_hand: None) -> None:
     names = [f"r{number}" for number in range(30)]
-    async with a_table(*names) as (table, app):
+    async with a_table(*names) as (table, _):
         table.action_cursor(1)
         table.show(rows(*names[2:], "r0", "r1"))
-        await app.animator.wait_for_idle()
         assert table.cursor_key == "r1"
-        assert table.scroll_offset.y == 30 - (8 - 1)
+        assert table.top == 30 - (8 - 1)
 
 
 async def test_the_order_holds_while_the_cursor_moves_and_new_rows_come_last() -> None:
@@ -127,6 +126,27 @@ async def test_unchanged_rows_paint_nothing(still_hand: None) -> None:
         assert table.painted == []
 
 
+async def test_the_windows_ends_say_that_there_is_more() -> None:
+    names = [f"r{number}" for number in range(30)]
+    async with a_table(*names) as (table, _):
+        assert table.render_line(7).text.endswith("▾")
+        assert table.render_line(7).text.split() == ["r6", "1", "more", "▾"]
+        assert not table.render_line(1).text.endswith("▴")
+        table.action_edge(-1)
+        assert table.render_line(1).text.endswith("▴")
+        assert not table.render_line(7).text.endswith("▾")
+
+
+async def test_a_list_that_shrank_leaves_no_emptiness_in_the_window(still_hand: None) -> None:
+    names = [f"r{number}" for number in range(30)]
+    async with a_table(*names) as (table, _):
+        table.action_edge(-1)
+        table.show(rows(*names[:10]))
+        assert table.top == 10 - (8 - 1)
+        table.show(rows(*names[:3]))
+        assert table.top == 0
+
+
 async def test_rows_beyond_the_window_paint_nothing(still_hand: None) -> None:
     names = [f"r{number}" for number in range(30)]
     async with a_table(*names) as (table, _):
@@ -137,11 +157,10 @@ async def test_rows_beyond_the_window_paint_nothing(still_hand: None) -> None:
 
 async def test_the_window_follows_the_cursor(still_hand: None) -> None:
     names = [f"r{number}" for number in range(30)]
-    async with a_table(*names) as (table, app):
+    async with a_table(*names) as (table, _):
         table.action_edge(-1)
-        await app.animator.wait_for_idle()
         assert table.cursor_key == "r29"
-        assert table.scroll_offset.y == 30 - (8 - 1)
+        assert table.top == 30 - (8 - 1)
 
 
 def test_narrow_tables_drop_the_highest_ranks_and_tighten_before_they_do() -> None:

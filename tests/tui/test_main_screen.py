@@ -84,9 +84,11 @@ async def test_a_terminal_below_60_by_16_keeps_the_banner_and_the_stop_key(
         await console.says("■ STOPPED")
 
 
-async def test_a_resized_terminal_changes_its_layout(console: Console) -> None:
+async def test_a_resized_terminal_changes_its_layout(console: Console, peer: Peer) -> None:
+    peer.talking.clear()
     await console.pilot.resize_terminal(80, 24)
     await console.says("fund 52.113 SOL")
+    await console.until(lambda: "0.840 SOL" in console.banner() and "wallet" not in console.banner())
     await console.pilot.resize_terminal(40, 10)
     await console.says("too small")
     await console.pilot.resize_terminal(120, 40)

@@ -31,8 +31,21 @@ class Banner(Lines):
     }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[ConsoleState, int] | None = None
+
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """Show what is known at `now_ns`."""
+        self._shown = (state, now_ns)
+        self._draw(state, now_ns)
+
+    def on_resize(self) -> None:
+        """Say it in the new width at once."""
+        if self._shown is not None:
+            self._draw(*self._shown)
+
+    def _draw(self, state: ConsoleState, now_ns: int) -> None:
         head = headline(state, now_ns)
         self.set_class(head.fill, "-filled")
         width = max(1, self.size.width)

@@ -23,7 +23,7 @@ class EventsPane(TablePane):
     """Rows are keyed by the event's number."""
 
     def __init__(self) -> None:
-        super().__init__("4 EVENTS", _COLUMNS, name="events")
+        super().__init__("4 EVENTS", _COLUMNS, name="events", tail=True)
 
     def on_mount(self) -> None:
         """Its columns need no titles."""

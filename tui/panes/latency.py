@@ -52,5 +52,5 @@ def _stage(name: str, view: wire.LatencyView, width: int) -> list[Line]:
     figures = "".join(fmt.ms_of_us(us).rjust(_FIGURE) for us in (view.p50_us, view.p95_us, view.p99_us))
     return [
         line(f" {name.ljust(_NAME)}{figures}"),
-        line(" ", Span(fmt.sparkline(view.recent_us[-width:], width, floor=0), Tone.OURS)),
+        line(" ", Span(fmt.sparkline(view.recent_us, width, floor=0), Tone.OURS)),
     ]

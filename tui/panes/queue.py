@@ -47,7 +47,7 @@ class QueuePane(TablePane):
 
 
 def _facts(snapshot: wire.Snapshot) -> Line:
-    parts = [Span(fmt.count(snapshot.queue_length)), Span(f"  in flight {snapshot.in_flight}")]
+    parts = [Span(fmt.count(snapshot.queue_length)), Span(f"  sent {snapshot.in_flight}")]
     if snapshot.queue:
         oldest = max(row.age_ms for row in snapshot.queue)
         slow = any(_is_slow(row) for row in snapshot.queue)

@@ -21,10 +21,10 @@ class TablePane(Vertical):
     TablePane { height: 1fr; }
     """
 
-    def __init__(self, title: str, columns: Sequence[Column], *, name: str) -> None:
+    def __init__(self, title: str, columns: Sequence[Column], *, name: str, tail: bool = False) -> None:
         super().__init__(id=name, classes="pane")
         self.rule = Rule(title)
-        self.table = LiveTable(columns, id=f"{name}-table")
+        self.table = LiveTable(columns, id=f"{name}-table", tail=tail)
 
     def compose(self) -> ComposeResult:
         """The rule above the table."""

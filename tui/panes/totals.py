@@ -21,6 +21,11 @@ class TotalsPane(Figures):
         self.show_figures((Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, width))
 
 
+def _fees(lamports: int) -> str:
+    """Fees are small: to the micro-SOL until there is a whole one."""
+    return fmt.sol(lamports, 6) if lamports < 10**9 else fmt.sol_short(lamports)
+
+
 def _body(totals: wire.Totals, width: int) -> list[Line]:
     done = totals.full + totals.partial
     tried = done + totals.failed
@@ -37,6 +42,6 @@ def _body(totals: wire.Totals, width: int) -> list[Line]:
         row(
             "success", Span(f"{fmt.success_percent(done, totals.failed)} %", success if tried else Tone.PLAIN)
         ),
-        row(f"fees of {fmt.count(totals.attempts)} tries", Span(f"{fmt.sol(totals.fees_lamports)} SOL")),
+        row("fees paid", Span(f"{_fees(totals.fees_lamports)} SOL")),
         row("bad debt covered", Span(f"{fmt.sol_short(totals.bad_debt_covered_lamports)} SOL")),
     ]

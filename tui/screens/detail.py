@@ -108,7 +108,8 @@ class DetailScreen(Screen[None]):
         self.query_one("#position-rule", Rule).show_facts((span(self._address, bold=True),))
         self.query_one("#position", Lines).show(position_lines(detail))
         self.query_one("#attempts-rule", Rule).show_facts((Span(str(len(detail.attempts))),))
-        self.query_one("#attempts", Lines).show(attempt_lines(detail.attempts))
+        attempts = self.query_one("#attempts", Lines)
+        attempts.show(attempt_lines(detail.attempts, attempts.size.width))
         history = detail.health_history_milli
         self.query_one("#health-rule", Rule).show_facts((Span(f"last {len(history)} prices", Tone.MUTED),))
         if history != self._charted and time.monotonic() - self._charted_s >= CHART_REFRESH_S:
@@ -150,7 +151,7 @@ def position_lines(detail: wire.PositionDetail) -> list[Line]:
         *margin_lines(detail),
         line(""),
         _field("decision", span(_decision(detail), Tone.OURS, bold=True), span(f"  {detail.reason}")),
-        *([_field("why", span(row.why))] if row.why else []),
+        *([_field("why", span(row.why))] if row.why not in ("", detail.reason) else []),
     ]
 
 

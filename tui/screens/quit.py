@@ -29,14 +29,14 @@ class QuitDialog(Dialog[Leaving]):
         Binding("s", "choose('stop')", "Stop the engine"),
     ]
 
-    def __init__(self, *, engine_known: bool, in_flight: int, with_sandbox: bool) -> None:
+    def __init__(self, *, engine_known: bool, sent: int, with_sandbox: bool) -> None:
         self._engine_known = engine_known
         also = " and its sandbox" if with_sandbox else ""
         if engine_known:
             text = [
                 line(Span("The engine runs on without this console.", bold=True)),
                 line(""),
-                line(f"Stopping it ends it{also} once the {in_flight} transactions in flight are settled."),
+                line(f"Stopping it ends it{also} once the {sent} transactions that it sent are settled."),
                 line(Span("It liquidates nothing until it is started again.", Tone.MUTED)),
             ]
         else:
