@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -90,8 +91,15 @@ class _Headless:
             settings = load_settings({**os.environ, **engine_environment(descriptor)})
             signer = open_signer(settings.wallet_path, self._paths.profile)
             await self.on_cluster(settings, signer, descriptor, process)
+            if not self.found_wrong:
+                self._forget(str(signer.address), str(settings.program_id))
         finally:
             await _end_sandbox(process)
+
+    def _forget(self, wallet: str, program_id: str) -> None:
+        """Remove the journal of a run that ended well: its cluster and its wallet do not exist any more."""
+        for book in self._paths.state.glob(self._paths.book_of("*", wallet, program_id).name):
+            shutil.rmtree(book, ignore_errors=True)
 
     async def on_cluster(
         self,

@@ -126,6 +126,8 @@ def test_a_crash_is_liquidated_recorded_and_confirmed_without_ever_loading_the_c
     assert debt["uncovered"] == chain["bad_debt_uncovered_lamports"]
     assert summary["fund"]["total_bad_debt_covered_lamports"] == debt["covered"]
     assert processes_of(home) == []
+    left = [path.name for path in (home / "state" / "liquidation-engine" / "default").iterdir()]
+    assert left == ["sandbox.log"]  # nothing of a cluster that is gone
 
 
 def test_a_signal_ends_engine_sandbox_and_database_with_exit_code_0(
