@@ -495,7 +495,7 @@ async def test_without_an_engine_the_client_says_so(tmp_path):
 
 
 def test_the_callers_name_comes_from_the_kernel_under_uvloop_too(tmp_path, records):
-    from conftest import Rig
+    from rig import Rig
 
     async def main() -> None:
         rig = Rig(tmp_path)
