@@ -35,6 +35,7 @@ from engine.store.migrate import migrate
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import Database, open_pool
 from engine.store.positions import PositionSampler
+from engine.telemetry.redaction import without_credentials
 from engine.wallet.signer import Signer
 from engine.watch import Housekeeping, reconcile
 
@@ -198,15 +199,9 @@ async def _genesis_hash(reader: RpcReader) -> str:
         return await reader.genesis_hash()
     except RpcFailure as failure:
         raise RpcUnreachable(
-            f"Solana RPC at {_without_credentials(reader.url)} cannot be used: {failure}: "
+            f"Solana RPC at {without_credentials(reader.url)} cannot be used: {failure}: "
             "check SOLANA_RPC_URL"
         ) from failure
-
-
-def _without_credentials(url: str) -> str:
-    """Scheme, host and port: paths and queries of RPC URLs carry keys."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.split('/')[0].split('?')[0].rpartition('@')[2]}"
 
 
 @asynccontextmanager
