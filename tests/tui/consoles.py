@@ -18,7 +18,7 @@ from tui.plan import LaunchPlan
 from tui.state import Link
 from tui.supervisor import EngineHost
 
-INTERVAL_MS = 100
+INTERVAL_MS = 500
 
 
 @dataclass
