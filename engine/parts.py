@@ -240,6 +240,7 @@ def assemble(
         positions=PositionViews(
             holdings=holdings,
             board=board,
+            queue=queue,
             failures=failures,
             journal=journal,
             history=history,

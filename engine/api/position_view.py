@@ -14,6 +14,7 @@ from engine.domain import Band, Position, Price, Verdict
 from engine.journal.journal import Journal
 from engine.liquidation.decide import decide
 from engine.liquidation.failures import Failures
+from engine.liquidation.queue import LiquidationQueue, Stage
 from engine.oracle.board import PriceBoard
 from engine.protocol.margin import is_below, is_liquidatable, threshold_e6
 from engine.telemetry.health_history import HealthHistory
@@ -38,6 +39,7 @@ class PositionViews:
         *,
         holdings: Holdings,
         board: PriceBoard,
+        queue: LiquidationQueue,
         failures: Failures,
         journal: Journal,
         history: HealthHistory,
@@ -45,6 +47,7 @@ class PositionViews:
     ) -> None:
         self._holdings = holdings
         self._board = board
+        self._queue = queue
         self._failures = failures
         self._journal = journal
         self._history = history
@@ -77,6 +80,13 @@ class PositionViews:
             band=figures.band,
             why=why or figures.why,
         )
+
+    def _waits_for(self, address: Pubkey) -> str | None:
+        """Why a position that ought to be liquidated is not being liquidated just now."""
+        entry = self._queue.get(address)
+        if entry is not None and entry.stage is Stage.LANDED:
+            return "waits until its last liquidation is final"
+        return "rests after a failure" if self._failures.is_resting(address) else None
 
     def detail(self, address: Pubkey) -> wire.PositionDetail | None:
         """One position with its arithmetic and attempts, None when it is not held."""
@@ -111,7 +121,6 @@ class PositionViews:
             band = Band.AT_RISK
         else:
             band = Band.HEALTHY
-        resting = self._failures.is_resting(position.address)
         return _Figures(
             mark_price_e6=price.price_e6,
             liquidation_price_e6=line_e6,
@@ -121,7 +130,7 @@ class PositionViews:
             ),
             equity_e6=health.equity_e12 // 10**6,
             band=band.value,
-            why="rests after a failure" if resting else decision.reason,
+            why=self._waits_for(position.address) or decision.reason,
         )
 
     def _attempts(self, address: Pubkey) -> list[wire.AttemptRow]:
