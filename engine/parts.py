@@ -89,6 +89,7 @@ class Parts:
     commands: Commands
     snapshots: Snapshots
     workers: int
+    at_risk_milli: int
 
 
 class Heights:
@@ -138,6 +139,7 @@ def assemble(
         queue=queue,
         failures=failures,
         tally=tally,
+        latencies=latencies,
         events=events,
         clock=clock,
     )
@@ -286,4 +288,5 @@ def assemble(
         commands=commands,
         snapshots=snapshots,
         workers=settings.workers,
+        at_risk_milli=settings.at_risk_factor_milli,
     )

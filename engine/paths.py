@@ -42,8 +42,12 @@ class ProfilePaths:
         return self.state / "engine.log"
 
     def book_of(self, genesis_hash: str, wallet: str, program_id: str) -> Path:
-        """The state of one wallet on one program of one cluster: gate, journal, lock."""
-        return self.state / f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}"
+        """The state of one wallet on one program of one cluster: gate, journal, lock.
+
+        All profiles share it: two engines with one wallet are one too many, whatever their profiles, and a
+        stop under one profile is a stop under the other.
+        """
+        return self.state.parent / ".books" / f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}"
 
     def prepare(self) -> None:
         """Make the directories, readable by this user alone.

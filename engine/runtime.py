@@ -22,10 +22,13 @@ from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.port import RpcFailure
 from engine.chain.rpc import RpcReader
 from engine.chain.sender import Sender
+from engine.chain.subscriptions import try_websocket
 from engine.clock import Clock, SystemClock
-from engine.control import RUNNING, STOPPED, Gate, GateState
-from engine.errors import RpcUnreachable
+from engine.control import RUNNING, STOPPED, Gate, GateState, read_standing_stop
+from engine.errors import RpcUnreachable, SettingsError
+from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
+from engine.journal.records import ControlRecord
 from engine.lock import exclusive
 from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
@@ -55,11 +58,15 @@ class RunningEngine:
         self.snapshot = parts.snapshots.take
 
     async def drain(self, deadline_s: float) -> bool:
-        """Wait until nothing is liquidatable, in flight, or unshipped; False when that took too long."""
+        """Wait until nothing is liquidatable, in flight, or unshipped; False when that took too long.
+
+        When it is so, detection ends with it: the figures taken next are those of the end.
+        """
         clock = self.parts.clock
         end_ns = clock.monotonic_ns() + int(deadline_s * 1e9)
         while clock.monotonic_ns() < end_ns:
             if self._is_drained():
+                self.parts.detector.enabled = False
                 return True
             await clock.sleep(0.05)
         return False
@@ -88,7 +95,7 @@ async def run_engine(
     paths.prepare()
     async with AsyncExitStack() as stack:
         reader = await stack.enter_async_context(RpcReader(settings.rpc_url, settings.rpc_timeout_s))
-        genesis = await _genesis_hash(reader)
+        genesis = await _meet(reader, settings)
         home = paths.book_of(genesis, str(signer.address), str(settings.program_id))
         stack.enter_context(exclusive(home))
         database = await stack.enter_async_context(_database(settings, paths))
@@ -97,6 +104,7 @@ async def run_engine(
         stack.push_async_callback(journal.close)
         waits = wants_an_operator(genesis, settings.rpc_url)
         gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
+        await _record_standing_stop(paths.standing_stop, journal, clock)
         shipper = OutboxShipper(journal, database, clock)
         sampler = PositionSampler(database, identity, clock)
         wire = await stack.enter_async_context(Sender(settings.rpc_url, gate, clock, settings.rpc_timeout_s))
@@ -194,14 +202,28 @@ async def _finish(parts: Parts, shipper: OutboxShipper) -> None:
     log.info("finished", not_signed=dropped, in_flight=len(parts.tracker), shipped=shipped)
 
 
-async def _genesis_hash(reader: RpcReader) -> str:
+async def _meet(reader: RpcReader, settings: Settings) -> str:
+    """The cluster's genesis hash, once its node, its WebSocket and the program on it have answered."""
     try:
-        return await reader.genesis_hash()
+        genesis = await reader.genesis_hash()
+        program = await reader.account(settings.program_id)
     except RpcFailure as failure:
         raise RpcUnreachable(
-            f"Solana RPC at {without_credentials(reader.url)} cannot be used: {failure}: "
-            "check SOLANA_RPC_URL"
+            f"Solana RPC at {without_credentials(reader.url)} cannot be used: {failure}: check SOLANA_RPC_URL"
         ) from failure
+    if program.data is None:
+        raise SettingsError(
+            f"There is no program at {settings.program_id} on this cluster: "
+            "check PROGRAM_ID and SOLANA_RPC_URL"
+        )
+    try:
+        await try_websocket(settings.ws_url)
+    except RpcFailure as failure:
+        raise RpcUnreachable(
+            f"Solana WebSocket at {without_credentials(settings.ws_url)} cannot be used: {failure}: "
+            "check SOLANA_WS_URL"
+        ) from failure
+    return genesis
 
 
 @asynccontextmanager
@@ -215,6 +237,18 @@ async def _database(settings: Settings, paths: ProfilePaths) -> AsyncIterator[Da
         database = await open_pool(dsn)
         stack.push_async_callback(database.close)
         yield database
+
+
+async def _record_standing_stop(path: Path, journal: Journal, clock: Clock) -> None:
+    """A stop that was ordered while no engine ran belongs into the audit like any other."""
+    order = read_standing_stop(path)
+    if order is not None:
+        detail = f"{order[1]} (ordered while no engine ran)"
+        record = ControlRecord(clock.now_ns(), order[0], "emergency-stop", detail, accepted=True)
+        try:
+            await journal.record_control(record)
+        except JournalUnavailable as error:
+            log.error("command not in the audit", command=record.command, reason=str(error))
 
 
 def _load_gate(home: Path, standing_stop: Path, journal: Journal, clock: Clock, *, waits: bool) -> Gate:

@@ -10,6 +10,8 @@ import msgspec
 from engine.api import wire
 from engine.verify import VerifyReport
 
+LATENCIES = ("detect_to_submit", "submit_to_confirm", "detect_to_confirm", "finality_wait")
+
 
 def summarize(
     snapshot: wire.Snapshot,
@@ -25,7 +27,8 @@ def summarize(
     whether everything liquidatable was liquidated and recorded when the figures were taken.
     `positions.monitored` counts every position watched during the run: the ones still open and the ones that
     a full liquidation closed. `success_rate` is the share of finished attempts that liquidated something.
-    Latencies are in milliseconds. `chain`, `database` and `violations` owe nothing to the engine's counters.
+    Latencies are in milliseconds and count from when the engine could act; `finality_wait` is what positions
+    waited before that. `chain`, `database` and `violations` owe nothing to the engine's counters.
     """
     totals, book = snapshot.totals, snapshot.book
     return {
@@ -44,7 +47,8 @@ def summarize(
         "success_rate": _share(totals.full + totals.partial, totals.attempts),
         "latency_ms": {
             name: _milliseconds(getattr(snapshot.latency, name))
-            for name in ("detect_to_submit", "submit_to_confirm", "detect_to_confirm")
+            for name in LATENCIES
+            if getattr(snapshot.latency, name) is not None
         },
         "bad_debt_lamports": {
             "covered": totals.bad_debt_covered_lamports,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import structlog
+from solders.pubkey import Pubkey
 
 from engine.chain.port import Level, RpcFailure
 from engine.control import read_standing_stop
-from engine.domain import Action, Band, Intent
+from engine.domain import Action, Band, Decision, Intent, Position
 from engine.liquidation.decide import decide
 from engine.liquidation.queue import Entry, Stage
 from engine.liquidation.tracker import Flight
@@ -20,7 +21,8 @@ log = structlog.get_logger("engine")
 
 PERIOD_S = 0.25
 SLOW_TURNS = 8  # every two seconds
-SAMPLED_POSITIONS = 200
+SAMPLED_RISKIEST = 200
+SAMPLED_IN_TURN = 500
 RECONCILE_RETRY_S = 1.0
 
 
@@ -67,6 +69,7 @@ def _entry_of(intent: Intent) -> Entry:
         value_e6=0,
         action=intent.action,
         detected_at_ns=intent.detected_at_ns,
+        free_at_ns=intent.detected_at_ns,
         stage=Stage.SENT,
         attempt=intent.attempt,
         compute_unit_limit=intent.compute_unit_limit,
@@ -80,6 +83,8 @@ class Housekeeping:
         self._parts = parts
         self._sampler = sampler
         self._standing_stop = standing_stop
+        self._sampled: set[Pubkey] = set()
+        self._in_turn: list[Pubkey] = []
 
     async def run(self) -> None:
         """Go round for ever; ends only by cancellation."""
@@ -108,25 +113,52 @@ class Housekeeping:
             log.warning("block height unknown", reason=str(failure))
 
     def _sample_positions(self) -> None:
-        """The riskiest positions, for the database and for the charts."""
-        parts = self._parts
-        prices = [parts.board.current(symbol) for symbol in parts.board.symbols]
-        now_ns = parts.clock.now_ns()
-        samples = []
-        for address in parts.holdings.book.riskiest(prices, SAMPLED_POSITIONS):
-            position = parts.holdings.decidable(address)
-            if position is None:
-                continue
-            decision = decide(position, parts.board.current(position.symbol))
+        """The riskiest positions and some of the others in turn, for the database and for the charts.
+
+        Whatever was sampled once is visited again, so that the row of a closed position goes.
+        """
+        book = self._parts.holdings.book
+        prices = [self._parts.board.current(symbol) for symbol in self._parts.board.symbols]
+        if not self._in_turn:
+            self._in_turn = list(self._sampled.union(book.addresses))
+        turn, self._in_turn = self._in_turn[:SAMPLED_IN_TURN], self._in_turn[SAMPLED_IN_TURN:]
+        now_ns = self._parts.clock.now_ns()
+        riskiest = book.riskiest(prices, SAMPLED_RISKIEST)
+        for address in dict.fromkeys([*riskiest, *turn]):
+            if address not in book:
+                self._sampled.discard(address)
+                self._sampler.forget(address)
+            elif sample := self._sample(address, now_ns):
+                self._sampled.add(address)
+                self._sampler.offer([sample])
+        for address in riskiest:
+            self._chart(address)
+
+    def _sample(self, address: Pubkey, now_ns: int) -> PositionSample | None:
+        position = self._parts.holdings.book.get(address)
+        if position is None:
+            return None
+        decision = self._decide(position)
+        if decision is None:
+            return PositionSample(position, None, None, Band.UNKNOWN, now_ns)
+        if decision.action is not Action.HOLD:
+            band = Band.LIQUIDATABLE
+        else:
+            at_risk = is_below(decision.health, self._parts.at_risk_milli)
+            band = Band.AT_RISK if at_risk else Band.HEALTHY
+        return PositionSample(position, decision.price.price_e6, decision.health, band, now_ns)
+
+    def _chart(self, address: Pubkey) -> None:
+        position = self._parts.holdings.book.get(address)
+        decision = None if position is None else self._decide(position)
+        if decision is not None:
             health = decision.health
-            if health.value_e12 == 0:
-                continue
             milli = 10_000_000 * health.equity_e12 // (health.maintenance_bps * health.value_e12)
-            parts.history.add(address, milli)
-            band = Band.LIQUIDATABLE if decision.action is not Action.HOLD else _band(is_below(health, 1300))
-            samples.append(PositionSample(position, decision.price.price_e6, health, band, now_ns))
-        self._sampler.offer(samples)
+            self._parts.history.add(address, milli)
 
-
-def _band(is_at_risk: bool) -> Band:
-    return Band.AT_RISK if is_at_risk else Band.HEALTHY
+    def _decide(self, position: Position) -> Decision | None:
+        """The decision at the price of now, None where health is unknown."""
+        if self._parts.holdings.book.unknown_reason(position.address) is not None:
+            return None
+        decision = decide(position, self._parts.board.current(position.symbol))
+        return decision if decision.health.value_e12 else None

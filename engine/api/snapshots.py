@@ -272,6 +272,7 @@ class Snapshots:
             detect_to_submit=_latency_view(self._latencies.detect_to_submit),
             submit_to_confirm=_latency_view(self._latencies.submit_to_confirm),
             detect_to_confirm=_latency_view(self._latencies.detect_to_confirm),
+            finality_wait=_latency_view(self._latencies.finality_wait),
         )
 
     def _totals(self) -> wire.Totals:

@@ -167,11 +167,15 @@ class LatencyView(Message, frozen=True):
 
 
 class LatencyBoard(Message, frozen=True):
-    """The three stages: detection to bytes out, bytes out to confirmed, and their sum."""
+    """The three stages, from when the engine could act: to bytes out, bytes out to confirmed, and their sum.
+
+    `finality_wait` is how long positions were liquidatable again before their last transaction was final.
+    """
 
     detect_to_submit: LatencyView
     submit_to_confirm: LatencyView
     detect_to_confirm: LatencyView
+    finality_wait: LatencyView | None = None
 
 
 class Totals(Message, frozen=True):

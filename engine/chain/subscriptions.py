@@ -21,7 +21,9 @@ from solders.rpc.responses import (
     ProgramNotification,
     SlotNotification,
 )
+from websockets.exceptions import WebSocketException
 
+from engine.chain.port import RpcFailure
 from engine.clock import Clock
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
@@ -50,6 +52,20 @@ class Listener(Protocol):
     def on_account(self, address: Pubkey, data: bytes, owner: Pubkey, lamports: int, slot: int) -> None:
         """An account of the program, or one of the watched ones, changed in this slot."""
         ...
+
+
+async def try_websocket(url: str) -> None:
+    """Connect once and hang up; raises RpcFailure when nobody answers as a WebSocket in time."""
+    client = SolanaWsClient(url, close_timeout=1.0)
+    try:
+        async with asyncio.timeout(SILENCE_DEADLINE_S):
+            await client.connect()
+    except TimeoutError as error:
+        raise RpcFailure(f"timeout after {SILENCE_DEADLINE_S:.0f} s", is_timeout=True) from error
+    except (OSError, WebSocketException) as error:
+        raise RpcFailure(f"node unreachable ({type(error).__name__})") from error
+    finally:
+        await client.close()
 
 
 class LiveFeed:

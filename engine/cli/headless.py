@@ -98,7 +98,8 @@ class _Headless:
 
     def _forget(self, wallet: str, program_id: str) -> None:
         """Remove the journal of a run that ended well: its cluster and its wallet do not exist any more."""
-        for book in self._paths.state.glob(self._paths.book_of("*", wallet, program_id).name):
+        pattern = self._paths.book_of("*", wallet, program_id)
+        for book in pattern.parent.glob(pattern.name):
             shutil.rmtree(book, ignore_errors=True)
 
     async def on_cluster(

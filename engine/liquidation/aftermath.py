@@ -80,7 +80,7 @@ class Aftermath:
         flight.entry.stage = Stage.LANDED
         if intent.attempt == 1 and flight.submitted_at_ns is not None:
             self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
-            self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - intent.detected_at_ns)
+            self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - flight.entry.free_at_ns)
         if status.fault is None:
             size = f"  size {intent.amount_e6 / 1e6:g}"
             self._events.add(
@@ -147,12 +147,12 @@ class Aftermath:
     async def _go_on(self, flight: Flight, outcome: Outcome) -> None:
         entry = flight.entry
         if outcome.outcome in SETTLED:
-            self._queue.finish(entry)
             await self._failures.resolve_position(flight.intent.position)
             if outcome.outcome is not OutcomeClass.CONFIRMED:
                 self._events.add(Level.INFO, f"{outcome.error_message}  {_name(flight)}")
             await self._read_again(flight.intent.position)
-            self._detector.look_at(flight.intent.position)
+            self._queue.finish(entry)
+            self._detector.look_at(flight.intent.position, entry.again_at_ns)
         else:
             await self._retries.again(entry, outcome.outcome, outcome.error_message or outcome.outcome.value)
 

@@ -12,9 +12,10 @@ from engine.clock import Clock
 from engine.domain import Action, Decision, Price
 from engine.liquidation.decide import decide
 from engine.liquidation.failures import Failures
-from engine.liquidation.queue import LiquidationQueue
+from engine.liquidation.queue import LiquidationQueue, Stage
 from engine.oracle.board import PriceBoard
 from engine.telemetry.events import EventLog, Level
+from engine.telemetry.latency import Latencies
 from engine.telemetry.tally import Tally
 
 
@@ -34,6 +35,7 @@ class Detector:
         queue: LiquidationQueue,
         failures: Failures,
         tally: Tally,
+        latencies: Latencies,
         events: EventLog,
         clock: Clock,
         make_id: Callable[[], str] = new_liquidation_id,
@@ -43,6 +45,7 @@ class Detector:
         self._queue = queue
         self._failures = failures
         self._tally = tally
+        self._latencies = latencies
         self._events = events
         self._clock = clock
         self._make_id = make_id
@@ -57,32 +60,43 @@ class Detector:
             entry = self._queue.get(address)
             if entry is None or entry.can_move:
                 self._consider(address, price, detected_at_ns)
+            elif entry.stage is Stage.LANDED and entry.again_at_ns is None:
+                entry.again_at_ns = detected_at_ns
 
-    def look_at(self, address: Pubkey) -> None:
-        """A position changed: queue it if it is liquidatable at its symbol's current price."""
+    def look_at(self, address: Pubkey, since_ns: int | None = None) -> None:
+        """A position changed: queue it if it is liquidatable at its symbol's current price.
+
+        `since_ns` is when it was found so already, while it had to wait for its last transaction.
+        """
         position = self._holdings.decidable(address)
         if self.enabled and position is not None:
-            self._consider(address, self._board.current(position.symbol), self._clock.now_ns())
+            now_ns = self._clock.now_ns()
+            price = self._board.current(position.symbol)
+            if self._consider(address, price, since_ns or now_ns, now_ns) and since_ns is not None:
+                self._latencies.finality_wait.observe_ns(now_ns - since_ns)
 
     def look_at_all(self) -> None:
         """After a snapshot: consider every symbol at its current price."""
         for symbol in self._board.symbols:
             self.on_price(self._board.current(symbol))
 
-    def _consider(self, address: Pubkey, price: Price, detected_at_ns: int) -> None:
-        if self._failures.is_resting(address):
-            return
+    def _consider(
+        self, address: Pubkey, price: Price, detected_at_ns: int, free_at_ns: int | None = None
+    ) -> bool:
+        """Queue the position if it is liquidatable at this price; returns whether it is a new entry."""
         position = self._holdings.decidable(address)
-        if position is None:
-            return
+        if position is None or self._failures.is_resting(address):
+            return False
         decision = decide(position, price)
         if decision.action is Action.HOLD:
-            return
+            return False
         # A position that was given up goes on under its old id: it is one failure, however long it lasts.
         liquidation_id = self._failures.id_of(address) or self._make_id()
-        if self._queue.offer(decision, liquidation_id, detected_at_ns):
+        is_new = self._queue.offer(decision, liquidation_id, detected_at_ns, free_at_ns)
+        if is_new:
             self._tally.liquidatable_seen += 1
             self._events.add(Level.OURS, f"LIQUIDATION TRIGGERED {_describe(decision)}")
+        return is_new
 
     def liquidatable(self) -> list[Pubkey]:
         """Positions that ought to be liquidated now and are not resting after a failure."""

@@ -251,7 +251,7 @@ class Executor:
         def left(at_ns: int) -> None:
             flight.note_write(at_ns, self._clock.monotonic_ns())
             if entry.attempt == 1:
-                self._latencies.detect_to_submit.observe_ns(at_ns - entry.detected_at_ns)
+                self._latencies.detect_to_submit.observe_ns(at_ns - entry.free_at_ns)
 
         try:
             await self._wire.send(intent.raw_transaction, left)

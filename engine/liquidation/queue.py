@@ -37,10 +37,12 @@ class Entry:
     value_e6: int
     action: Action
     detected_at_ns: int
+    free_at_ns: int  # when the engine could first act: later than detected after a wait for finality
     stage: Stage = Stage.QUEUED
     attempt: int = 1
     fee_lamports: int = 0
     compute_unit_limit: int = 0  # 0 means the setting
+    again_at_ns: int | None = None  # found liquidatable once more while it waits for finality
     ticket: int = 0  # the heap item that is valid for this entry
 
     @property
@@ -82,11 +84,18 @@ class LiquidationQueue:
         """Whether an entry is on its way to its first byte."""
         return any(entry.stage in (Stage.QUEUED, Stage.DECIDING, Stage.SIGNED) for entry in self)
 
-    def offer(self, decision: Decision, liquidation_id: str, detected_at_ns: int) -> bool:
+    def offer(
+        self,
+        decision: Decision,
+        liquidation_id: str,
+        detected_at_ns: int,
+        free_at_ns: int | None = None,
+    ) -> bool:
         """Enter a position to be liquidated; returns whether it is a new entry.
 
-        A position that waits in the queue already only moves to its new health's place. When the queue is
-        full the offer is refused and counted: the next price brings the position back.
+        `free_at_ns` is when the engine could first act, if that was not at once. A position that waits in the
+        queue already only moves to its new health's place. When the queue is full the offer is refused and
+        counted: the next price brings the position back.
         """
         position = decision.position
         entry = self._entries.get(position.address)
@@ -106,6 +115,7 @@ class LiquidationQueue:
             value_e6=decision.health.value_e12 // 10**6,
             action=decision.action,
             detected_at_ns=detected_at_ns,
+            free_at_ns=detected_at_ns if free_at_ns is None else free_at_ns,
         )
         self._entries[position.address] = entry
         self._push(entry)

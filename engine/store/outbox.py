@@ -7,6 +7,7 @@ again. How far the journal was received is written in the same transaction as th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import asyncpg
@@ -68,7 +69,8 @@ class OutboxShipper:
                 return False
             if not await self._try():
                 await self._clock.sleep(FIRST_BACKOFF_S)
-        await self._flush_statistics()
+        with contextlib.suppress(*OUTAGE):  # every record is there; figures about statements can wait
+            await self._flush_statistics()
         return True
 
     async def _try(self) -> bool:

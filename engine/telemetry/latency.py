@@ -34,9 +34,14 @@ class Latency:
 
 
 class Latencies:
-    """Detection to first bytes out, bytes out to confirmed, and detection to confirmed."""
+    """Detection to first bytes out, bytes out to confirmed, and detection to confirmed.
+
+    They count from when the engine could act. `finality_wait` is what went before that, for positions that
+    were liquidatable again while their last transaction was not final yet.
+    """
 
     def __init__(self) -> None:
         self.detect_to_submit = Latency()
         self.submit_to_confirm = Latency()
         self.detect_to_confirm = Latency()
+        self.finality_wait = Latency()

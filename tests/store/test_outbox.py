@@ -356,3 +356,13 @@ async def test_position_samples_are_dropped_while_the_database_is_away(records, 
     sampler.offer([PositionSample(decision.position, None, None, Band.UNKNOWN, 1)])
     await sampler.flush()
     assert sampler.dropped == 1
+
+
+async def test_an_end_with_nothing_to_ship_does_not_mind_that_the_database_is_away(
+    journal, shipper, eventually
+):
+    async with running(shipper):
+        await journal.record_control(ControlRecord(1, "root", "stop", "", accepted=True))
+        await eventually(lambda: journal.backlog() == 0)
+    await shipper._database.close()
+    assert await shipper.drain(1.0)
