@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from solders.pubkey import Pubkey
 
-from engine.api.standing_stop import leave_standing_stop
 from engine.book.book import terms_of
 from engine.chain.port import RpcFailure
 from engine.chain.subscriptions import try_websocket
@@ -42,7 +43,7 @@ async def test_a_program_that_is_not_on_the_cluster_is_refused_by_name(rig):
 
 
 async def test_a_stop_that_was_ordered_while_no_engine_ran_is_in_the_audit(rig, tmp_path):
-    leave_standing_stop(tmp_path / "STOP", "root", "at night")
+    (tmp_path / "STOP").write_text(json.dumps({"by": "root", "reason": "at night"}))
     await _record_standing_stop(tmp_path / "STOP", rig.journal, rig.clock)
     (row,) = rig.recorded(OutboxKind.CONTROL)
     assert (row["actor"], row["command"]) == ("root", "emergency-stop")
