@@ -182,6 +182,6 @@ def test_an_unreachable_node_is_one_line_that_names_the_setting(
     answer = process("--no-ui", SOLANA_RPC_URL=url, WALLET_PATH=str(key), RPC_TIMEOUT_S="1")
     assert answer.code == 2
     last = answer.err.splitlines()[-1]
-    assert last.startswith("liquidation-engine: Solana RPC at http://127.0.0.1:1 ")
+    assert last.startswith("liquidation-engine: Solana RPC at http://127.0.0.1:1/… ")
     assert "SOLANA_RPC_URL" in last
     assert "PROVIDERKEY" not in answer.err
