@@ -42,6 +42,7 @@ async def reconcile(parts: Parts) -> None:
                 entry,
                 # Whether its bytes left is not known when the note of it was lost: then they may have.
                 may_have_left=True,
+                found_at_start=True,
                 submitted_at_ns=submitted_at_ns,
                 last_write_ns=None if submitted_at_ns is None else parts.clock.monotonic_ns(),
                 withheld=submitted_at_ns is None,

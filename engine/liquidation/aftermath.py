@@ -78,7 +78,7 @@ class Aftermath:
         if status is None or flight.confirmed_at_ns is None:
             return
         flight.entry.stage = Stage.LANDED
-        if intent.attempt == 1 and flight.submitted_at_ns is not None:
+        if intent.attempt == 1 and flight.submitted_at_ns is not None and not flight.found_at_start:
             self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
             self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - flight.entry.free_at_ns)
         if status.fault is None:

@@ -48,6 +48,7 @@ class Flight:
 
     intent: Intent
     entry: Entry
+    found_at_start: bool = False  # sent by an earlier process: its latency was not ours to see
     may_have_left: bool = False  # true as well for one that an earlier process may have sent
     submitted_at_ns: int | None = None
     last_write_ns: int | None = None  # monotonic

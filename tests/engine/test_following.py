@@ -315,6 +315,7 @@ async def test_an_intent_that_may_still_land_blocks_its_position_and_goes_out_ag
     await rig.until(rig.ended(position))
     assert set(rig.wire.signatures) == {flight.intent.signature}
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
+    assert rig.parts.latencies.detect_to_confirm.count == 0  # the time that nobody ran is no latency
 
 
 async def test_a_restart_between_the_intent_and_its_bytes_neither_sends_it_nor_signs_another(rig):
