@@ -16,7 +16,8 @@ from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Genesis, Ledger, RpcError, serve
 from engine.sandbox.cluster.http_server import MAX_BODY_BYTES
-from engine.sandbox.cluster.jsonrpc import Dispatcher, methods_of
+from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.method_table import methods_of
 
 if TYPE_CHECKING:
     from conftest import Node
@@ -56,7 +57,9 @@ def test_malformed_requests(body: bytes | str, code: int, message: str) -> None:
     assert answer["jsonrpc"] == "2.0"
 
 
-DISPATCHER = Dispatcher(methods_of(Ledger(Genesis.from_seed(b"json"), lambda: 1.0)))
+_LEDGER = Ledger(Genesis.from_seed(b"json"), lambda: 1.0)
+METHODS = methods_of(View(_LEDGER), Leader(_LEDGER))
+DISPATCHER = Dispatcher(METHODS)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +177,7 @@ JSON = st.recursive(
 )
 
 
-@given(
-    method=st.sampled_from(sorted(methods_of(Ledger(Genesis.from_seed(b""), lambda: 1.0)))), data=st.data()
-)
+@given(method=st.sampled_from(sorted(METHODS)), data=st.data())
 def test_no_parameters_make_a_method_fail_inside(method: str, data: st.DataObject) -> None:
     known = st.sampled_from(
         [ADDRESS, SIGNATURE, {"commitment": "confirmed"}, {"encoding": "base64"}, [ADDRESS]]

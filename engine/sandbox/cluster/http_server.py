@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from engine.sandbox.cluster.interference import Interference
 from engine.sandbox.cluster.jsonrpc import Dispatcher
 
 MAX_BODY_BYTES = 50 * 1024
@@ -19,8 +20,9 @@ _PREFLIGHT = {
 class HttpService:
     """Answers HTTP requests of any client; browsers of any origin may ask, as with a real node."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, interference: Interference) -> None:
         self._dispatcher = dispatcher
+        self._interference = interference
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
@@ -32,7 +34,7 @@ class HttpService:
             return web.Response(text="ok", headers=_ANY_ORIGIN)
         return web.Response(status=405, text="Used HTTP Method is not allowed. POST or OPTIONS is required\n")
 
-    async def _post(self, request: web.BaseRequest) -> web.Response:
+    async def _post(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.content_type != "application/json":
             return web.Response(
                 status=415,
@@ -43,13 +45,18 @@ class HttpService:
         body = await _body_within_limit(request)
         if body is None:
             return _too_large()
-        response = self._dispatcher.respond(body)
-        return web.Response(
-            body=response if response is not None else b"",
-            content_type="application/json",
-            charset="utf-8",
-            headers=_ANY_ORIGIN,
-        )
+        call = self._dispatcher.read(body)
+
+        async def respond() -> web.StreamResponse:
+            response = self._dispatcher.answer(call)
+            return web.Response(
+                body=response if response is not None else b"",
+                content_type="application/json",
+                charset="utf-8",
+                headers=_ANY_ORIGIN,
+            )
+
+        return await self._interference.around(request, call.methods, respond)
 
 
 async def _body_within_limit(request: web.BaseRequest) -> bytes | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.methods_accounts import AccountMethods
-from engine.sandbox.cluster.methods_chain import ChainMethods
-from engine.sandbox.cluster.methods_transactions import TransactionMethods
-from engine.sandbox.cluster.params import Params
+from engine.sandbox.cluster.params import Method, Params
 from engine.sandbox.cluster.rpc_errors import (
     INTERNAL_ERROR,
     RpcError,
@@ -23,44 +20,23 @@ from engine.sandbox.cluster.rpc_errors import (
 
 log = structlog.get_logger("cluster")
 
-Method = Callable[[Params], object]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def methods_of(ledger: Ledger) -> dict[str, Method]:
-    """Every HTTP method of the node, by its wire name."""
-    chain, accounts, transactions = ChainMethods(ledger), AccountMethods(ledger), TransactionMethods(ledger)
-    return {
-        "getHealth": chain.get_health,
-        "getVersion": chain.get_version,
-        "getGenesisHash": chain.get_genesis_hash,
-        "getIdentity": chain.get_identity,
-        "getSlot": chain.get_slot,
-        "getSlotLeader": chain.get_slot_leader,
-        "getBlockHeight": chain.get_block_height,
-        "getBlockTime": chain.get_block_time,
-        "getEpochInfo": chain.get_epoch_info,
-        "getEpochSchedule": chain.get_epoch_schedule,
-        "getFirstAvailableBlock": chain.get_first_available_block,
-        "minimumLedgerSlot": chain.get_first_available_block,
-        "getTransactionCount": chain.get_transaction_count,
-        "getLatestBlockhash": chain.get_latest_blockhash,
-        "isBlockhashValid": chain.is_blockhash_valid,
-        "getRecentPrioritizationFees": chain.get_recent_prioritization_fees,
-        "getBalance": accounts.get_balance,
-        "getAccountInfo": accounts.get_account_info,
-        "getMultipleAccounts": accounts.get_multiple_accounts,
-        "getProgramAccounts": accounts.get_program_accounts,
-        "getMinimumBalanceForRentExemption": accounts.get_minimum_balance_for_rent_exemption,
-        "getFeeForMessage": transactions.get_fee_for_message,
-        "requestAirdrop": transactions.request_airdrop,
-        "sendTransaction": transactions.send_transaction,
-        "simulateTransaction": transactions.simulate_transaction,
-        "getSignatureStatuses": transactions.get_signature_statuses,
-        "getSignaturesForAddress": transactions.get_signatures_for_address,
-        "getTransaction": transactions.get_transaction,
-    }
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A decoded request body: one request or a batch, or no JSON at all."""
+
+    request: object
+    well_formed: bool
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods that it calls, as far as it names any."""
+        entries = self.request if isinstance(self.request, list) else [self.request]
+        names = [entry.get("method") for entry in entries if isinstance(entry, dict)]
+        return [name for name in names if isinstance(name, str)]
 
 
 class Dispatcher:
@@ -69,12 +45,22 @@ class Dispatcher:
     def __init__(self, methods: Mapping[str, Method]) -> None:
         self._methods = dict(methods)
 
+    def read(self, body: bytes | str) -> Call:
+        """What a request body asks for; never raises."""
+        try:
+            return Call(_decode(body), well_formed=True)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Call(None, well_formed=False)
+
     def respond(self, body: bytes | str) -> bytes | None:
         """The response to a request body; None when it holds notifications only."""
-        try:
-            request = _decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return self.answer(self.read(body))
+
+    def answer(self, call: Call) -> bytes | None:
+        """The response to a call; None when it holds notifications only."""
+        if not call.well_formed:
             return _encode(_failure(None, parse_error()))
+        request = call.request
         if not isinstance(request, list):
             response = self._respond_to(request)
             return None if response is None else _encode(response)

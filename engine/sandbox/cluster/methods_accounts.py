@@ -9,9 +9,9 @@ from engine.sandbox.cluster.encoding import (
     owned_accounts_json,
 )
 from engine.sandbox.cluster.filters import parse_filters, passes
-from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import Params, parse_pubkey
+from engine.sandbox.cluster.view import View
 
 MAX_MULTIPLE_ACCOUNTS = 100
 
@@ -19,21 +19,21 @@ MAX_MULTIPLE_ACCOUNTS = 100
 class AccountMethods:
     """Answers about accounts, as the bank of the asked commitment sees them."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, view: View) -> None:
+        self._view = view
 
     def get_balance(self, params: Params) -> object:
         """Lamports of an account, 0 when it does not exist."""
         address = params.pubkey(0)
-        bank = params.config(1).bank(self._ledger)
-        account = self._ledger.account_at(address, bank.slot)
+        bank = params.config(1).bank(self._view)
+        account = self._view.account_at(address, bank.slot)
         return with_context(bank, 0 if account is None else account.lamports)
 
     def get_account_info(self, params: Params) -> object:
         """One account, null when it does not exist."""
         address, config = params.pubkey(0), params.config(1)
-        bank = config.bank(self._ledger)
-        account = self._ledger.account_at(address, bank.slot)
+        bank = config.bank(self._view)
+        account = self._view.account_at(address, bank.slot)
         shown = optional_account_json(account, config.account_encoding(), config.data_slice())
         return with_context(bank, shown)
 
@@ -41,9 +41,9 @@ class AccountMethods:
         """Up to 100 accounts of one bank."""
         addresses = [parse_pubkey(text) for text in params.sequence(0, MAX_MULTIPLE_ACCOUNTS)]
         config = params.config(1)
-        bank = config.bank(self._ledger)
+        bank = config.bank(self._view)
         encoding, data_slice = config.account_encoding(), config.data_slice()
-        accounts = (self._ledger.account_at(address, bank.slot) for address in addresses)
+        accounts = (self._view.account_at(address, bank.slot) for address in addresses)
         return with_context(
             bank, [optional_account_json(account, encoding, data_slice) for account in accounts]
         )
@@ -52,10 +52,10 @@ class AccountMethods:
         """Every account of a program that passes the filters, by ascending address."""
         program, config = params.pubkey(0), params.config(1)
         commitment = config.commitment()
-        bank = config.bank(self._ledger, commitment)
+        bank = config.bank(self._view, commitment)
         filters = parse_filters(config.raw("filters"))
         encoding, data_slice = config.account_encoding(), config.data_slice()
-        found = self._ledger.program_accounts(program, commitment)
+        found = self._view.program_accounts(program, commitment)
         if filters:
             found = (pair for pair in found if passes(filters, pair[1].data))
         listed = msgspec.Raw(owned_accounts_json(program, found, encoding, data_slice))
@@ -63,4 +63,4 @@ class AccountMethods:
 
     def get_minimum_balance_for_rent_exemption(self, params: Params) -> object:
         """The least balance of an account with so many bytes of data."""
-        return self._ledger.rent_exempt_minimum_lamports(params.integer(0))
+        return self._view.ledger.rent_exempt_minimum_lamports(params.integer(0))

@@ -16,7 +16,8 @@ from engine.sandbox.cluster.encoding import (
     return_data_json,
 )
 from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.ledger import Ledger, Simulation
+from engine.sandbox.cluster.leader import Leader
+from engine.sandbox.cluster.ledger import Simulation
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import Config, Params, parse_pubkey, parse_signature, parse_word
 from engine.sandbox.cluster.preflight import signature_verification_failure
@@ -35,6 +36,7 @@ from engine.sandbox.cluster.transaction_json import (
     transaction_json,
     version_of,
 )
+from engine.sandbox.cluster.view import View
 from engine.sandbox.cluster.wire_transaction import (
     MAX_TRANSACTION_BYTES,
     RUST_TYPE,
@@ -52,8 +54,9 @@ STATUS_CACHE_SLOTS = 300
 class TransactionMethods:
     """Answers about transactions, and the way in for new ones."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, view: View, leader: Leader) -> None:
+        self._view = view
+        self._leader = leader
 
     # --- in ---
 
@@ -64,15 +67,15 @@ class TransactionMethods:
         config.integer("maxRetries")
         skip_preflight = config.flag("skipPreflight")
         commitment = Commitment.PROCESSED if skip_preflight else config.commitment("preflightCommitment")
-        config.bank(self._ledger, commitment)
-        if self._ledger.halted and not skip_preflight:
+        config.bank(self._view, commitment)
+        if not self._view.healthy and not skip_preflight:
             raise node_unhealthy()
-        signature = self._ledger.submit(raw, skip_preflight=skip_preflight, preflight_commitment=commitment)
+        signature = self._leader.take_in(raw, skip_preflight=skip_preflight, preflight_commitment=commitment)
         return str(signature)
 
     def request_airdrop(self, params: Params) -> object:
         """Lamports from the faucet, as a signed transfer; answers its signature."""
-        return str(self._ledger.airdrop(params.pubkey(0), params.integer(1)))
+        return str(self._view.ledger.airdrop(params.pubkey(0), params.integer(1)))
 
     def simulate_transaction(self, params: Params) -> object:
         """Run a transaction against a bank and answer what it would do."""
@@ -80,16 +83,16 @@ class TransactionMethods:
         raw = _wire_bytes(text, config.words("encoding", TransactionEncoding, TransactionEncoding.BASE58))
         transaction = decode_transaction(raw)
         commitment = config.commitment()
-        bank = config.bank(self._ledger, commitment)
+        bank = config.bank(self._view, commitment)
         replacement = None
         if config.flag("replaceRecentBlockhash"):
             if config.flag("sigVerify"):
                 raise invalid_params("sigVerify may not be used with replaceRecentBlockhash")
-            replacement = self._ledger.latest_blockhash(bank)
+            replacement = self._view.latest_blockhash(bank)
             transaction = transaction.with_blockhash(replacement.value)
         if config.flag("sigVerify") and not transaction.has_valid_signatures():
             raise signature_verification_failure()
-        simulation = self._ledger.simulate(transaction, commitment, replayable=replacement is not None)
+        simulation = self._view.ledger.simulate(transaction, commitment, replayable=replacement is not None)
         value = self._simulation_json(simulation, transaction, config)
         value["replacementBlockhash"] = (
             None
@@ -108,12 +111,12 @@ class TransactionMethods:
             message = from_bytes_versioned(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError) as error:
             raise invalid_params(f"failed to deserialize message: {error}") from error
-        bank = config.bank(self._ledger)
-        if not isinstance(message, Message | MessageV0) or not self._ledger.accepts_blockhash(
+        bank = config.bank(self._view)
+        if not isinstance(message, Message | MessageV0) or not self._view.accepts_blockhash(
             bank, message.recent_blockhash
         ):
             return with_context(bank, None)
-        return with_context(bank, self._ledger.fee_lamports(message) or None)
+        return with_context(bank, self._view.ledger.fee_lamports(message) or None)
 
     # --- out ---
 
@@ -121,25 +124,25 @@ class TransactionMethods:
         """Where each signature stands; null for unknown ones, and for old ones unless history is searched."""
         signatures = [parse_signature(text) for text in params.sequence(0, MAX_SIGNATURE_STATUSES)]
         search_history = params.config(1).flag("searchTransactionHistory")
-        oldest = 0 if search_history else self._ledger.slot - STATUS_CACHE_SLOTS
-        found = (self._ledger.history.get(signature) for signature in signatures)
+        oldest = 0 if search_history else self._view.slot - STATUS_CACHE_SLOTS
+        found = (self._view.landed(signature) for signature in signatures)
         statuses = [
             None if landed is None or landed.slot < oldest else self._status_json(landed) for landed in found
         ]
-        return with_context(self._ledger.bank(Commitment.PROCESSED), statuses)
+        return with_context(self._view.bank(Commitment.PROCESSED), statuses)
 
     def get_signatures_for_address(self, params: Params) -> object:
         """Transactions that name an address, newest first."""
         address, config = params.pubkey(0), params.config(1)
-        bank = config.bank(self._ledger, _at_least_confirmed(config))
+        bank = config.bank(self._view, _at_least_confirmed(config))
         limit = config.integer("limit")
         if limit is not None and not 1 <= limit <= MAX_SIGNATURES_OF_ADDRESS:
             raise invalid_params(f"Invalid limit; max {MAX_SIGNATURES_OF_ADDRESS}")
         before = parse_signature(config.raw("before")) if "before" in config else None
         until = parse_signature(config.raw("until")) if "until" in config else None
         listed: list[object] = []
-        waiting = before is not None and before in self._ledger.history
-        for landed in reversed(self._ledger.history.naming(address)):
+        waiting = before is not None and before in self._view.ledger.history
+        for landed in reversed(self._view.ledger.history.naming(address)):
             if landed.signature == until or len(listed) == (limit or MAX_SIGNATURES_OF_ADDRESS):
                 break
             if not waiting and landed.slot <= bank.slot:
@@ -154,8 +157,8 @@ class TransactionMethods:
         second = params.raw(1) if len(params) > 1 else None
         config = Config({"encoding": second}) if isinstance(second, str) else params.config(1)
         encoding = config.words("encoding", TransactionEncoding, TransactionEncoding.JSON)
-        bank = config.bank(self._ledger, _at_least_confirmed(config))
-        landed = self._ledger.history.get(signature)
+        bank = config.bank(self._view, _at_least_confirmed(config))
+        landed = self._view.landed(signature)
         if landed is None or landed.slot > bank.slot:
             return None
         version = version_of(landed.wire.message)
@@ -175,10 +178,10 @@ class TransactionMethods:
     # --- shapes ---
 
     def _status_json(self, landed: LandedTransaction) -> dict[str, object]:
-        level = self._ledger.commitment_of(landed.slot)
+        level = self._view.commitment_of(landed.slot)
         return {
             "slot": landed.slot,
-            "confirmations": None if level is Commitment.FINALIZED else self._ledger.slot - landed.slot,
+            "confirmations": None if level is Commitment.FINALIZED else self._view.slot - landed.slot,
             "err": landed.fault,
             "status": status_json(landed.fault),
             "confirmationStatus": level,
@@ -191,7 +194,7 @@ class TransactionMethods:
             "err": landed.fault,
             "memo": memo_of(landed),
             "blockTime": landed.block_time_s,
-            "confirmationStatus": self._ledger.commitment_of(landed.slot),
+            "confirmationStatus": self._view.commitment_of(landed.slot),
         }
 
     def _simulation_json(
@@ -202,7 +205,7 @@ class TransactionMethods:
         inner = None
         if metadata is not None and config.flag("innerInstructions"):
             keys = accounts_of(
-                transaction.message, lambda key: self._ledger.account_at(key, simulation.bank.slot)
+                transaction.message, lambda key: self._view.account_at(key, simulation.bank.slot)
             ).every
             inner = inner_instructions_json(metadata, keys, TransactionEncoding.JSON_PARSED)
         return {
@@ -225,18 +228,14 @@ class TransactionMethods:
         if encoding in (AccountEncoding.BINARY, AccountEncoding.BASE58):
             raise invalid_params("base58 encoding not supported")
         bank: Bank = simulation.bank
-        count = len(
-            accounts_of(transaction.message, lambda key: self._ledger.account_at(key, bank.slot)).every
-        )
+        count = len(accounts_of(transaction.message, lambda key: self._view.account_at(key, bank.slot)).every)
         if len(wanted["addresses"]) > count:
             raise invalid_params(f"Too many accounts provided; max {count}")
         addresses = [parse_pubkey(text) for text in wanted["addresses"]]
         if simulation.fault is not None or simulation.execution is None:
             return [msgspec.Raw(b"null") for _ in addresses]
         after = simulation.execution.post_accounts
-        accounts = [
-            after.get(address) or self._ledger.account_at(address, bank.slot) for address in addresses
-        ]
+        accounts = [after.get(address) or self._view.account_at(address, bank.slot) for address in addresses]
         return [optional_account_json(account, encoding, None) for account in accounts]
 
 

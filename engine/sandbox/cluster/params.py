@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from solders.hash import Hash
 from solders.pubkey import Pubkey
@@ -12,8 +12,8 @@ from solders.signature import Signature
 
 from engine.sandbox.cluster.banks import Bank, Commitment
 from engine.sandbox.cluster.encoding import AccountEncoding, DataSlice, base58_decode
-from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import invalid_params, min_context_slot_not_reached
+from engine.sandbox.cluster.view import View
 
 U64_MAX = 2**64 - 1
 Word = TypeVar("Word", bound=StrEnum)
@@ -102,9 +102,9 @@ class Config:
             raise invalid_params("Invalid params: dataSlice: missing field `offset` or `length`.")
         return DataSlice(_unsigned(value["offset"]), _unsigned(value["length"]))
 
-    def bank(self, ledger: Ledger, commitment: Commitment | None = None) -> Bank:
+    def bank(self, view: View, commitment: Commitment | None = None) -> Bank:
         """The bank of the asked commitment; raises RpcError when it is older than minContextSlot."""
-        bank = ledger.bank(self.commitment() if commitment is None else commitment)
+        bank = view.bank(self.commitment() if commitment is None else commitment)
         at_least = self.integer("minContextSlot")
         if at_least is not None and bank.slot < at_least:
             raise min_context_slot_not_reached(bank.slot)
@@ -166,6 +166,10 @@ class Params:
         if not isinstance(value, dict):
             raise invalid_params(f"Invalid params: invalid type: {_type_name(value)}, expected a map.")
         return Config(value)
+
+
+Method: TypeAlias = Callable[[Params], object]
+"""One RPC method: positional parameters in, a JSON result out; raises RpcError."""
 
 
 def _fixed_bytes(text: str, length: int) -> bytes:

@@ -13,10 +13,14 @@ from aiohttp import web
 
 from engine.errors import AddressInUse
 from engine.sandbox.cluster.http_server import HttpService
-from engine.sandbox.cluster.jsonrpc import Dispatcher, Method, methods_of
+from engine.sandbox.cluster.interference import Interference, NoInterference
+from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.params import Params
+from engine.sandbox.cluster.method_table import methods_of
+from engine.sandbox.cluster.params import Method, Params
 from engine.sandbox.cluster.subscriptions import Subscriptions
+from engine.sandbox.cluster.view import View
 from engine.sandbox.cluster.websocket_server import MAX_UNSENT_BYTES, WebSocketService
 
 log = structlog.get_logger("cluster")
@@ -80,6 +84,8 @@ async def serve(
     on_slot: Sequence[Callable[[Ledger], None]] = (),
     extra_methods: Mapping[str, Callable[[list[object]], object]] | None = None,
     max_unsent_bytes: int = MAX_UNSENT_BYTES,
+    leader: Leader | None = None,
+    interference: Interference | None = None,
 ) -> ClusterServer:
     """Serve a ledger over JSON-RPC and WebSocket in the running loop, and advance its slots.
 
@@ -88,11 +94,15 @@ async def serve(
     that is taken raises AddressInUse.
     """
     listeners = _listen(host, rpc_port, ws_port)
-    methods = methods_of(ledger)
+    view, leader = View(ledger), leader or Leader(ledger)
+    interference = interference or NoInterference()
+    methods = methods_of(view, leader)
     for name, method in (extra_methods or {}).items():
         methods[name] = _with_plain_list(method)
-    websockets = WebSocketService(Subscriptions(ledger), max_unsent_bytes=max_unsent_bytes)
-    http = HttpService(Dispatcher(methods))
+    websockets = WebSocketService(
+        Subscriptions(ledger), max_unsent_bytes=max_unsent_bytes, interference=interference
+    )
+    http = HttpService(Dispatcher(methods), interference)
     runners = []
     for listener, handler in zip(listeners, (http.handle, websockets.handle), strict=True):
         runner = web.ServerRunner(

@@ -9,8 +9,9 @@ from functools import partial
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from engine.sandbox.cluster.jsonrpc import Dispatcher, Method
-from engine.sandbox.cluster.params import Params
+from engine.sandbox.cluster.interference import Interference, Push
+from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.params import Method, Params
 from engine.sandbox.cluster.subscriptions import Subscription, Subscriptions
 
 log = structlog.get_logger("cluster")
@@ -28,7 +29,10 @@ class ClientConnection:
     `max_unsent_bytes` unread is cut off, since what it misses it could not know.
     """
 
-    def __init__(self, transport: asyncio.Transport, max_unsent_bytes: int) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, max_unsent_bytes: int, interference: Interference
+    ) -> None:
+        self._notify: Push = interference.notifications(self.send)
         self._transport = transport
         self._max_unsent_bytes = max_unsent_bytes
         self._frames: list[bytes] = []
@@ -37,6 +41,10 @@ class ClientConnection:
         self._dropped = False
 
     def push(self, message: bytes) -> None:
+        """Send one notification, in order, without waiting."""
+        self._notify(message)
+
+    def send(self, message: bytes) -> None:
         """Send one text message, in order, without waiting."""
         if self._dropped:
             return
@@ -67,8 +75,15 @@ class ClientConnection:
 class WebSocketService:
     """Serves the subscriptions of every connected client."""
 
-    def __init__(self, subscriptions: Subscriptions, *, max_unsent_bytes: int = MAX_UNSENT_BYTES) -> None:
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        *,
+        interference: Interference,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
+    ) -> None:
         self._subscriptions = subscriptions
+        self._interference = interference
         self._max_unsent_bytes = max_unsent_bytes
         self._open: set[web.WebSocketResponse] = set()
 
@@ -82,7 +97,7 @@ class WebSocketService:
         transport = request.transport
         if transport is None:
             return socket
-        client = ClientConnection(transport, self._max_unsent_bytes)
+        client = ClientConnection(transport, self._max_unsent_bytes, self._interference)
         methods = _ConnectionMethods(self._subscriptions, client)
         dispatcher = Dispatcher(methods.by_name())
         self._open.add(socket)
@@ -91,7 +106,7 @@ class WebSocketService:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                     response = dispatcher.respond(message.data)
                     if response is not None:
-                        client.push(response)
+                        client.send(response)
                     methods.catch_up()
         finally:
             self._open.discard(socket)
