@@ -17,7 +17,9 @@ from solders.pubkey import Pubkey
 from engine.sandbox.cluster import Genesis, Ledger, RpcError, serve
 from engine.sandbox.cluster.http_server import MAX_BODY_BYTES
 from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.method_table import methods_of
+from engine.sandbox.cluster.view import View
 
 if TYPE_CHECKING:
     from conftest import Node
