@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench screenshots lock clean
+.PHONY: run test lint simulate bench screenshots lock clean
 .DEFAULT_GOAL := run
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -22,6 +22,10 @@ lint: $(STAMP)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+# The tests that take minutes: days of running, hundreds of thousands of cases.
+simulate: $(STAMP)
+	@$(PY) -m pytest -m long $(TESTS)
 
 # ONLY=id,id runs these alone.
 bench: $(STAMP)
