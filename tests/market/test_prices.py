@@ -9,7 +9,7 @@ import pytest
 from solders.pubkey import Pubkey
 
 from engine.protocol.addresses import FEEDS, PYTH_RECEIVER, SOL_USD
-from engine.protocol.pyth import PRICE_ACCOUNT_SIZE, decode_price_update, to_e6
+from engine.protocol.pyth import PRICE_ACCOUNT_SIZE, decode_price_update, encode_price_update, to_e6
 from engine.sandbox.market.feeds import FeedPublisher
 from engine.sandbox.market.prices import EXPONENT, INSTRUMENTS, CalmPath, CrashPath, Instrument, PricePath
 
@@ -90,8 +90,8 @@ def test_symbols_move_together_but_not_alike() -> None:
 
 def test_a_published_feed_decodes_as_a_full_pyth_price_within_its_limits() -> None:
     publisher = FeedPublisher(SOL_USD, Random(1))
-    first = decode_price_update(publisher.update(150 * 10**8, 1_000, 7))
-    data = publisher.update(140 * 10**8, 1_001, 9)
+    first = publisher.update(150 * 10**8, 1_000, 7)
+    data = encode_price_update(publisher.update(140 * 10**8, 1_001, 9))
     update = decode_price_update(data)
     assert len(data) == PRICE_ACCOUNT_SIZE
     assert update.feed_id == SOL_USD.feed_id

@@ -1,11 +1,11 @@
-"""The market's oracle: turns prices into Pyth `PriceUpdateV2` accounts at the real feed addresses."""
+"""The market's oracle: turns prices into Pyth updates, which the chain and Hermes both carry."""
 
 from __future__ import annotations
 
 from random import Random
 
 from engine.protocol.addresses import Feed
-from engine.protocol.pyth import PriceUpdate, encode_price_update
+from engine.protocol.pyth import PriceUpdate
 from engine.sandbox.market.prices import EXPONENT
 
 # 134 bytes and the account's overhead of 128 at 6,960 lamports a byte: what the real feeds hold.
@@ -27,8 +27,8 @@ class FeedPublisher:
         self._ema_scaled: int | None = None
         self._previous_publish_time_s = 0
 
-    def update(self, price: int, publish_time_s: int, slot: int) -> bytes:
-        """The account's bytes for a price of 1e-8 USD at a Unix time and slot.
+    def update(self, price: int, publish_time_s: int, slot: int) -> PriceUpdate:
+        """The update for a price of 1e-8 USD at a Unix time and slot.
 
         The confidence is drawn between 0.05 % and 0.1 % of the price.
         """
@@ -51,4 +51,4 @@ class FeedPublisher:
             posted_slot=slot,
         )
         self._previous_publish_time_s = publish_time_s
-        return encode_price_update(update)
+        return update

@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_PROGRAM, insurance_fund_address
 from engine.protocol.margin import LAMPORTS_PER_SOL
-from engine.protocol.pyth import to_e6
+from engine.protocol.pyth import PriceUpdate, encode_price_update, to_e6
 from engine.sandbox.cluster.banks import Commitment
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import INVALID_PARAMS, RpcError
@@ -78,6 +78,8 @@ class Market:
         self._bids = generator(plan.seed, "priority bids")
         self._live: list[Pubkey] = []
         self._started = False
+        # What the publishers say, whether the chain gets it or not: Hermes carries the same updates.
+        self.quotes: dict[str, PriceUpdate] = {}
         self.positions_opened = 0
         self.ticks = 0
         self.held = False
@@ -178,8 +180,9 @@ class Market:
 
     def _publish(self) -> None:
         for symbol, price in self._prices.items():
-            data = self._publishers[symbol].update(price, self._ledger.unix_time_s, self._ledger.slot)
-            account = Account(FEED_ACCOUNT_LAMPORTS, data, PYTH_RECEIVER)
+            quote = self._publishers[symbol].update(price, self._ledger.unix_time_s, self._ledger.slot)
+            self.quotes[symbol] = quote
+            account = Account(FEED_ACCOUNT_LAMPORTS, encode_price_update(quote), PYTH_RECEIVER)
             self._ledger.set_account(FEEDS[symbol].account, account)
 
     def _marks_e6(self) -> dict[str, int]:
