@@ -319,7 +319,7 @@ def test_programs_see_the_present_again_after_a_simulation_of_the_past(town: Tow
     town.advance()
     town.now_s += 1_000
     town.advance()
-    past = town.ledger.simulate(_decoded(town, []), FINALIZED, replayable=True)
+    past = town.ledger.simulate(_decoded(town, []), town.ledger.bank(FINALIZED), replayable=True)
     assert past.bank.unix_time_s < town.ledger.unix_time_s
     position = Keypair()
     opening = instructions.create_position(

@@ -63,6 +63,10 @@ class LedgerObserver(Protocol):
         """The bank of `slot` is now confirmed, or finalized."""
         ...
 
+    def slots_abandoned(self, first: int, last: int) -> None:
+        """The blocks of these slots are on a fork that lost: what they did is undone in the slot to come."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -71,6 +75,19 @@ class Simulation:
     bank: Bank
     fault: Fault | None
     execution: Execution | None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A closed block; `previous_blockhash` is its parent's."""
+
+    slot: int
+    parent_slot: int
+    blockhash: Hash
+    previous_blockhash: Hash
+    height: int
+    time_s: int
+    transactions: Sequence[LandedTransaction]
 
 
 class Ledger:
@@ -204,20 +221,17 @@ class Ledger:
         if not skip_preflight:
             if not transaction.has_valid_signatures():
                 raise signature_verification_failure()
-            simulation = self.simulate(transaction, preflight_commitment)
+            simulation = self.simulate(transaction, self.bank(preflight_commitment))
             if simulation.fault is not None:
                 raise preflight_failure(simulation.fault, simulation.execution)
-        self._execute(transaction, signatures_checked=not skip_preflight)
+        self.execute(transaction, signatures_checked=not skip_preflight)
         return transaction.signature
 
-    def simulate(
-        self, transaction: WireTransaction, commitment: Commitment, *, replayable: bool = False
-    ) -> Simulation:
-        """Run a transaction against the bank of a commitment, changing nothing and checking no signature.
+    def simulate(self, transaction: WireTransaction, bank: Bank, *, replayable: bool = False) -> Simulation:
+        """Run a transaction against a bank, changing nothing and checking no signature.
 
         A `replayable` one skips the checks of blockhash and duplicates: the node itself chose its blockhash.
         """
-        bank = self.bank(commitment)
         if not replayable:
             if not self.accepts_blockhash(bank, transaction.message.recent_blockhash):
                 return Simulation(bank, BLOCKHASH_NOT_FOUND, None)
@@ -242,7 +256,7 @@ class Ledger:
         blockhash = self.latest_blockhash(self._bank).value
         message = Message.new_with_blockhash([limit, payment], faucet.pubkey(), blockhash)
         transaction = decode_transaction(bytes(VersionedTransaction(message, [faucet])))
-        landed = self._execute(transaction, signatures_checked=True)
+        landed = self.execute(transaction, signatures_checked=True)
         if landed is None:
             raise RpcError(INTERNAL_ERROR, "airdrop request failed: the faucet cannot pay the fee")
         if landed.fault is not None:
@@ -305,15 +319,23 @@ class Ledger:
         with self._machine.rewound(bank, self._bank, differing):
             return self._machine.simulate(transaction.signed)
 
-    def _execute(self, transaction: WireTransaction, *, signatures_checked: bool) -> LandedTransaction | None:
-        """Run a transaction in the open slot; None when it cannot enter the block."""
+    def execute(
+        self, transaction: WireTransaction, *, signatures_checked: bool, forced_fault: Fault | None = None
+    ) -> LandedTransaction | None:
+        """Run a transaction in the open slot; None when it cannot enter the block.
+
+        With a `forced_fault` it lands with that error: its fee is taken, and nothing else happens.
+        """
         reason = self._reason_to_drop(transaction, signatures_checked)
         if reason is not None:
             self.dropped[reason] += 1
             return None
         accounts = accounts_of(transaction.message, self._states.latest)
         pre_balances = [_lamports(self._states.latest(address)) for address in accounts.every]
-        execution = self._machine.execute(transaction.signed)
+        if forced_fault is None:
+            execution = self._machine.execute(transaction.signed)
+        else:
+            execution = self._machine.execute_as_failed(transaction, forced_fault)
         if not execution.executed:
             self.dropped[str(execution.fault)] += 1
             return None

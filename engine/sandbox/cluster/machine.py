@@ -18,7 +18,8 @@ from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from engine.sandbox.cluster.banks import Bank
-from engine.sandbox.cluster.transaction_faults import Fault
+from engine.sandbox.cluster.transaction_faults import Fault, failed_instruction, failure_words
+from engine.sandbox.cluster.wire_transaction import AnyMessage, WireTransaction
 
 SLOTS_PER_EPOCH = 432_000
 CLOCK_SYSVAR = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
@@ -97,6 +98,21 @@ class Machine:
             return Execution(_fault_of(result), metadata, metadata.signature() != _NOT_EXECUTED, {})
         return Execution(None, result, True, {})
 
+    def execute_as_failed(self, transaction: WireTransaction, fault: Fault) -> Execution:
+        """Take a transaction's fee from its payer and keep nothing else of it, as if it had failed so."""
+        trial = self.simulate(transaction.signed)
+        if not trial.executed:
+            return trial
+        message = transaction.message
+        payer = message.account_keys[0]
+        account = self._svm.get_account(payer)
+        assert account is not None, "a transaction that ran has a payer"
+        left = account.lamports - trial.metadata.fee()
+        self.set_account(
+            payer, Account(left, account.data, account.owner, account.executable, account.rent_epoch)
+        )
+        return Execution(fault, _failed_metadata(trial.metadata, message, fault), True, {})
+
     def simulate(self, transaction: VersionedTransaction) -> Execution:
         """Run a transaction and keep nothing; `post_accounts` has the accounts that it would have written."""
         result = self._svm.simulate_transaction(transaction)
@@ -130,6 +146,22 @@ class Machine:
                 unix_timestamp=bank.unix_time_s,
             )
         )
+
+
+def _failed_metadata(ran: TransactionMetadata, message: AnyMessage, fault: Fault) -> TransactionMetadata:
+    """What a run leaves behind when its instruction fails at once: its compute units and two log lines."""
+    logs: list[str] = []
+    index = failed_instruction(fault)
+    if index is not None and index < len(message.instructions):
+        program = message.account_keys[message.instructions[index].program_id_index]
+        logs = [f"Program {program} invoke [1]", f"Program {program} failed: {failure_words(fault)}"]
+    shown = {
+        **msgspec.json.decode(ran.to_json()),
+        "logs": logs,
+        "inner_instructions": [[] for _ in message.instructions],
+        "return_data": {"program_id": [0] * 32, "data": []},
+    }
+    return TransactionMetadata.from_json(msgspec.json.encode(shown).decode())
 
 
 def _fault_of(failed: FailedTransactionMetadata) -> Fault:

@@ -92,7 +92,7 @@ class TransactionMethods:
             transaction = transaction.with_blockhash(replacement.value)
         if config.flag("sigVerify") and not transaction.has_valid_signatures():
             raise signature_verification_failure()
-        simulation = self._view.ledger.simulate(transaction, commitment, replayable=replacement is not None)
+        simulation = self._view.ledger.simulate(transaction, bank, replayable=replacement is not None)
         value = self._simulation_json(simulation, transaction, config)
         value["replacementBlockhash"] = (
             None

@@ -142,6 +142,9 @@ class Subscriptions:
         for address in self._ledger.accounts_changed_in(slot):
             self._notify_account(address, self._ledger.account_at(address, slot), slot, commitment)
 
+    def slots_abandoned(self, first: int, last: int) -> None:
+        """Nothing to tell by itself: what is undone comes as changes of the slot that follows."""
+
     # --- the kinds ---
 
     def _account(self, params: Params, sink: Sink) -> Subscription:

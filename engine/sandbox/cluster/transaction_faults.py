@@ -133,6 +133,18 @@ def fault_message(fault: Fault) -> str:
     return name
 
 
+def failed_instruction(fault: Fault) -> int | None:
+    """The index of the instruction that failed, None when the transaction failed as a whole."""
+    detail = fault.get("InstructionError") if isinstance(fault, dict) else None
+    return detail[0] if isinstance(detail, list) and isinstance(detail[0], int) else None
+
+
+def failure_words(fault: Fault) -> str:
+    """What a program's "failed:" log line says of this error."""
+    detail = fault.get("InstructionError") if isinstance(fault, dict) else None
+    return _instruction_message(detail[1]) if isinstance(detail, list) else fault_message(fault)
+
+
 def _instruction_message(fault: object) -> str:
     if isinstance(fault, dict):
         ((name, detail),) = fault.items()

@@ -23,16 +23,36 @@ class View:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self._lag_slots = 0
+        self._frozen_at: int | None = None
 
     @property
     def slot(self) -> int:
         """The newest slot that this node has seen."""
-        return self.ledger.slot
+        slot = self.ledger.slot - self._lag_slots if self._frozen_at is None else self._frozen_at
+        return max(slot, self.ledger.first_slot)
+
+    @property
+    def slots_behind(self) -> int:
+        """How many slots of the cluster this node has not seen."""
+        return self.ledger.slot - self.slot
 
     @property
     def healthy(self) -> bool:
         """Whether slots reach this node."""
         return not self.ledger.halted
+
+    def lag(self, slots: int) -> None:
+        """Stay so many slots behind the cluster from now on; 0 catches up."""
+        self._lag_slots = slots
+
+    def freeze(self) -> None:
+        """See no further slot until `thaw`."""
+        self._frozen_at = self.slot
+
+    def thaw(self) -> None:
+        """See slots again, as far as `lag` lets it."""
+        self._frozen_at = None
 
     def bank(self, commitment: Commitment) -> Bank:
         """The bank that a commitment level names for this node."""
