@@ -12,10 +12,11 @@ from aiohttp import web
 
 Respond = Callable[[], Awaitable[web.StreamResponse]]
 Push = Callable[[bytes], None]
+Cut = Callable[[], None]
 
 
-class Interference(Protocol):
-    """Both ways between a node and its clients."""
+class HttpInterference(Protocol):
+    """The way of requests and their answers."""
 
     async def around(
         self, request: web.BaseRequest, methods: Sequence[str], respond: Respond
@@ -23,8 +24,15 @@ class Interference(Protocol):
         """Answer an HTTP request that calls `methods`; `respond` does it properly and may be called twice."""
         ...
 
-    def notifications(self, push: Push) -> Push:
-        """The push for one connection's notifications, given the proper one; answers do not pass here."""
+
+class Interference(HttpInterference, Protocol):
+    """Both ways between a node and its clients."""
+
+    def notifications(self, push: Push, cut: Cut) -> Push:
+        """The push for one connection's notifications, given the proper one; answers do not pass here.
+
+        `cut` ends the connection without a word.
+        """
         ...
 
 
@@ -37,6 +45,6 @@ class NoInterference:
         """Answer properly."""
         return await respond()
 
-    def notifications(self, push: Push) -> Push:
+    def notifications(self, push: Push, _cut: Cut) -> Push:
         """Push properly."""
         return push

@@ -32,7 +32,7 @@ class ClientConnection:
     def __init__(
         self, transport: asyncio.Transport, max_unsent_bytes: int, interference: Interference
     ) -> None:
-        self._notify: Push = interference.notifications(self.send)
+        self._notify: Push = interference.notifications(self.send, transport.abort)
         self._transport = transport
         self._max_unsent_bytes = max_unsent_bytes
         self._frames: list[bytes] = []
