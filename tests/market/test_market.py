@@ -27,6 +27,7 @@ from engine.protocol.pyth import PriceUpdate, decode_price_update, to_e6
 from engine.sandbox import program
 from engine.sandbox.cluster.banks import Commitment
 from engine.sandbox.cluster.genesis import Genesis
+from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.market import market as market_module
@@ -53,7 +54,8 @@ class Town:
         if with_program:
             self.ledger.add_program(PROGRAM_ID, program.load())
         paths = price_paths(scenario, seed, {}, 10)
-        self.market = Market(self.ledger, MarketPlan(seed, positions, scenario, paths))
+        self.leader = Leader(self.ledger)
+        self.market = Market(self.ledger, MarketPlan(seed, positions, scenario, paths), leader=self.leader)
 
     def open(self) -> Town:
         for _ in self.market.open_positions(batch=40):
@@ -62,9 +64,11 @@ class Town:
 
     def slots(self, count: int) -> None:
         for _ in range(count):
+            self.leader.work()
             self.now_s += 0.4
             self.ledger.advance_slot()
             self.market.on_slot(self.ledger)
+        self.leader.work()
 
     def position_accounts(self) -> dict[Pubkey, Account]:
         return {
@@ -199,6 +203,7 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
         "seed": 7,
         "ticks": 21,
         "held": False,
+        "openings_sent": 0,
     }
 
 

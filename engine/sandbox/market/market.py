@@ -6,8 +6,9 @@ first positions come and lets the cluster's clock go on between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from solders.account import Account
 from solders.hash import Hash
@@ -18,12 +19,18 @@ from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_P
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.protocol.pyth import PriceUpdate, encode_price_update, to_e6
 from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import INVALID_PARAMS, RpcError
+from engine.sandbox.market.actors import Actor, Venue
+from engine.sandbox.market.arrivals import Arrivals
+from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.feeds import FEED_ACCOUNT_LAMPORTS, FeedPublisher
+from engine.sandbox.market.oracle_conditions import OracleConditions
 from engine.sandbox.market.population import Opening, Population
 from engine.sandbox.market.prices import EXPONENT, PricePath
-from engine.sandbox.market.scenarios import ARRIVAL_CHANCE, Scenario
+from engine.sandbox.market.roster import Holding, Roster
+from engine.sandbox.market.scenarios import OPENINGS_PER_MINUTE, Scenario
 from engine.sandbox.market.seeds import generator, key
 from engine.sandbox.market.transactions import (
     contribution_transaction,
@@ -56,6 +63,7 @@ class MarketPlan:
     positions: int
     scenario: Scenario
     paths: Mapping[str, PricePath]
+    behaviour: Behaviour = field(default_factory=Behaviour)
 
 
 class Market:
@@ -64,9 +72,15 @@ class Market:
     `ticks` counts the moves of the prices: the price after n of them does not depend on anything else.
     """
 
-    def __init__(self, ledger: Ledger, plan: MarketPlan, program_id: Pubkey = PROGRAM_ID) -> None:
-        """Give the participants their genesis balances and publish the first prices."""
+    def __init__(
+        self, ledger: Ledger, plan: MarketPlan, program_id: Pubkey = PROGRAM_ID, leader: Leader | None = None
+    ) -> None:
+        """Give the participants their genesis balances and publish the first prices.
+
+        What participants do later goes through the `leader`'s pool; without one, through one of its own.
+        """
         self._ledger = ledger
+        self._leader = leader or Leader(ledger)
         self._plan = plan
         self._program_id = program_id
         self._prices = {symbol: path.start_raw for symbol, path in plan.paths.items()}
@@ -76,15 +90,23 @@ class Market:
         }
         self._population = Population(plan.seed, plan.positions, self._marks_e6())
         self._bids = generator(plan.seed, "priority bids")
-        self._live: list[Pubkey] = []
         self._started = False
         # What the publishers say, whether the chain gets it or not: Hermes carries the same updates.
         self.quotes: dict[str, PriceUpdate] = {}
-        self.positions_opened = 0
+        self.oracle = OracleConditions()
+        self.roster = Roster(ledger)
+        self.positions_signed = 0
+        self.refused: Counter[str] = Counter()
         self.ticks = 0
         self.held = False
         self._endow()
         self._publish()
+        self._actors = self._cast()
+
+    @property
+    def positions_opened(self) -> int:
+        """How many positions the market's traders ever had open."""
+        return self.roster.entered
 
     @property
     def rpc_methods(self) -> dict[str, Callable[[list[object]], object]]:
@@ -116,28 +138,45 @@ class Market:
         self.ticks += 1
         self._prices = {symbol: path.advance() for symbol, path in self._plan.paths.items()}
         self._publish()
-        self._let_newcomers_in()
+        for actor in self._actors:
+            actor.on_tick(self.ticks)
 
-    def _let_newcomers_in(self) -> None:
-        chance = ARRIVAL_CHANCE[self._plan.scenario]
-        if generator(self._plan.seed, f"arrival at {self.ticks}").random() >= chance:
-            return
-        self._live = [address for address in self._live if self._ledger.account(address) is not None]
-        if len(self._live) < self._plan.positions + MORE_THAN_AT_START:
-            newcomer = self._population.newcomer(self.ticks, self._marks_e6())
-            self._refill(self._population.trader_key(newcomer.trader).pubkey())
-            self._open(newcomer)
+    def send(self, raw: bytes) -> None:
+        """Hand a participant's signed transaction to the leader; what it refuses is counted in `refused`."""
+        try:
+            self._leader.take_in(raw, skip_preflight=True)
+        except RpcError as refusal:
+            self.refused[str(refusal)] += 1
+
+    def _cast(self) -> Sequence[Actor]:
+        """Everybody who acts on this market's ticks, in the order in which they do."""
+        venue = Venue(
+            ledger=self._ledger,
+            roster=self.roster,
+            population=self._population,
+            behaviour=self._plan.behaviour,
+            seed=self._plan.seed,
+            send=self.send,
+            fund=self._refill,
+            marks_e6=self._marks_e6,
+            blockhash=self._blockhash,
+            program_id=self._program_id,
+        )
+        per_minute = self._plan.behaviour.openings_per_minute
+        if per_minute is None:
+            per_minute = OPENINGS_PER_MINUTE[self._plan.scenario]
+        return [Arrivals(venue, per_minute, self._plan.positions + MORE_THAN_AT_START)]
 
     def _open(self, opening: Opening) -> bool:
-        """Open a position; whether it is on the chain now."""
+        """Open a position of the start; whether it is on the chain now."""
         bid = priority_microlamports(self._bids)
         raw = opening_transaction(self._population, opening, self._blockhash(), bid, self._program_id)
         self._ledger.submit(raw, skip_preflight=True)
         address = position_of(self._population, opening, self._program_id)
         if self._ledger.account(address) is None:
             return False
-        self._live.append(address)
-        self.positions_opened += 1
+        self.roster.enter(Holding(address, opening.trader, opening.symbol, opening.generation))
+        self.positions_signed += 1
         return True
 
     def _contribute(self) -> None:
@@ -182,7 +221,10 @@ class Market:
         for symbol, price in self._prices.items():
             quote = self._publishers[symbol].update(price, self._ledger.unix_time_s, self._ledger.slot)
             self.quotes[symbol] = quote
-            account = Account(FEED_ACCOUNT_LAMPORTS, encode_price_update(quote), PYTH_RECEIVER)
+            published = self.oracle.of(symbol).applied_to(quote)
+            if published is None:
+                continue
+            account = Account(FEED_ACCOUNT_LAMPORTS, encode_price_update(published), PYTH_RECEIVER)
             self._ledger.set_account(FEEDS[symbol].account, account)
 
     def _marks_e6(self) -> dict[str, int]:
@@ -198,10 +240,12 @@ class Market:
         return self.held
 
     def _describe(self, _parameters: list[object]) -> dict[str, object]:
+        figures = {name: count for actor in self._actors for name, count in actor.figures().items()}
         return {
             "positions_opened": self.positions_opened,
             "scenario": self._plan.scenario.value,
             "seed": self._plan.seed,
             "ticks": self.ticks,
             "held": self.held,
+            **figures,
         }

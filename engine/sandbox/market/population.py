@@ -93,14 +93,15 @@ class Population:
             self._draw(rng, start_e6, f"position {number}") for number in range(positions)
         ]
 
-    def newcomer(self, tick: int, mark_e6: Mapping[str, int]) -> Opening:
-        """The position that is opened at a tick, at its mark prices; always of the documented generation.
+    def newcomer(self, tick: int, mark_e6: Mapping[str, int], number: int = 0) -> Opening:
+        """A position that is opened at a tick, at its mark prices; always of the documented generation.
 
-        It depends on the tick alone and not on what happened before, so that it is the same whether or not
-        the ones before it were opened.
+        It depends on the tick and on its number among those of the tick, and not on what happened before, so
+        that it is the same whether or not the ones before it were opened.
         """
-        rng = generator(self._seed, f"newcomer at {tick}")
-        return self._terms(rng, mark_e6, rng.randrange(self.trader_count), f"newcomer at {tick}")
+        name = f"newcomer at {tick}" + (f" number {number}" if number else "")
+        rng = generator(self._seed, name)
+        return self._terms(rng, mark_e6, rng.randrange(self.trader_count), name)
 
     def trader_key(self, trader: int) -> Keypair:
         """The signing key of a trader."""

@@ -18,11 +18,11 @@ class Scenario(StrEnum):
     REPLAY = "replay"
 
 
-# Nobody is in a hurry to open a position while prices fall. Chances per tick; 150 ticks are a minute.
-ARRIVAL_CHANCE: Mapping[Scenario, float] = {
-    Scenario.CALM: 4 / 150,
-    Scenario.CRASH: 1 / 150,
-    Scenario.REPLAY: 3 / 150,
+# Nobody is in a hurry to open a position while prices fall.
+OPENINGS_PER_MINUTE: Mapping[Scenario, float] = {
+    Scenario.CALM: 4,
+    Scenario.CRASH: 1,
+    Scenario.REPLAY: 3,
 }
 
 
