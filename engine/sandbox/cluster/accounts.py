@@ -52,6 +52,17 @@ class AccountStates:
                 return before
         return self._latest.get(address)
 
+    def every(self, slot: int) -> Iterator[tuple[Pubkey, Account]]:
+        """Every account that the bank of `slot` sees, in no order; to be read before the next write."""
+        newer = self._changed_after(slot)
+        for address, account in self._latest.items():
+            if address not in newer:
+                yield address, account
+        for address in newer:
+            then = self.at(address, slot)
+            if then is not None:
+                yield address, then
+
     def owned_by(self, program: Pubkey, slot: int) -> Iterator[tuple[Pubkey, Account]]:
         """Every account that a program owns in the bank of `slot`, by ascending address."""
         latest = self._latest

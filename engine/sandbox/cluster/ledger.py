@@ -184,6 +184,10 @@ class Ledger:
         """Every account that a program owns, by ascending address; to be read before the next write."""
         return self._states.owned_by(program_id, self.bank(commitment).slot)
 
+    def accounts_at(self, slot: int) -> Iterator[tuple[Pubkey, Account]]:
+        """Every account that the bank of a slot sees, in no order; to be read before the next write."""
+        return self._states.every(slot)
+
     def accounts_changed_in(self, slot: int) -> Sequence[Pubkey]:
         """The accounts that changed in a slot that is not yet finalized."""
         return list(self._states.changed_in(slot))
