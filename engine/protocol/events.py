@@ -1,10 +1,10 @@
-"""The program's events: what a liquidation or a contribution did, as the chain logged it."""
+"""The program's events: what a liquidation, a contribution or an owner did, as the chain logged it."""
 
 from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,10 +12,14 @@ from solders.pubkey import Pubkey
 
 LIQUIDATION_DISCRIMINATOR = sha256(b"event:LiquidationEvent").digest()[:8]
 CONTRIBUTION_DISCRIMINATOR = sha256(b"event:ContributionEvent").digest()[:8]
+COLLATERAL_ADDED_DISCRIMINATOR = sha256(b"event:CollateralAddedEvent").digest()[:8]
+POSITION_CLOSED_DISCRIMINATOR = sha256(b"event:PositionClosedEvent").digest()[:8]
 
 _LOG_PREFIX = "Program data: "
 _AMOUNTS = struct.Struct("<QQQQ?q")  # size, price, reward, bad debt, is_full, timestamp
 _CONTRIBUTION = struct.Struct("<32sQQq")
+_ADDITION = struct.Struct("<QQq")  # amount, collateral, timestamp
+_CLOSING = struct.Struct("<QQQq")  # size, price, equity, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,32 @@ class ContributionEvent:
     timestamp_s: int
 
 
-Event = LiquidationEvent | ContributionEvent
+@dataclass(frozen=True, slots=True)
+class CollateralAddedEvent:
+    """What an owner added to a position; collateral_e6 is what it has since."""
+
+    position: Pubkey
+    owner: Pubkey
+    symbol: str
+    amount_e6: int
+    collateral_e6: int
+    timestamp_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionClosedEvent:
+    """A position that its owner closed; equity_e6 is what it was worth, rounded down."""
+
+    position: Pubkey
+    owner: Pubkey
+    symbol: str
+    size_e6: int
+    close_price_e6: int
+    equity_e6: int
+    timestamp_s: int
+
+
+Event = LiquidationEvent | ContributionEvent | CollateralAddedEvent | PositionClosedEvent
 
 
 def read_events(logs: Iterable[str]) -> list[Event]:
@@ -87,25 +116,49 @@ def read_events_of(program_id: Pubkey, logs: Iterable[str]) -> list[Event]:
 
 
 def _decode(raw: bytes) -> Event | None:
+    decode = _DECODERS.get(raw[:8])
+    if decode is None:
+        return None
     try:
-        if raw[:8] == LIQUIDATION_DISCRIMINATOR:
-            return _decode_liquidation(raw)
-        if raw[:8] == CONTRIBUTION_DISCRIMINATOR:
-            contributor, amount, balance, timestamp = _CONTRIBUTION.unpack(raw[8:])
-            return ContributionEvent(Pubkey.from_bytes(contributor), amount, balance, timestamp)
+        return decode(raw)
     except (struct.error, UnicodeDecodeError, ValueError):
         return None
-    return None
+
+
+def _symbol_at(raw: bytes, offset: int) -> tuple[str, bytes]:
+    """The Borsh string at an offset, and everything behind it."""
+    start = offset + 4
+    end = start + int.from_bytes(raw[offset:start], "little")
+    return raw[start:end].decode(), raw[end:]
+
+
+def _decode_contribution(raw: bytes) -> ContributionEvent:
+    contributor, amount, balance, timestamp = _CONTRIBUTION.unpack(raw[8:])
+    return ContributionEvent(Pubkey.from_bytes(contributor), amount, balance, timestamp)
+
+
+def _decode_collateral_added(raw: bytes) -> CollateralAddedEvent:
+    symbol, figures = _symbol_at(raw, 72)
+    amount, collateral, timestamp = _ADDITION.unpack(figures)
+    position, owner = Pubkey.from_bytes(raw[8:40]), Pubkey.from_bytes(raw[40:72])
+    return CollateralAddedEvent(position, owner, symbol, amount, collateral, timestamp)
+
+
+def _decode_position_closed(raw: bytes) -> PositionClosedEvent:
+    symbol, figures = _symbol_at(raw, 72)
+    size, price, equity, timestamp = _CLOSING.unpack(figures)
+    position, owner = Pubkey.from_bytes(raw[8:40]), Pubkey.from_bytes(raw[40:72])
+    return PositionClosedEvent(position, owner, symbol, size, price, equity, timestamp)
 
 
 def _decode_liquidation(raw: bytes) -> LiquidationEvent:
-    symbol_end = 108 + int.from_bytes(raw[104:108], "little")
-    size, price, reward, bad_debt, is_full, timestamp = _AMOUNTS.unpack(raw[symbol_end:])
+    symbol, figures = _symbol_at(raw, 104)
+    size, price, reward, bad_debt, is_full, timestamp = _AMOUNTS.unpack(figures)
     return LiquidationEvent(
         position=Pubkey.from_bytes(raw[8:40]),
         owner=Pubkey.from_bytes(raw[40:72]),
         liquidator=Pubkey.from_bytes(raw[72:104]),
-        symbol=raw[108:symbol_end].decode(),
+        symbol=symbol,
         liquidated_size_e6=size,
         liquidation_price_e6=price,
         liquidator_reward_lamports=reward,
@@ -113,3 +166,11 @@ def _decode_liquidation(raw: bytes) -> LiquidationEvent:
         is_full=is_full,
         timestamp_s=timestamp,
     )
+
+
+_DECODERS: dict[bytes, Callable[[bytes], Event]] = {
+    LIQUIDATION_DISCRIMINATOR: _decode_liquidation,
+    CONTRIBUTION_DISCRIMINATOR: _decode_contribution,
+    COLLATERAL_ADDED_DISCRIMINATOR: _decode_collateral_added,
+    POSITION_CLOSED_DISCRIMINATOR: _decode_position_closed,
+}

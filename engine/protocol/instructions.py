@@ -13,10 +13,15 @@ from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM, insurance_fund
 
 
 class Name(StrEnum):
-    """The program's instructions by their Anchor names."""
+    """The program's instructions by their Anchor names.
+
+    The published program lacks `add_collateral` and `close_position`: the sandbox's traders need them.
+    """
 
     OPEN_POSITION = "open_position"
     CREATE_POSITION = "create_position"
+    ADD_COLLATERAL = "add_collateral"
+    CLOSE_POSITION = "close_position"
     INITIALIZE_INSURANCE_FUND = "initialize_insurance_fund"
     CONTRIBUTE_TO_INSURANCE = "contribute_to_insurance"
     LIQUIDATE_PARTIAL = "liquidate_partial"
@@ -98,6 +103,39 @@ def create_position(
         AccountMeta(SYSTEM_PROGRAM, is_signer=False, is_writable=False),
     ]
     return Instruction(program_id, data, accounts)
+
+
+def add_collateral(
+    position: Pubkey, owner: Pubkey, *, amount_e6: int, program_id: Pubkey = PROGRAM_ID
+) -> Instruction:
+    """Raise a position's collateral by `amount_e6` (1e-6 USD); its owner signs."""
+    data = discriminator(Name.ADD_COLLATERAL) + amount_e6.to_bytes(8, "little")
+    accounts = [
+        AccountMeta(position, is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=True, is_writable=False),
+    ]
+    return Instruction(program_id, data, accounts)
+
+
+def close_position(
+    position: Pubkey,
+    owner: Pubkey,
+    *,
+    price_account: Pubkey,
+    sol_price_account: Pubkey,
+    program_id: Pubkey = PROGRAM_ID,
+) -> Instruction:
+    """Close a position that is not liquidatable; its owner signs and receives the account's rent.
+
+    The two price accounts trail as they do in a liquidation, and are checked alike.
+    """
+    accounts = [
+        AccountMeta(position, is_signer=False, is_writable=True),
+        AccountMeta(owner, is_signer=True, is_writable=True),
+        AccountMeta(price_account, is_signer=False, is_writable=False),
+        AccountMeta(sol_price_account, is_signer=False, is_writable=False),
+    ]
+    return Instruction(program_id, discriminator(Name.CLOSE_POSITION), accounts)
 
 
 def initialize_insurance_fund(authority: Pubkey, program_id: Pubkey = PROGRAM_ID) -> Instruction:

@@ -6,7 +6,10 @@ from enum import IntEnum
 
 
 class ProgramError(IntEnum):
-    """Anchor custom errors of the program, numbered from 6000 in the IDL's order."""
+    """Anchor custom errors of the program, numbered from 6000 in the IDL's order.
+
+    The last one belongs to `close_position`, which only the sandbox's program has.
+    """
 
     InvalidLeverage = 6000
     InvalidSize = 6001
@@ -19,6 +22,7 @@ class ProgramError(IntEnum):
     StalePrice = 6008
     PriceDeviationTooHigh = 6009
     InvalidLiquidationAmount = 6010
+    PositionLiquidatable = 6011
 
 
 ACCOUNT_OWNED_BY_WRONG_PROGRAM = 3007

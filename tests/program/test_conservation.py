@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -14,8 +15,13 @@ from solders.pubkey import Pubkey
 
 from engine.domain import FundState
 from engine.protocol import instructions
-from engine.protocol.addresses import FEEDS, insurance_fund_address, position_address
-from engine.protocol.events import ContributionEvent, LiquidationEvent
+from engine.protocol.addresses import FEEDS, SOL_USD, insurance_fund_address, position_address
+from engine.protocol.events import (
+    CollateralAddedEvent,
+    ContributionEvent,
+    LiquidationEvent,
+    PositionClosedEvent,
+)
 from engine.protocol.margin import utilization_bps
 
 FUND = insurance_fund_address()
@@ -99,6 +105,61 @@ class Economy(RuleBasedStateMachine):
         if self.send(call, owner, account).error == "":
             self.positions[account.pubkey()] = symbol
 
+    @rule(
+        who=st.integers(0, 2),
+        which=st.integers(0, 10**6),
+        amount=st.sampled_from((0, 1, 10**6, 10**9, 2**63, 2**64 - 1)),
+    )
+    def add_collateral(self, who: int, which: int, amount: int) -> None:
+        """Anybody tries; only the owner changes anything, and that is the collateral alone."""
+        address = self.pick(which)
+        if address is None:
+            return
+        person = self.people[who]
+        before, fund = self.chain.position(address), self.chain.fund()
+        result = self.send(instructions.add_collateral(address, person.pubkey(), amount_e6=amount), person)
+        assert self.chain.fund() == fund
+        if result.error:
+            assert self.chain.position(address) == before
+            return
+        (event,) = result.events
+        assert isinstance(event, CollateralAddedEvent)
+        assert before.owner == person.pubkey()
+        assert self.chain.position(address) == replace(before, collateral_e6=event.collateral_e6)
+        assert event.collateral_e6 - before.collateral_e6 == amount > 0
+
+    @rule(who=st.integers(0, 2), which=st.integers(0, 10**6))
+    def close(self, who: int, which: int) -> None:
+        """Anybody tries; the rent returns to the owner, and to nobody else."""
+        address = self.pick(which)
+        if address is None:
+            return
+        person = self.people[who]
+        before, fund = self.chain.position(address), self.chain.fund()
+        purse, rent = self.chain.lamports(person.pubkey()), self.chain.lamports(address)
+        call = instructions.close_position(
+            address,
+            person.pubkey(),
+            price_account=FEEDS[self.positions[address]].account,
+            sol_price_account=SOL_USD.account,
+        )
+        result = self.send(call, person)
+        assert self.chain.fund() == fund
+        if result.error:
+            assert self.chain.position(address) == before
+            assert self.chain.lamports(person.pubkey()) == purse
+            return
+        (event,) = result.events
+        assert isinstance(event, PositionClosedEvent)
+        assert before.owner == person.pubkey()
+        assert self.chain.lamports(person.pubkey()) == purse + rent
+        assert self.chain.svm.get_account(address) is None
+        del self.positions[address]
+
+    def pick(self, which: int) -> Pubkey | None:
+        """One of the open positions, if there are any."""
+        return list(self.positions)[which % len(self.positions)] if self.positions else None
+
     @rule(who=st.integers(0, 2), amount=st.sampled_from((0, 1, 10**6, 10**9, 5 * 10**11, 10**13)))
     def contribute(self, who: int, amount: int) -> None:
         person = self.people[who]
@@ -119,9 +180,10 @@ class Economy(RuleBasedStateMachine):
         share=st.sampled_from((None, None, 1, 10, 500, 990)),
     )
     def liquidate(self, who: int, which: int, share: int | None) -> None:
-        if not self.positions:
+        address = self.pick(which)
+        if address is None:
             return
-        address, symbol = list(self.positions.items())[which % len(self.positions)]
+        symbol = self.positions[address]
         account = self.chain.svm.get_account(address)
         amount = None
         if share is not None and account is not None:

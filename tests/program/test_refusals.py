@@ -436,4 +436,11 @@ def test_the_message_of_every_program_error_is_the_one_in_the_idl(chain: Any, po
     provoke(lambda case: chain.set_price("BTC/USD", 1, publish_time_s=0))
     provoke(lambda case: chain.set_price("BTC/USD", 0))
     provoke(lambda case: chain.set_price("BTC/USD", 57_000_000_000))
+    case = Case(chain, position(owner=owner))
+    result = chain.send(
+        instructions.close_position(
+            case.position.address, owner, price_account=BTC_USD.account, sol_price_account=SOL_USD.account
+        )
+    )
+    seen[result.code] = result.message
     assert seen == messages

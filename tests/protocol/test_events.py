@@ -10,11 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
-from engine.protocol.events import ContributionEvent, LiquidationEvent, read_events
+from engine.protocol.events import (
+    CollateralAddedEvent,
+    ContributionEvent,
+    Event,
+    LiquidationEvent,
+    PositionClosedEvent,
+    read_events,
+)
 
 KEYS = [Pubkey.from_bytes(bytes([number] * 32)) for number in (1, 2, 3)]
 LIQUIDATION = LiquidationEvent(*KEYS, "BTC/USD", 5, 6, 7, 2**64 - 1, True, -8)
 CONTRIBUTION = ContributionEvent(KEYS[0], 10**9, 2**64 - 1, 1_760_000_000)
+ADDITION = CollateralAddedEvent(KEYS[0], KEYS[1], "BTC/USD", 5, 2**64 - 1, 1_760_000_000)
+CLOSING = PositionClosedEvent(KEYS[0], KEYS[1], "BTC/USD", 5, 6, 7, 1_760_000_000)
 
 
 def number(value: int) -> bytes:
@@ -34,6 +43,18 @@ CONTRIBUTION_BYTES = (
 )  # fmt: skip
 
 
+HOLDER_BYTES = bytes(KEYS[0]) + bytes(KEYS[1]) + bytes([7, 0, 0, 0]) + b"BTC/USD"
+ADDITION_BYTES = (
+    sha256(b"event:CollateralAddedEvent").digest()[:8] + HOLDER_BYTES
+    + number(5) + number(2**64 - 1) + number(1_760_000_000)
+)  # fmt: skip
+CLOSING_BYTES = (
+    sha256(b"event:PositionClosedEvent").digest()[:8] + HOLDER_BYTES
+    + number(5) + number(6) + number(7) + number(1_760_000_000)
+)  # fmt: skip
+EVERY_EVENT = (LIQUIDATION_BYTES, CONTRIBUTION_BYTES, ADDITION_BYTES, CLOSING_BYTES)
+
+
 def line(raw: bytes) -> str:
     return "Program data: " + base64.b64encode(raw).decode()
 
@@ -45,13 +66,15 @@ def test_events_are_read_in_order_from_among_other_lines() -> None:
         "Program log: Instruction: LiquidateFull",
         line(b"somebody else's event"),
         line(LIQUIDATION_BYTES),
+        line(CLOSING_BYTES),
+        line(ADDITION_BYTES),
         "Program data: not base64!",
         "Program data: ",
     ]
-    assert read_events(logs) == [CONTRIBUTION, LIQUIDATION]
+    assert read_events(logs) == [CONTRIBUTION, LIQUIDATION, CLOSING, ADDITION]
 
 
-@pytest.mark.parametrize("raw", [LIQUIDATION_BYTES, CONTRIBUTION_BYTES], ids=["liquidation", "contribution"])
+@pytest.mark.parametrize("raw", EVERY_EVENT, ids=["liquidation", "contribution", "addition", "closing"])
 def test_a_truncated_or_overlong_event_is_none(raw: bytes) -> None:
     assert len(read_events([line(raw)])) == 1
     for length in range(len(raw)):
@@ -69,9 +92,7 @@ def test_a_symbol_that_is_no_utf8_or_of_a_hostile_length_is_no_event() -> None:
 
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
-@given(
-    tail=st.binary(max_size=300), head=st.sampled_from((LIQUIDATION_BYTES[:8], CONTRIBUTION_BYTES[:8], b""))
-)
+@given(tail=st.binary(max_size=300), head=st.sampled_from((*(raw[:8] for raw in EVERY_EVENT), b"")))
 def test_random_bytes_never_raise(head: bytes, tail: bytes) -> None:
     for event in read_events([line(head + tail), "Program data: " + tail.decode("latin-1")]):
-        assert isinstance(event, LiquidationEvent | ContributionEvent)
+        assert isinstance(event, Event)

@@ -26,6 +26,8 @@ FUND = insurance_fund_address()
 PUBLISHED = {
     Name.OPEN_POSITION: [135, 128, 47, 77, 15, 152, 240, 49],
     Name.CREATE_POSITION: [48, 215, 197, 153, 96, 203, 180, 133],
+    Name.ADD_COLLATERAL: [127, 82, 121, 42, 161, 176, 249, 206],
+    Name.CLOSE_POSITION: [123, 134, 81, 0, 49, 68, 98, 98],
     Name.INITIALIZE_INSURANCE_FUND: [2, 239, 39, 87, 50, 28, 108, 12],
     Name.CONTRIBUTE_TO_INSURANCE: [236, 217, 11, 34, 46, 102, 74, 234],
     Name.LIQUIDATE_PARTIAL: [225, 90, 199, 26, 130, 43, 146, 157],
@@ -92,6 +94,27 @@ def test_create_position_carries_its_direction_too(is_long: bool) -> None:
     expected = bytes(PUBLISHED[Name.CREATE_POSITION]) + SYMBOL_BYTES + TERMS_BYTES + bytes([is_long])
     assert bytes(call.data) == expected
     assert metas(call) == [(POSITION, True, True), (SIGNER, True, True), (SYSTEM_PROGRAM, False, False)]
+
+
+@pytest.mark.parametrize("amount_e6", [0, 1, 2**64 - 1])
+def test_added_collateral_names_the_position_and_its_owner(amount_e6: int) -> None:
+    call = instructions.add_collateral(POSITION, SIGNER, amount_e6=amount_e6)
+    assert bytes(call.data) == bytes(PUBLISHED[Name.ADD_COLLATERAL]) + amount_e6.to_bytes(8, "little")
+    assert metas(call) == [(POSITION, True, False), (SIGNER, False, True)]
+
+
+def test_a_closing_names_the_owner_who_is_paid_and_then_both_prices() -> None:
+    call = instructions.close_position(
+        POSITION, SIGNER, price_account=BTC_USD.account, sol_price_account=SOL_USD.account
+    )
+    assert bytes(call.data) == bytes(PUBLISHED[Name.CLOSE_POSITION])
+    assert metas(call) == [
+        (POSITION, True, False),
+        (SIGNER, True, True),
+        (BTC_USD.account, False, False),
+        (SOL_USD.account, False, False),
+    ]
+    assert instructions.read_liquidation(bytes(call.data), [POSITION]) is None
 
 
 def test_the_funds_instructions_name_the_fund_the_signer_and_the_system_program() -> None:

@@ -18,10 +18,11 @@ PUBLISHED_ORDER = (
     "StalePrice",
     "PriceDeviationTooHigh",
     "InvalidLiquidationAmount",
+    "PositionLiquidatable",
 )
 
 
-def test_errors_are_numbered_from_6000_in_the_published_order() -> None:
+def test_errors_are_numbered_from_6000_in_the_published_order_and_ours_follows() -> None:
     assert [(error.name, error.value) for error in ProgramError] == [
         (name, 6000 + i) for i, name in enumerate(PUBLISHED_ORDER)
     ]
@@ -33,7 +34,8 @@ def test_errors_are_numbered_from_6000_in_the_published_order() -> None:
         (6003, "AlreadyLiquidated"),
         (3012, "AccountNotInitialized"),
         (3007, "AccountOwnedByWrongProgram"),
-        (6011, "custom error 6011"),
+        (6011, "PositionLiquidatable"),
+        (6012, "custom error 6012"),
         (0, "custom error 0"),
     ],
 )

@@ -123,6 +123,15 @@ static void store_position(Account *account, const Position *position) {
     sol_memcpy_(account->data, out.bytes, out.length);
 }
 
+/* As Anchor closes: the lamports out, the account to the system program, its data gone. */
+static void close_account(Account *account, Account *destination) {
+    destination->lamports += account->lamports;
+    account->lamports = 0;
+    sol_memset_(account->data, 0, account->data_length);
+    sol_memset_(account->owner, 0, KEY_SIZE);
+    account->data_length = 0;
+}
+
 /* Assigned, not initialized: a constant structure with a pointer in it would need a relocation of its own. */
 static void set_fund_seed(Text *seed) {
     seed->bytes = (const u8 *)"insurance_fund";

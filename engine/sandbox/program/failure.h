@@ -10,6 +10,7 @@ enum {
     INSTRUCTION_FALLBACK_NOT_FOUND = 101,
     INSTRUCTION_DID_NOT_DESERIALIZE = 102,
     CONSTRAINT_MUT = 2000,
+    CONSTRAINT_HAS_ONE = 2001,
     CONSTRAINT_SEEDS = 2006,
     CONSTRAINT_DUPLICATE_MUTABLE_ACCOUNT = 2040,
     ACCOUNT_DISCRIMINATOR_NOT_FOUND = 3001,
@@ -32,6 +33,7 @@ enum {
     STALE_PRICE,
     PRICE_DEVIATION_TOO_HIGH,
     INVALID_LIQUIDATION_AMOUNT,
+    POSITION_LIQUIDATABLE,
 };
 
 /* Arrays, not pointers: pointers in constant data would need relocations that the linker does not do. */
@@ -47,6 +49,7 @@ static const Failure FAILURES[] = {
     {INSTRUCTION_DID_NOT_DESERIALIZE, "InstructionDidNotDeserialize",
      "The program could not deserialize the given instruction"},
     {CONSTRAINT_MUT, "ConstraintMut", "A mut constraint was violated"},
+    {CONSTRAINT_HAS_ONE, "ConstraintHasOne", "A has one constraint was violated"},
     {CONSTRAINT_SEEDS, "ConstraintSeeds", "A seeds constraint was violated"},
     {CONSTRAINT_DUPLICATE_MUTABLE_ACCOUNT, "ConstraintDuplicateMutableAccount",
      "A duplicate mutable account constraint was violated"},
@@ -76,6 +79,7 @@ static const Failure FAILURES[] = {
      "Price is not positive, not fully verified, or its confidence is above 1 percent"},
     {INVALID_LIQUIDATION_AMOUNT, "InvalidLiquidationAmount",
      "Amount must be above zero, below the size, and leave the position solvent"},
+    {POSITION_LIQUIDATABLE, "PositionLiquidatable", "Position is below its maintenance margin"},
 };
 
 static const Failure *find_failure(u64 number) {

@@ -4,29 +4,15 @@
 
 #include "events.h"
 #include "funding.h"
-#include "margin.h"
-#include "pyth.h"
+#include "valuation.h"
 
-enum {
-    LIQUIDATED = 0,
-    INSURER = 1,
-    LIQUIDATOR = 2,
-    NAMED_ACCOUNTS = 3,
-    PRICE = 3,
-    SOL_PRICE = 4,
-    LIQUIDATION_ACCOUNTS = 5
-};
+enum { LIQUIDATED = 0, INSURER = 1, LIQUIDATOR = 2, NAMED_ACCOUNTS = 3, PRICE = 3 };
 
 /* Everything that a liquidation reads before it changes anything. */
 typedef struct {
     const Call *call;
-    Position position;
+    Valuation valuation;
     Fund fund;
-    Terms terms;
-    Health health;
-    u64 mark_e6;
-    u64 sol_price_e6;
-    i64 now_s;
 } Liquidation;
 
 static u64 load_liquidation_accounts(Liquidation *liquidation) {
@@ -37,7 +23,7 @@ static u64 load_liquidation_accounts(Liquidation *liquidation) {
     Account *position = call->accounts[LIQUIDATED];
     Account *fund = call->accounts[INSURER];
     Account *liquidator = call->accounts[LIQUIDATOR];
-    u64 status = load_position(position, call->program_id, &liquidation->position);
+    u64 status = load_position(position, call->program_id, &liquidation->valuation.position);
     status = status != OK ? status : load_fund(fund, call->program_id, &liquidation->fund);
     status = status != OK ? status : check_signer(liquidator, "liquidator");
     status = status != OK ? status : check_writable(position, "position");
@@ -50,47 +36,17 @@ static u64 load_liquidation_accounts(Liquidation *liquidation) {
     return status;
 }
 
-static u64 load_prices(Liquidation *liquidation) {
-    const Call *call = liquidation->call;
-    Clock clock;
-    if (call->account_count < LIQUIDATION_ACCOUNTS) {
-        return fail(ACCOUNT_NOT_ENOUGH_KEYS);
-    }
-    sol_get_clock_sysvar(&clock);
-    liquidation->now_s = clock.unix_timestamp;
-    u64 status = load_price(call->accounts[PRICE], "price_update", find_feed(liquidation->position.symbol),
-                            clock.unix_timestamp, &liquidation->mark_e6);
-    if (status != OK) {
-        return status;
-    }
-    return load_price(call->accounts[SOL_PRICE], "sol_price_update", find_feed(SOL_USD), clock.unix_timestamp,
-                      &liquidation->sol_price_e6);
-}
-
 /* Loads and checks everything; OK means that the position may be liquidated at these prices. */
 static u64 prove_liquidatable(Liquidation *liquidation) {
-    const Position *position = &liquidation->position;
     u64 status = load_liquidation_accounts(liquidation);
     if (status != OK) {
         return status;
     }
-    if (position->is_liquidated || position->size_e6 == 0) {
-        return fail(ALREADY_LIQUIDATED);
-    }
-    liquidation->terms.is_long = position->is_long;
-    liquidation->terms.size_e6 = position->size_e6;
-    liquidation->terms.entry_price_e6 = position->entry_price_e6;
-    liquidation->terms.collateral_e6 = position->collateral_e6;
-    liquidation->terms.maintenance_bps = maintenance_bps(position->leverage);
-    if (liquidation->terms.maintenance_bps == 0) {
-        return fail(INVALID_LEVERAGE);
-    }
-    status = load_prices(liquidation);
+    status = value_position(liquidation->call, PRICE, &liquidation->valuation);
     if (status != OK) {
         return status;
     }
-    health_at(&liquidation->health, &liquidation->terms, liquidation->mark_e6);
-    return is_liquidatable(&liquidation->health) ? OK : fail(POSITION_NOT_LIQUIDATABLE);
+    return is_liquidatable(&liquidation->valuation.health) ? OK : fail(POSITION_NOT_LIQUIDATABLE);
 }
 
 /* What the event says of both kinds; a reward or a bad debt that is no u64 is refused. */
@@ -98,18 +54,18 @@ static u64 report(const Liquidation *liquidation, const Settlement *settlement, 
                   LiquidationEvent *event) {
     Wide reward = settlement->fee_e6;
     Wide bad_debt = settlement->bad_debt_e6;
-    lamports_down(&reward, liquidation->sol_price_e6);
-    lamports_up(&bad_debt, liquidation->sol_price_e6);
+    lamports_down(&reward, liquidation->valuation.sol_price_e6);
+    lamports_up(&bad_debt, liquidation->valuation.sol_price_e6);
     event->position = liquidation->call->accounts[LIQUIDATED]->key;
-    event->owner = liquidation->position.owner;
+    event->owner = liquidation->valuation.position.owner;
     event->liquidator = liquidation->call->accounts[LIQUIDATOR]->key;
-    event->symbol = liquidation->position.symbol;
+    event->symbol = liquidation->valuation.position.symbol;
     event->liquidated_size_e6 = closed_size_e6;
-    event->liquidation_price_e6 = liquidation->mark_e6;
+    event->liquidation_price_e6 = liquidation->valuation.mark_e6;
     event->reward_lamports = reward.limb[0];
     event->bad_debt_lamports = bad_debt.limb[0];
     event->is_full = is_full;
-    event->timestamp_s = liquidation->now_s;
+    event->timestamp_s = liquidation->valuation.now_s;
     return wide_fits_u64(&reward) && wide_fits_u64(&bad_debt) ? OK : fail(OVERFLOW);
 }
 
@@ -117,19 +73,20 @@ static u64 report(const Liquidation *liquidation, const Settlement *settlement, 
 static bool is_solvent_after(const Liquidation *liquidation, const Settlement *settlement) {
     Wide fee_e12 = settlement->fee_e6;
     wide_scale(&fee_e12, MICRO);
-    const SignedWide *equity = &liquidation->health.equity_e12;
+    const SignedWide *equity = &liquidation->valuation.health.equity_e12;
     return !equity->is_negative && !wide_is_zero(&equity->magnitude) &&
            wide_compare(&fee_e12, &equity->magnitude) <= 0 && !settlement->remaining_collateral_e6.is_negative;
 }
 
 /* Size and collateral shrink, and with the size the maintenance margin that the account records. */
 static u64 shrink_position(Liquidation *liquidation, const Settlement *settlement, u64 amount_e6) {
-    Position *position = &liquidation->position;
+    Position *position = &liquidation->valuation.position;
     const Wide *collateral = &settlement->remaining_collateral_e6.magnitude;
     Wide margin;
     position->size_e6 -= amount_e6;
     position->collateral_e6 = collateral->limb[0];
-    maintenance_margin_e6(&margin, position->size_e6, position->entry_price_e6, liquidation->terms.maintenance_bps);
+    maintenance_margin_e6(&margin, position->size_e6, position->entry_price_e6,
+                          liquidation->valuation.terms.maintenance_bps);
     position->maintenance_margin_e6 = margin.limb[0];
     if (!wide_fits_u64(collateral) || !wide_fits_u64(&margin)) {
         return fail(OVERFLOW);
@@ -151,12 +108,12 @@ static u64 liquidate_partial(const Call *call) {
     if (status != OK) {
         return status;
     }
-    if (amount_e6 == 0 || amount_e6 >= liquidation.position.size_e6) {
+    if (amount_e6 == 0 || amount_e6 >= liquidation.valuation.position.size_e6) {
         return fail(INVALID_LIQUIDATION_AMOUNT);
     }
     Settlement settlement;
     LiquidationEvent event;
-    settle_partial(&settlement, &liquidation.terms, liquidation.mark_e6, amount_e6);
+    settle_partial(&settlement, &liquidation.valuation.terms, liquidation.valuation.mark_e6, amount_e6);
     if (!is_solvent_after(&liquidation, &settlement)) {
         return fail(INVALID_LIQUIDATION_AMOUNT);
     }
@@ -186,7 +143,7 @@ static u64 cover_bad_debt(Liquidation *liquidation, u64 bad_debt_lamports) {
 static u64 deposit_equity(Liquidation *liquidation, const Settlement *settlement) {
     Account *position = liquidation->call->accounts[LIQUIDATED];
     Wide equity = settlement->to_fund_e6;
-    lamports_down(&equity, liquidation->sol_price_e6);
+    lamports_down(&equity, liquidation->valuation.sol_price_e6);
     u64 deposit = position->lamports;
     if (wide_fits_u64(&equity) && equity.limb[0] < deposit) {
         deposit = equity.limb[0];
@@ -194,15 +151,6 @@ static u64 deposit_equity(Liquidation *liquidation, const Settlement *settlement
     position->lamports -= deposit;
     liquidation->call->accounts[INSURER]->lamports += deposit;
     return add_lamports(&liquidation->fund.balance, deposit);
-}
-
-/* As Anchor closes: the lamports out, the account to the system program, its data gone. */
-static void close_account(Account *account, Account *destination) {
-    destination->lamports += account->lamports;
-    account->lamports = 0;
-    sol_memset_(account->data, 0, account->data_length);
-    sol_memset_(account->owner, 0, KEY_SIZE);
-    account->data_length = 0;
 }
 
 static u64 liquidate_full(const Call *call) {
@@ -215,8 +163,9 @@ static u64 liquidate_full(const Call *call) {
     if (status != OK) {
         return status;
     }
-    settle_full(&settlement, &liquidation.terms, &liquidation.health, liquidation.mark_e6);
-    status = report(&liquidation, &settlement, liquidation.position.size_e6, true, &event);
+    settle_full(&settlement, &liquidation.valuation.terms, &liquidation.valuation.health,
+                liquidation.valuation.mark_e6);
+    status = report(&liquidation, &settlement, liquidation.valuation.position.size_e6, true, &event);
     status = status != OK ? status : cover_bad_debt(&liquidation, event.bad_debt_lamports);
     status = status != OK ? status : deposit_equity(&liquidation, &settlement);
     status = status != OK ? status : refresh_utilization(&liquidation.fund);

@@ -1,10 +1,13 @@
 /* Entry of the program: finds the instruction by its discriminator. One translation unit with all its headers. */
+#include "holding.h"
 #include "liquidation.h"
 #include "positions.h"
 
 /* sha256("global:NAME")[:8], read as a little endian number. */
 #define OPEN_POSITION 0x31f0980f4d2f8087ULL
 #define CREATE_POSITION 0x85b4cb6099c5d730ULL
+#define ADD_COLLATERAL 0xcef9b0a12a79527fULL
+#define CLOSE_POSITION 0x626244310051867bULL
 #define INITIALIZE_INSURANCE_FUND 0x0c6c1c325727ef02ULL
 #define CONTRIBUTE_TO_INSURANCE 0xea4a662e220bd9ecULL
 #define LIQUIDATE_PARTIAL 0x9d922b821ac75ae1ULL
@@ -22,6 +25,12 @@ u64 entrypoint(const u8 *input) {
     }
     if (discriminator == CREATE_POSITION) {
         return create_position(&call);
+    }
+    if (discriminator == ADD_COLLATERAL) {
+        return add_collateral(&call);
+    }
+    if (discriminator == CLOSE_POSITION) {
+        return close_position(&call);
     }
     if (discriminator == INITIALIZE_INSURANCE_FUND) {
         return initialize_insurance_fund(&call);
