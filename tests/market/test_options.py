@@ -18,7 +18,7 @@ from engine.sandbox.options import SandboxOptions, SandboxOptionsError, parse_pr
         ({"seed": 2**64}, "--seed 18446744073709551616 is out of range"),
         ({"positions": -5}, "--positions -5 is out of range"),
         ({"positions": 10**9}, "--positions 1000000000 is out of range"),
-        ({"scenario": "boom"}, "--scenario 'boom' is unknown: choose calm, crash, replay"),
+        ({"scenario": "boom"}, "--scenario 'boom' is unknown: choose calm, trend, crash, flash"),
         ({"scenario": "replay"}, "--scenario replay needs --prices"),
         ({"prices": {"SOL/USD": Path("x.csv")}}, "--prices does not go with --scenario calm"),
         ({"scenario": "replay", "prices": {"DOGE/USD": Path("x")}}, "--prices DOGE/USD=… names an unknown"),

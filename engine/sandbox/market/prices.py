@@ -1,4 +1,4 @@
-"""The price processes: what each symbol costs at each tick of a calm or a crashing market.
+"""Price processes: what each symbol costs at each tick of a calm or a crashing market.
 
 A tick is one slot by default and 400 ms of market time. Paths are made of floats and published as integers
 of 1e-8 USD; the price at tick n depends on the seed, the scenario and n, never on the wall clock.
@@ -14,8 +14,10 @@ crash  three seconds of calm, then a fall within 27 s whose depth the seed draws
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from random import Random
 from typing import Protocol
 
@@ -50,21 +52,58 @@ _SHARE_JITTER = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What the market knows of one symbol. Fractions are of the price; `start_raw` is in 1e-8 USD."""
+    """What the market knows of one symbol. Fractions are of the price; `start_raw` is in 1e-8 USD.
+
+    The pairs are the least and the most that the seed may draw.
+    """
 
     symbol: str
     start_raw: int
     fast_deviation: float
     slow_deviation: float
     crash_depth: tuple[float, float]
+    flash_depth: tuple[float, float]
+    grind_depth: tuple[float, float]
+    gap_share: tuple[float, float]
+    trend_per_minute: tuple[float, float]
 
 
 INSTRUMENTS: dict[str, Instrument] = {
     instrument.symbol: instrument
     for instrument in (
-        Instrument(SOL_USD.symbol, 150 * RAW_PER_USD, 0.0015, 0.010, (0.36, 0.40)),
-        Instrument(BTC_USD.symbol, 65_000 * RAW_PER_USD, 0.0008, 0.006, (0.20, 0.24)),
-        Instrument(ETH_USD.symbol, 3_200 * RAW_PER_USD, 0.0010, 0.008, (0.25, 0.29)),
+        Instrument(
+            SOL_USD.symbol,
+            150 * RAW_PER_USD,
+            fast_deviation=0.0015,
+            slow_deviation=0.010,
+            crash_depth=(0.36, 0.40),
+            flash_depth=(0.21, 0.245),
+            grind_depth=(0.26, 0.32),
+            gap_share=(0.16, 0.195),
+            trend_per_minute=(0.0035, 0.0050),
+        ),
+        Instrument(
+            BTC_USD.symbol,
+            65_000 * RAW_PER_USD,
+            fast_deviation=0.0008,
+            slow_deviation=0.006,
+            crash_depth=(0.20, 0.24),
+            flash_depth=(0.155, 0.19),
+            grind_depth=(0.16, 0.21),
+            gap_share=(0.125, 0.15),
+            trend_per_minute=(0.0020, 0.0030),
+        ),
+        Instrument(
+            ETH_USD.symbol,
+            3_200 * RAW_PER_USD,
+            fast_deviation=0.0010,
+            slow_deviation=0.008,
+            crash_depth=(0.25, 0.29),
+            flash_depth=(0.18, 0.22),
+            grind_depth=(0.21, 0.27),
+            gap_share=(0.14, 0.175),
+            trend_per_minute=(0.0028, 0.0040),
+        ),
     )
 }
 
@@ -119,7 +158,7 @@ class CalmPath:
 
     def advance(self) -> int:
         """The price of the next tick."""
-        return _raw(self._start_raw, self._wobble.advance())
+        return price_raw(self._start_raw, self._wobble.advance())
 
 
 class CrashPath:
@@ -141,8 +180,8 @@ class CrashPath:
     def advance(self) -> int:
         """The price of the next tick."""
         self._tick += 1
-        share = _interpolate(self._shape, self._tick)
-        return _raw(self._start_raw, share * self._log_floor + self._wobble.advance())
+        share = interpolate(self._shape, self._tick)
+        return price_raw(self._start_raw, share * self._log_floor + self._wobble.advance())
 
 
 def _jittered_shape(rng: Random) -> list[tuple[int, float]]:
@@ -158,17 +197,15 @@ def _jittered_shape(rng: Random) -> list[tuple[int, float]]:
     return shape
 
 
-def _interpolate(points: Sequence[tuple[int, float]], tick: int) -> float:
+def interpolate(points: Sequence[tuple[int, float]], tick: int) -> float:
     """The value at a tick on the line through the points; the first and the last extend outwards."""
-    before_tick, before = points[0]
-    if tick <= before_tick:
-        return before
-    for at_tick, value in points[1:]:
-        if tick <= at_tick:
-            return before + (value - before) * (tick - before_tick) / (at_tick - before_tick)
-        before_tick, before = at_tick, value
-    return before
+    after = bisect_left(points, tick, key=itemgetter(0))
+    if after in (0, len(points)):
+        return points[min(after, len(points) - 1)][1]
+    (before_tick, before), (at_tick, value) = points[after - 1 : after + 1]
+    return before + (value - before) * (tick - before_tick) / (at_tick - before_tick)
 
 
-def _raw(start_raw: int, log_move: float) -> int:
+def price_raw(start_raw: int, log_move: float) -> int:
+    """The price in 1e-8 USD after its logarithm has moved so far from the start; never below one unit."""
     return max(1, round(start_raw * math.exp(log_move)))
