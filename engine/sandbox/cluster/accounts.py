@@ -79,6 +79,18 @@ class AccountStates:
         found.sort(key=lambda pair: bytes(pair[0]))
         return iter(found)
 
+    def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
+        """The addresses of every account that a program owns in the bank of `slot`, in no order."""
+        newer = self._changed_after(slot)
+        if not newer:
+            return list(self._owned.get(program, ()))
+        found = [address for address in self._owned.get(program, ()) if address not in newer]
+        for address in newer:
+            account = self.at(address, slot)
+            if account is not None and account.owner == program:
+                found.append(address)
+        return found
+
     def changed_in(self, slot: int) -> KeysView[Pubkey]:
         """The accounts that changed in a slot, in the order of their first change."""
         for changed_slot, addresses in reversed(self._changed):

@@ -178,6 +178,11 @@ class Ledger:
         """An account as the bank of a slot sees it; the slot must not be older than the finalized one."""
         return self._states.at(address, slot)
 
+    def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
+        """The addresses of a program's accounts in the bank of a slot, in no order: what they are at `slot`
+        can be read later with `account_at`."""
+        return self._states.addresses_owned_by(program_id, slot)
+
     def program_accounts(
         self, program_id: Pubkey, commitment: Commitment = Commitment.PROCESSED
     ) -> Iterator[tuple[Pubkey, Account]]:

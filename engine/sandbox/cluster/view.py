@@ -74,6 +74,10 @@ class View:
         """An account as the bank of a slot sees it."""
         return self.ledger.account_at(address, slot)
 
+    def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
+        """The addresses of a program's accounts in the bank of a slot, in no order."""
+        return self.ledger.program_addresses(program_id, slot)
+
     def program_accounts(
         self, program_id: Pubkey, commitment: Commitment
     ) -> Iterator[tuple[Pubkey, Account]]:
