@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,11 +13,27 @@ from solders.account import Account
 from solders.pubkey import Pubkey
 from solders.transaction_metadata import TransactionMetadata
 
+from engine.sandbox.cluster.base58 import base58_decode, base58_encode
+from engine.sandbox.cluster.parsed import AccountOf, account_data
+from engine.sandbox.cluster.parsed.token_state import TOKEN_PROGRAMS
 from engine.sandbox.cluster.rpc_errors import INVALID_REQUEST, RpcError
 
+__all__ = [
+    "MAX_BASE58_DATA_BYTES",
+    "AccountEncoding",
+    "DataSlice",
+    "account_json",
+    "base58_decode",
+    "base58_encode",
+    "base64_text",
+    "keyed_account_json",
+    "optional_account_json",
+    "owned_accounts_json",
+    "parsed_token_entries",
+    "return_data_json",
+]
+
 MAX_BASE58_DATA_BYTES = 128
-_ALPHABET = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_DIGIT_OF = {character: digit for digit, character in enumerate(_ALPHABET)}
 _COMPRESSOR = zstandard.ZstdCompressor(level=0)
 
 
@@ -43,61 +59,56 @@ class DataSlice:
         return data[self.offset : self.offset + self.length]
 
 
-def base58_encode(data: bytes) -> str:
-    """Bytes as Solana writes them in text."""
-    number = int.from_bytes(data, "big")
-    digits = bytearray()
-    while number:
-        number, digit = divmod(number, 58)
-        digits.append(_ALPHABET[digit])
-    leading_zeros = len(data) - len(data.lstrip(b"\0"))
-    return (b"1" * leading_zeros + bytes(reversed(digits))).decode()
-
-
-def base58_decode(text: str) -> bytes:
-    """The bytes of base58 text; raises ValueError for any other text."""
-    number = 0
-    for character in text.encode():
-        digit = _DIGIT_OF.get(character)
-        if digit is None:
-            raise ValueError("InvalidCharacter")
-        number = number * 58 + digit
-    leading_ones = len(text) - len(text.lstrip("1"))
-    return b"\0" * leading_ones + number.to_bytes((number.bit_length() + 7) // 8, "big")
-
-
 def base64_text(data: bytes) -> str:
     """Standard base64 without a line end."""
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-def account_json(account: Account, encoding: AccountEncoding, data_slice: DataSlice | None) -> str:
+def account_json(
+    account: Account,
+    encoding: AccountEncoding,
+    data_slice: DataSlice | None,
+    address: Pubkey | None = None,
+    account_of: AccountOf | None = None,
+) -> str:
     """An account's JSON object, as text.
 
-    Raises RpcError for base58 of over 128 bytes. `jsonParsed` of a program without a parser is base64, as on
-    a node.
+    `jsonParsed` needs the account's address, and a reader of other accounts of the same bank (a token account
+    is shown by its mint's decimals); without them, and for data that no parser knows, it is base64, as on a
+    node. Raises RpcError for base58 of over 128 bytes.
     """
     data = account.data
-    shown = data if data_slice is None else data_slice.of(data)
-    executable = "true" if account.executable else "false"
-    return (
-        f'{{"data":{_data_json(shown, encoding)},"executable":{executable},"lamports":{account.lamports},'
-        f'"owner":"{account.owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}'
-    )
+    shown = None
+    if encoding is AccountEncoding.JSON_PARSED and address is not None and account_of is not None:
+        shown = _parsed_json(address, account.owner, data, account_of)
+    if shown is None:
+        shown = _data_json(data if data_slice is None else data_slice.of(data), encoding)
+    return _with_data(account, shown, len(data))
 
 
 def optional_account_json(
-    account: Account | None, encoding: AccountEncoding, data_slice: DataSlice | None
+    account: Account | None,
+    encoding: AccountEncoding,
+    data_slice: DataSlice | None,
+    address: Pubkey | None = None,
+    account_of: AccountOf | None = None,
 ) -> msgspec.Raw:
     """An account's JSON object, or null."""
-    return msgspec.Raw(b"null" if account is None else account_json(account, encoding, data_slice).encode())
+    if account is None:
+        return msgspec.Raw(b"null")
+    return msgspec.Raw(account_json(account, encoding, data_slice, address, account_of).encode())
 
 
 def keyed_account_json(
-    address: Pubkey, account: Account, encoding: AccountEncoding, data_slice: DataSlice | None
+    address: Pubkey,
+    account: Account,
+    encoding: AccountEncoding,
+    data_slice: DataSlice | None,
+    account_of: AccountOf | None = None,
 ) -> str:
     """One entry of getProgramAccounts, as text."""
-    return f'{{"pubkey":"{address}","account":{account_json(account, encoding, data_slice)}}}'
+    shown = account_json(account, encoding, data_slice, address, account_of)
+    return f'{{"pubkey":"{address}","account":{shown}}}'
 
 
 def owned_accounts_json(
@@ -105,16 +116,33 @@ def owned_accounts_json(
     accounts: Iterable[tuple[Pubkey, Account]],
     encoding: AccountEncoding,
     data_slice: DataSlice | None,
+    account_of: AccountOf | None = None,
 ) -> bytes:
-    """The list of getProgramAccounts; all the accounts must belong to `owner`."""
+    """The list of getProgramAccounts; all the accounts must belong to `owner`.
+
+    As a node does, `jsonParsed` leaves out accounts of the token programs that cannot be parsed.
+    """
     if encoding is AccountEncoding.BASE64 and data_slice is None:
         owner_text = str(owner)
         entries = [_owned_base64_json(address, account, owner_text) for address, account in accounts]
+    elif encoding is AccountEncoding.JSON_PARSED and account_of is not None and owner in TOKEN_PROGRAMS:
+        entries = list(parsed_token_entries(accounts, account_of))
     else:
         entries = [
-            keyed_account_json(address, account, encoding, data_slice) for address, account in accounts
+            keyed_account_json(address, account, encoding, data_slice, account_of)
+            for address, account in accounts
         ]
     return f"[{','.join(entries)}]".encode()
+
+
+def parsed_token_entries(accounts: Iterable[tuple[Pubkey, Account]], account_of: AccountOf) -> Iterator[str]:
+    """The token programs' accounts in `jsonParsed`, with their addresses; those that cannot be parsed are
+    left out, as on a node."""
+    for address, account in accounts:
+        data = account.data
+        shown = _parsed_json(address, account.owner, data, account_of)
+        if shown is not None:
+            yield f'{{"pubkey":"{address}","account":{_with_data(account, shown, len(data))}}}'
 
 
 def _owned_base64_json(
@@ -135,6 +163,19 @@ def return_data_json(metadata: TransactionMetadata) -> dict[str, object] | None:
     if not returned.data:
         return None
     return {"programId": str(returned.program_id), "data": [base64_text(returned.data), "base64"]}
+
+
+def _with_data(account: Account, shown: str, space: int) -> str:
+    executable = "true" if account.executable else "false"
+    return (
+        f'{{"data":{shown},"executable":{executable},"lamports":{account.lamports},'
+        f'"owner":"{account.owner}","rentEpoch":{account.rent_epoch},"space":{space}}}'
+    )
+
+
+def _parsed_json(address: Pubkey, owner: Pubkey, data: bytes, account_of: AccountOf) -> str | None:
+    parsed = account_data(address, owner, data, account_of)
+    return None if parsed is None else msgspec.json.encode(parsed).decode()
 
 
 def _data_json(data: bytes, encoding: AccountEncoding) -> str:
