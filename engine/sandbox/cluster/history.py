@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction_metadata import TransactionMetadata
 
+from engine.sandbox.cluster.token_balances import TokenBalance
 from engine.sandbox.cluster.transaction_accounts import TransactionAccounts
 from engine.sandbox.cluster.transaction_faults import Fault
 from engine.sandbox.cluster.wire_transaction import WireTransaction
@@ -28,6 +29,8 @@ class LandedTransaction:
     pre_balances: list[int]
     post_balances: list[int]
     metadata: TransactionMetadata
+    pre_token_balances: Sequence[TokenBalance] = ()
+    post_token_balances: Sequence[TokenBalance] = ()
 
     @property
     def fee_lamports(self) -> int:
