@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.methods_accounts import AccountMethods
 from engine.sandbox.cluster.methods_chain import ChainMethods
+from engine.sandbox.cluster.methods_tokens import TokenMethods
 from engine.sandbox.cluster.methods_transactions import TransactionMethods
 from engine.sandbox.cluster.params import Method
 from engine.sandbox.cluster.view import View
@@ -13,7 +14,7 @@ from engine.sandbox.cluster.view import View
 def methods_of(view: View, leader: Leader) -> dict[str, Method]:
     """Every HTTP method of the node, by its wire name."""
     chain, accounts = ChainMethods(view), AccountMethods(view)
-    transactions = TransactionMethods(view, leader)
+    tokens, transactions = TokenMethods(view), TransactionMethods(view, leader)
     return {
         "getHealth": chain.get_health,
         "getVersion": chain.get_version,
@@ -36,6 +37,11 @@ def methods_of(view: View, leader: Leader) -> dict[str, Method]:
         "getMultipleAccounts": accounts.get_multiple_accounts,
         "getProgramAccounts": accounts.get_program_accounts,
         "getMinimumBalanceForRentExemption": accounts.get_minimum_balance_for_rent_exemption,
+        "getTokenAccountBalance": tokens.get_token_account_balance,
+        "getTokenAccountsByDelegate": tokens.get_token_accounts_by_delegate,
+        "getTokenAccountsByOwner": tokens.get_token_accounts_by_owner,
+        "getTokenLargestAccounts": tokens.get_token_largest_accounts,
+        "getTokenSupply": tokens.get_token_supply,
         "getFeeForMessage": transactions.get_fee_for_message,
         "requestAirdrop": transactions.request_airdrop,
         "sendTransaction": transactions.send_transaction,
