@@ -18,6 +18,12 @@ from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from engine.sandbox.cluster.banks import Bank
+from engine.sandbox.cluster.parsed.token_state import (
+    MINT_BYTES,
+    NATIVE_MINT,
+    NATIVE_MINT_DATA,
+    TOKEN_PROGRAM,
+)
 from engine.sandbox.cluster.transaction_faults import Fault, failed_instruction, failure_words
 from engine.sandbox.cluster.wire_transaction import AnyMessage, WireTransaction
 
@@ -62,12 +68,20 @@ class Machine:
         self._svm.set_epoch_schedule(EpochSchedule.custom(SLOTS_PER_EPOCH, SLOTS_PER_EPOCH, False))
         # LiteSVM's own airdrop account: the cluster's faucet is another one, and this one is nobody's.
         self._svm.set_account(self._svm.airdrop_pubkey(), _NO_ACCOUNT)
+        # The mint of wrapped SOL, which every real cluster has had since its beginnings.
+        self._svm.set_account(
+            NATIVE_MINT,
+            Account(self.rent_exempt_minimum_lamports(MINT_BYTES), NATIVE_MINT_DATA, TOKEN_PROGRAM),
+        )
         self._epoch_starts_s: dict[int, int] = {}
 
     def built_in_accounts(self) -> Iterator[tuple[Pubkey, Account]]:
         """Builtin programs, the token programs and sysvars that exist before anything is written."""
         for owner in _OWNERS_OF_BUILT_IN_ACCOUNTS:
             yield from self._svm.get_program_accounts(owner)
+        native_mint = self.account(NATIVE_MINT)
+        assert native_mint is not None, "written when the machine was made"
+        yield NATIVE_MINT, native_mint
 
     def account(self, address: Pubkey) -> Account | None:
         """An account in its latest state."""

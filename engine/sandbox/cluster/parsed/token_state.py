@@ -32,6 +32,8 @@ _TLV_OFFSET = TOKEN_ACCOUNT_BYTES + 1
 _TOKEN_ACCOUNT = struct.Struct("<32s32sQI32sBIQQI32s")
 _MINT = struct.Struct("<I32sQBBI32s")
 _TLV_HEADER = struct.Struct("<HH")
+# Nobody may mint it: its supply is what the program's accounts wrap.
+NATIVE_MINT_DATA = _MINT.pack(0, bytes(32), 0, NATIVE_MINT_DECIMALS, 1, 0, bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
