@@ -1,4 +1,4 @@
-"""A running cluster: the slot clock, the HTTP server and the WebSocket server around one ledger."""
+"""A running cluster: nodes that answer over HTTP and WebSocket, and the clock of the ledger behind them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
 
-import structlog
 from aiohttp import web
 
 from engine.errors import AddressInUse
+from engine.sandbox.cluster.connections import Connections
 from engine.sandbox.cluster.http_server import HttpService
 from engine.sandbox.cluster.interference import Interference, NoInterference
 from engine.sandbox.cluster.jsonrpc import Dispatcher
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.method_table import methods_of
+from engine.sandbox.cluster.methods_chain import check_health
 from engine.sandbox.cluster.params import Method, Params
+from engine.sandbox.cluster.rpc_errors import RpcError
+from engine.sandbox.cluster.slot_clock import SlotClock
 from engine.sandbox.cluster.subscriptions import Subscriptions
 from engine.sandbox.cluster.view import View
 from engine.sandbox.cluster.websocket_server import MAX_UNSENT_BYTES, WebSocketService
-
-log = structlog.get_logger("cluster")
 
 DEFAULT_RPC_PORT = 8899
 DEFAULT_WS_PORT = 8900
@@ -32,9 +32,11 @@ CLOSE_DEADLINE_S = 2.0
 BACKLOG = 1024
 _PORT_PAIR_ATTEMPTS = 50
 
+ExtraMethods = Mapping[str, Callable[[list[object]], object]]
 
-class ClusterServer:
-    """A cluster that answers on its URLs until it is closed."""
+
+class NodeServer:
+    """A node that answers on its URLs until it is closed."""
 
     def __init__(
         self,
@@ -44,34 +46,35 @@ class ClusterServer:
         websockets: WebSocketService,
     ) -> None:
         rpc_port, ws_port = (listener.getsockname()[1] for listener in listeners)
-        self.rpc_url = f"http://{host}:{rpc_port}"
-        self.ws_url = f"ws://{host}:{ws_port}"
+        shown = f"[{host}]" if ":" in host else host
+        self.rpc_url = f"http://{shown}:{rpc_port}"
+        self.ws_url = f"ws://{shown}:{ws_port}"
         self._runners = runners
         self._websockets = websockets
-        self._slots: asyncio.Task[NoReturn] | None = None
 
-    def start_slots(
-        self, ledger: Ledger, slot_ms: float, on_slot: Sequence[Callable[[Ledger], None]]
-    ) -> None:
-        """Let slots advance from now on."""
-        self._slots = asyncio.create_task(_advance_slots(ledger, slot_ms, on_slot), name="slots")
+    async def close(self) -> None:
+        """End every connection, and free the ports."""
+        await self._websockets.close()
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+
+
+class ClusterServer:
+    """A node together with the clock of its cluster."""
+
+    def __init__(self, node: NodeServer, clock: SlotClock) -> None:
+        self.rpc_url = node.rpc_url
+        self.ws_url = node.ws_url
+        self.clock = clock
+        self._node = node
 
     async def wait(self) -> None:
         """Return when the cluster is closed; raises what an `on_slot` callback raised, which stops slots."""
-        if self._slots is not None:
-            try:
-                await asyncio.shield(self._slots)
-            except asyncio.CancelledError:
-                if not self._slots.cancelled():
-                    raise
+        await self.clock.wait()
 
     async def close(self) -> None:
         """Stop slots and servers, and end every connection."""
-        if self._slots is not None:
-            self._slots.cancel()
-            await asyncio.gather(self._slots, return_exceptions=True)
-        await self._websockets.close()
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        await self.clock.stop()
+        await self._node.close()
 
 
 async def serve(
@@ -82,58 +85,81 @@ async def serve(
     ws_port: int = DEFAULT_WS_PORT,
     slot_ms: float = DEFAULT_SLOT_MS,
     on_slot: Sequence[Callable[[Ledger], None]] = (),
-    extra_methods: Mapping[str, Callable[[list[object]], object]] | None = None,
+    extra_methods: ExtraMethods | None = None,
     max_unsent_bytes: int = MAX_UNSENT_BYTES,
     leader: Leader | None = None,
+    view: View | None = None,
     interference: Interference | None = None,
 ) -> ClusterServer:
     """Serve a ledger over JSON-RPC and WebSocket in the running loop, and advance its slots.
 
-    Each `on_slot` is called at the start of each slot. `extra_methods` get the positional parameters and
-    return JSON, or raise RpcError. Default ports that are taken are replaced by free neighbours; another port
-    that is taken raises AddressInUse.
+    Each `on_slot` is called at the start of each slot. The leader runs what waits for it before a slot is
+    closed, and in between. For the rest see `serve_node`.
+    """
+    leader = leader or Leader(ledger)
+    node = await serve_node(
+        leader,
+        view=view,
+        interference=interference,
+        host=host,
+        rpc_port=rpc_port,
+        ws_port=ws_port,
+        extra_methods=extra_methods,
+        max_unsent_bytes=max_unsent_bytes,
+    )
+    clock = SlotClock(leader, slot_ms, on_slot)
+    clock.start()
+    return ClusterServer(node, clock)
+
+
+async def serve_node(
+    leader: Leader,
+    *,
+    view: View | None = None,
+    interference: Interference | None = None,
+    host: str = "127.0.0.1",
+    rpc_port: int = 0,
+    ws_port: int = 0,
+    extra_methods: ExtraMethods | None = None,
+    max_unsent_bytes: int = MAX_UNSENT_BYTES,
+) -> NodeServer:
+    """Serve one node's view of a ledger whose slots somebody else advances.
+
+    `extra_methods` get the positional parameters and return JSON, or raise RpcError. A port of 0 is any that
+    makes the two neighbours (the WebSocket's is the next one: clients that know one URL expect that). Default
+    ports that are taken are replaced by a free pair; other ports that are taken raise AddressInUse.
     """
     listeners = _listen(host, rpc_port, ws_port)
-    view, leader = View(ledger), leader or Leader(ledger)
+    view = view or View(leader.ledger)
     interference = interference or NoInterference()
     methods = methods_of(view, leader)
     for name, method in (extra_methods or {}).items():
         methods[name] = _with_plain_list(method)
     websockets = WebSocketService(
-        Subscriptions(ledger), max_unsent_bytes=max_unsent_bytes, interference=interference
+        Subscriptions(view),
+        {"getVersion": methods["getVersion"]},
+        max_unsent_bytes=max_unsent_bytes,
+        interference=interference,
     )
-    http = HttpService(Dispatcher(methods), interference)
+    http = HttpService(Dispatcher(methods), interference, lambda: _health(view))
     runners = []
     for listener, handler in zip(listeners, (http.handle, websockets.handle), strict=True):
-        runner = web.ServerRunner(
-            web.Server(handler, access_log=None),
-            shutdown_timeout=CLOSE_DEADLINE_S,
-        )
+        runner = web.ServerRunner(Connections(handler), shutdown_timeout=CLOSE_DEADLINE_S)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         runners.append(runner)
-    server = ClusterServer(host, listeners, runners, websockets)
-    server.start_slots(ledger, slot_ms, on_slot)
-    return server
+    return NodeServer(host, listeners, runners, websockets)
 
 
-async def _advance_slots(
-    ledger: Ledger, slot_ms: float, on_slot: Sequence[Callable[[Ledger], None]]
-) -> NoReturn:
-    loop = asyncio.get_running_loop()
-    due = loop.time()
-    while True:
-        try:
-            ledger.advance_slot()
-            for callback in on_slot:
-                callback(ledger)
-        except Exception:
-            ledger.halted = True
-            log.exception("slots have stopped", slot=ledger.slot)
-            raise
-        # A host that was suspended does not get its missed slots all at once.
-        due = max(due + slot_ms / 1000, loop.time())
-        await asyncio.sleep(due - loop.time())
+def _health(view: View) -> str:
+    """What GET /health says."""
+    if not view.healthy:
+        return "unknown"
+    try:
+        check_health(view)
+    except RpcError:
+        return "behind"
+    return "ok"
 
 
 def _with_plain_list(method: Callable[[list[object]], object]) -> Method:
@@ -144,14 +170,11 @@ def _with_plain_list(method: Callable[[list[object]], object]) -> Method:
 
 
 def _listen(host: str, rpc_port: int, ws_port: int) -> tuple[socket.socket, socket.socket]:
-    """Bound sockets for both servers. Clients that know one URL only expect the other at the next port."""
+    """Bound sockets for both servers."""
+    if rpc_port == 0 and ws_port == 0:
+        return _listen_on_free_pair(host)
     try:
-        rpc = _bind(host, rpc_port)
-        try:
-            return rpc, _bind(host, ws_port)
-        except AddressInUse:
-            rpc.close()
-            raise
+        return _bind_pair(host, rpc_port or ws_port - 1, ws_port or rpc_port + 1)
     except AddressInUse:
         if (rpc_port, ws_port) != (DEFAULT_RPC_PORT, DEFAULT_WS_PORT):
             raise
@@ -168,6 +191,15 @@ def _listen_on_free_pair(host: str) -> tuple[socket.socket, socket.socket]:
     raise AddressInUse(f"No two free neighbouring ports on {host}: set --rpc-port and --ws-port")
 
 
+def _bind_pair(host: str, rpc_port: int, ws_port: int) -> tuple[socket.socket, socket.socket]:
+    rpc = _bind(host, rpc_port)
+    try:
+        return rpc, _bind(host, ws_port)
+    except (AddressInUse, OverflowError):
+        rpc.close()
+        raise
+
+
 def _bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -179,5 +211,8 @@ def _bind(host: str, port: int) -> socket.socket:
             raise AddressInUse(
                 f"Address already in use: {host}:{port}: choose others with --rpc-port and --ws-port"
             ) from error
+        raise
+    except OverflowError:
+        listener.close()
         raise
     return listener
