@@ -73,7 +73,12 @@ DISPATCHER = Dispatcher(METHODS)
         ("getBalance", ["0" * 45], -32602, "Invalid param: WrongSize"),
         ("getBalance", ["0" * 44], -32602, "Invalid param: Invalid"),
         ("getBalance", [7], -32602, "Invalid params: invalid type: integer `7`, expected a string."),
-        ("getBalance", [ADDRESS, "x"], -32602, "Invalid params: invalid type: string, expected a map."),
+        (
+            "getBalance",
+            [ADDRESS, "x"],
+            -32602,
+            'Invalid params: invalid type: string "x", expected struct RpcContextConfig.',
+        ),
         (
             "getBalance",
             [ADDRESS, {"commitment": "soon"}],
@@ -91,7 +96,7 @@ DISPATCHER = Dispatcher(METHODS)
             "getAccountInfo",
             [ADDRESS, {"dataSlice": {"offset": -1, "length": 2}}],
             -32602,
-            "Invalid params: invalid value: integer `-1`, expected u64.",
+            "Invalid params: invalid value: integer `-1`, expected usize.",
         ),
         ("getMultipleAccounts", [[ADDRESS] * 101], -32602, "Too many inputs provided; max 100"),
         ("getSignatureStatuses", [[SIGNATURE] * 257], -32602, "Too many inputs provided; max 256"),
@@ -127,7 +132,12 @@ DISPATCHER = Dispatcher(METHODS)
             -32602,
             "Method does not support commitment below `confirmed`",
         ),
-        ("getBlockTime", [1], -32007, "Slot 1 was skipped, or missing due to ledger jump to recent snapshot"),
+        (
+            "getBlockTime",
+            [1],
+            -32001,
+            "Block 1 cleaned up, does not exist on node. First available block: 400",
+        ),
         (
             "sendTransaction",
             ["AQ==", {"encoding": "json"}],

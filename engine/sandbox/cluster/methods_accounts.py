@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from engine.sandbox.cluster.encoding import (
@@ -11,9 +13,11 @@ from engine.sandbox.cluster.encoding import (
 from engine.sandbox.cluster.filters import parse_filters, passes
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import Params, parse_pubkey
+from engine.sandbox.cluster.rpc_errors import invalid_request
 from engine.sandbox.cluster.view import View
 
 MAX_MULTIPLE_ACCOUNTS = 100
+MAX_ACCOUNT_DATA_BYTES = 10 * 1024 * 1024
 
 
 class AccountMethods:
@@ -31,26 +35,32 @@ class AccountMethods:
 
     def get_account_info(self, params: Params) -> object:
         """One account, null when it does not exist."""
-        address, config = params.pubkey(0), params.config(1)
+        address, config = params.pubkey(0), params.config(1, "RpcAccountInfoConfig")
         bank = config.bank(self._view)
-        account = self._view.account_at(address, bank.slot)
-        shown = optional_account_json(account, config.account_encoding(), config.data_slice())
-        return with_context(bank, shown)
+        account_of = partial(self._view.account_at, slot=bank.slot)
+        encoding, data_slice = config.account_encoding(), config.data_slice()
+        return with_context(
+            bank, optional_account_json(account_of(address), encoding, data_slice, address, account_of)
+        )
 
     def get_multiple_accounts(self, params: Params) -> object:
         """Up to 100 accounts of one bank."""
         addresses = [parse_pubkey(text) for text in params.sequence(0, MAX_MULTIPLE_ACCOUNTS)]
-        config = params.config(1)
+        config = params.config(1, "RpcAccountInfoConfig")
         bank = config.bank(self._view)
         encoding, data_slice = config.account_encoding(), config.data_slice()
-        accounts = (self._view.account_at(address, bank.slot) for address in addresses)
+        account_of = partial(self._view.account_at, slot=bank.slot)
         return with_context(
-            bank, [optional_account_json(account, encoding, data_slice) for account in accounts]
+            bank,
+            [
+                optional_account_json(account_of(address), encoding, data_slice, address, account_of)
+                for address in addresses
+            ],
         )
 
     def get_program_accounts(self, params: Params) -> object:
         """Every account of a program that passes the filters, by ascending address."""
-        program, config = params.pubkey(0), params.config(1)
+        program, config = params.pubkey(0), params.config(1, "RpcProgramAccountsConfig")
         commitment = config.commitment()
         bank = config.bank(self._view, commitment)
         filters = parse_filters(config.raw("filters"))
@@ -63,4 +73,8 @@ class AccountMethods:
 
     def get_minimum_balance_for_rent_exemption(self, params: Params) -> object:
         """The least balance of an account with so many bytes of data."""
-        return self._view.ledger.rent_exempt_minimum_lamports(params.integer(0))
+        data_bytes = params.integer(0, "usize")
+        params.commitment(1)
+        if data_bytes > MAX_ACCOUNT_DATA_BYTES:
+            raise invalid_request()
+        return self._view.ledger.rent_exempt_minimum_lamports(data_bytes)

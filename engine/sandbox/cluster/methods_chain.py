@@ -1,25 +1,31 @@
-"""RPC methods about the chain as a whole: identity, slots, blocks, epochs, blockhashes."""
+"""RPC methods about where the chain stands: slots, heights, epochs, blockhashes, counts."""
 
 from __future__ import annotations
-
-import hashlib
-
-from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster.banks import Bank, Commitment
 from engine.sandbox.cluster.machine import SLOTS_PER_EPOCH
 from engine.sandbox.cluster.params import Params, parse_hash, parse_pubkey
-from engine.sandbox.cluster.rpc_errors import block_skipped, node_unhealthy
+from engine.sandbox.cluster.rpc_errors import node_unhealthy
 from engine.sandbox.cluster.view import View
 
 # The line of validator software whose answers this node gives.
-SOLANA_CORE_VERSION = "3.1.0"
-_FEATURE_OWNER = Pubkey.from_string("Feature111111111111111111111111111111111111")
+SOLANA_CORE_VERSION = "3.0.10"
+# How far a node may be behind the cluster and still call itself healthy, unless its operator says otherwise.
+HEALTHY_WITHIN_SLOTS = 128
+MAX_PRIORITIZATION_FEE_ACCOUNTS = 128
 
 
 def with_context(bank: Bank, value: object) -> dict[str, object]:
     """A result that says of which slot it speaks."""
     return {"context": {"apiVersion": SOLANA_CORE_VERSION, "slot": bank.slot}, "value": value}
+
+
+def check_health(view: View) -> None:
+    """Raise RpcError when slots have stopped, or when this node is too many of them behind the cluster."""
+    if not view.healthy:
+        raise node_unhealthy()
+    if view.slots_behind > HEALTHY_WITHIN_SLOTS:
+        raise node_unhealthy(view.slots_behind)
 
 
 class ChainMethods:
@@ -29,30 +35,13 @@ class ChainMethods:
         self._view = view
 
     def get_health(self, _params: Params) -> object:
-        """Healthy as long as slots advance: this node is the cluster, and behind nobody."""
-        if not self._view.healthy:
-            raise node_unhealthy()
+        """Whether this node follows the cluster."""
+        check_health(self._view)
         return "ok"
-
-    def get_version(self, _params: Params) -> object:
-        """Software version, and the identity of the active feature gates."""
-        features = [
-            bytes(address) for address, _ in self._view.program_accounts(_FEATURE_OWNER, Commitment.PROCESSED)
-        ]
-        digest = hashlib.sha256(b"".join(features)).digest()
-        return {"solana-core": SOLANA_CORE_VERSION, "feature-set": int.from_bytes(digest[:4], "little")}
 
     def get_genesis_hash(self, _params: Params) -> object:
         """The cluster's identity."""
         return str(self._view.ledger.genesis_hash)
-
-    def get_identity(self, _params: Params) -> object:
-        """The one validator's address."""
-        return {"identity": str(self._view.ledger.validator)}
-
-    def get_slot_leader(self, _params: Params) -> object:
-        """The one validator leads every slot."""
-        return str(self._view.ledger.validator)
 
     def get_slot(self, params: Params) -> object:
         """The slot of a commitment level."""
@@ -89,18 +78,6 @@ class ChainMethods:
             "warmup": False,
         }
 
-    def get_first_available_block(self, _params: Params) -> object:
-        """The oldest block; all blocks of the run are kept."""
-        return self._view.ledger.first_slot
-
-    def get_block_time(self, params: Params) -> object:
-        """The unix time of a slot's block."""
-        slot = params.integer(0)
-        time_s = self._view.ledger.block_time_s(slot)
-        if time_s is None:
-            raise block_skipped(slot)
-        return time_s
-
     def get_latest_blockhash(self, params: Params) -> object:
         """The newest blockhash of a bank, with the last block height in which it is valid."""
         bank = params.config(0).bank(self._view)
@@ -113,12 +90,14 @@ class ChainMethods:
 
     def is_blockhash_valid(self, params: Params) -> object:
         """Whether a bank accepts transactions with this blockhash."""
+        blockhash = parse_hash(params.raw(0))
         bank = params.config(1).bank(self._view)
-        return with_context(bank, self._view.accepts_blockhash(bank, parse_hash(params.raw(0))))
+        return with_context(bank, self._view.accepts_blockhash(bank, blockhash))
 
     def get_recent_prioritization_fees(self, params: Params) -> object:
         """What landed per slot for writes to the given accounts, in micro-lamports per compute unit."""
-        accounts = [parse_pubkey(text) for text in params.sequence(0, 128)] if len(params) else []
+        listed = params.sequence(0, MAX_PRIORITIZATION_FEE_ACCOUNTS) if params.optional(0) is not None else []
+        accounts = [parse_pubkey(text) for text in listed]
         newest = self._view.bank(Commitment.CONFIRMED).slot
         return [
             {"slot": slot, "prioritizationFee": price}

@@ -7,10 +7,13 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
+BLOCK_CLEANED_UP = -32001
 PREFLIGHT_FAILURE = -32002
 SIGNATURE_VERIFICATION_FAILURE = -32003
+BLOCK_NOT_AVAILABLE = -32004
 NODE_UNHEALTHY = -32005
 SLOT_SKIPPED = -32007
+NO_SNAPSHOT = -32008
 UNSUPPORTED_TRANSACTION_VERSION = -32015
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 
@@ -51,14 +54,15 @@ def method_not_found() -> RpcError:
     return RpcError(METHOD_NOT_FOUND, "Method not found")
 
 
-def invalid_params(message: str) -> RpcError:
+def invalid_params(message: str, data: object = None) -> RpcError:
     """The parameters cannot be used."""
-    return RpcError(INVALID_PARAMS, message)
+    return RpcError(INVALID_PARAMS, message, data)
 
 
-def node_unhealthy() -> RpcError:
-    """The node's slots stand still: what it says is old."""
-    return RpcError(NODE_UNHEALTHY, "Node is unhealthy", {"numSlotsBehind": None})
+def node_unhealthy(slots_behind: int | None = None) -> RpcError:
+    """What the node says is old: so many slots behind the cluster, or None when it cannot tell."""
+    message = "Node is unhealthy" if slots_behind is None else f"Node is behind by {slots_behind} slots"
+    return RpcError(NODE_UNHEALTHY, message, {"numSlotsBehind": slots_behind})
 
 
 def min_context_slot_not_reached(context_slot: int) -> RpcError:
@@ -79,8 +83,26 @@ def unsupported_transaction_version(version: int) -> RpcError:
     )
 
 
+def block_cleaned_up(slot: int, first_available_slot: int) -> RpcError:
+    """The slot is older than every block that the node keeps."""
+    return RpcError(
+        BLOCK_CLEANED_UP,
+        f"Block {slot} cleaned up, does not exist on node. First available block: {first_available_slot}",
+    )
+
+
+def block_not_available(slot: int) -> RpcError:
+    """The slot has no block yet at the asked commitment."""
+    return RpcError(BLOCK_NOT_AVAILABLE, f"Block not available for slot {slot}")
+
+
+def no_snapshot() -> RpcError:
+    """The node keeps no snapshots."""
+    return RpcError(NO_SNAPSHOT, "No snapshot")
+
+
 def block_skipped(slot: int) -> RpcError:
-    """No block exists for the slot."""
+    """No block exists for a slot that is past."""
     return RpcError(
         SLOT_SKIPPED, f"Slot {slot} was skipped, or missing due to ledger jump to recent snapshot"
     )

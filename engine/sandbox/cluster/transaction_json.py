@@ -1,4 +1,4 @@
-"""Transactions in the JSON shapes and encodings of a node."""
+"""Transactions that landed, and what they did, in the JSON shapes and encodings of a node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from solders.transaction_metadata import TransactionMetadata
 
 from engine.sandbox.cluster.encoding import base58_encode, base64_text, return_data_json
 from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.transaction_accounts import TransactionAccounts, is_static_writable
+from engine.sandbox.cluster.message_json import (
+    instruction_json,
+    message_json,
+    parsed_instruction_json,
+    parsed_keys_json,
+    parsed_message_json,
+)
+from engine.sandbox.cluster.parsed.token_amounts import AmountDisplay, amount_json
+from engine.sandbox.cluster.rpc_errors import unsupported_transaction_version
+from engine.sandbox.cluster.token_balances import TokenBalance
+from engine.sandbox.cluster.transaction_accounts import TransactionAccounts
 from engine.sandbox.cluster.transaction_faults import Fault
 from engine.sandbox.cluster.wire_transaction import AnyMessage
 
@@ -28,8 +38,8 @@ class TransactionEncoding(StrEnum):
     """How a transaction is written."""
 
     BINARY = "binary"
-    BASE58 = "base58"
     BASE64 = "base64"
+    BASE58 = "base58"
     JSON = "json"
     JSON_PARSED = "jsonParsed"
 
@@ -58,6 +68,43 @@ def memo_of(landed: LandedTransaction) -> str | None:
     return "; ".join(memos) or None
 
 
+def transaction_with_meta_json(
+    landed: LandedTransaction,
+    encoding: TransactionEncoding,
+    newest_version: int | None,
+    *,
+    show_rewards: bool = True,
+) -> dict[str, object]:
+    """A transaction and what it did.
+
+    Raises RpcError for a version above `newest_version`; None stands for callers that know legacy ones only.
+    """
+    version = _understood_version(landed.wire.message, newest_version)
+    return {
+        "transaction": transaction_json(landed, encoding),
+        "meta": meta_json(landed, encoding, show_rewards=show_rewards),
+        **version,
+    }
+
+
+def transaction_with_accounts_json(
+    landed: LandedTransaction, newest_version: int | None, *, show_rewards: bool
+) -> dict[str, object]:
+    """A transaction's signatures and accounts, and what it did to balances; raises as the whole one does."""
+    version = _understood_version(landed.wire.message, newest_version)
+    meta = _balances_json(landed)
+    if show_rewards:
+        meta["rewards"] = []
+    return {
+        "transaction": {
+            "signatures": [str(signature) for signature in landed.wire.signed.signatures],
+            "accountKeys": parsed_keys_json(landed.wire.message, landed.accounts),
+        },
+        "meta": meta,
+        **version,
+    }
+
+
 def transaction_json(landed: LandedTransaction, encoding: TransactionEncoding) -> object:
     """The transaction itself."""
     if encoding is TransactionEncoding.BASE64:
@@ -67,35 +114,53 @@ def transaction_json(landed: LandedTransaction, encoding: TransactionEncoding) -
     if encoding is TransactionEncoding.BINARY:
         return base58_encode(landed.wire.raw)
     message = landed.wire.message
-    signatures = [str(signature) for signature in landed.wire.signed.signatures]
-    if encoding is TransactionEncoding.JSON_PARSED:
-        return {"signatures": signatures, "message": _parsed_message_json(message, landed.accounts)}
-    return {"signatures": signatures, "message": _raw_message_json(message)}
+    return {
+        "signatures": [str(signature) for signature in landed.wire.signed.signatures],
+        "message": parsed_message_json(message, landed.accounts)
+        if encoding is TransactionEncoding.JSON_PARSED
+        else message_json(message),
+    }
 
 
-def meta_json(landed: LandedTransaction, encoding: TransactionEncoding) -> dict[str, object]:
+def meta_json(
+    landed: LandedTransaction, encoding: TransactionEncoding, *, show_rewards: bool = True
+) -> dict[str, object]:
     """What executing the transaction did."""
     metadata, accounts = landed.metadata, landed.accounts
-    meta: dict[str, object] = {
-        "err": landed.fault,
-        "status": status_json(landed.fault),
-        "fee": landed.fee_lamports,
-        "preBalances": landed.pre_balances,
-        "postBalances": landed.post_balances,
-        "innerInstructions": inner_instructions_json(metadata, accounts.every, encoding),
-        "logMessages": metadata.logs(),
-        "computeUnitsConsumed": metadata.compute_units_consumed(),
-        "rewards": [],
-    }
+    meta = _balances_json(landed)
+    meta["innerInstructions"] = inner_instructions_json(metadata, accounts.every, encoding)
+    meta["logMessages"] = metadata.logs()
+    # No transaction earns its leader anything here: fees are burned whole.
+    meta["rewards"] = [] if show_rewards else None
     if encoding is not TransactionEncoding.JSON_PARSED:
-        meta["loadedAddresses"] = {
-            "writable": [str(address) for address in accounts.loaded_writable],
-            "readonly": [str(address) for address in accounts.loaded_readonly],
-        }
+        meta["loadedAddresses"] = loaded_addresses_json(accounts)
     returned = return_data_json(metadata)
     if returned is not None:
         meta["returnData"] = returned
+    meta["computeUnitsConsumed"] = metadata.compute_units_consumed()
     return meta
+
+
+def loaded_addresses_json(accounts: TransactionAccounts) -> dict[str, object]:
+    """The accounts that a transaction took from lookup tables."""
+    return {
+        "writable": [str(address) for address in accounts.loaded_writable],
+        "readonly": [str(address) for address in accounts.loaded_readonly],
+    }
+
+
+def token_balances_json(balances: Sequence[TokenBalance]) -> list[object]:
+    """What token accounts held before or after a transaction."""
+    return [
+        {
+            "accountIndex": balance.account_index,
+            "mint": str(balance.mint),
+            "owner": str(balance.owner),
+            "programId": str(balance.program_id),
+            "uiTokenAmount": amount_json(balance.amount, AmountDisplay(balance.decimals)),
+        }
+        for balance in balances
+    ]
 
 
 def inner_instructions_json(
@@ -104,92 +169,36 @@ def inner_instructions_json(
     """The cross-program calls of each instruction that made any."""
     groups: list[object] = []
     for index, calls in enumerate(metadata.inner_instructions()):
-        if calls:
-            entries = [
-                _instruction_json(
-                    call.instruction().program_id_index,
-                    call.instruction().accounts,
-                    call.instruction().data,
-                    call.stack_height(),
-                    keys if encoding is TransactionEncoding.JSON_PARSED else None,
+        if not calls:
+            continue
+        entries = []
+        for call in calls:
+            made, height = call.instruction(), call.stack_height()
+            if encoding is TransactionEncoding.JSON_PARSED:
+                entries.append(
+                    parsed_instruction_json(made.program_id_index, made.accounts, made.data, height, keys)
                 )
-                for call in calls
-            ]
-            groups.append({"index": index, "instructions": entries})
+            else:
+                entries.append(instruction_json(made.program_id_index, made.accounts, made.data, height))
+        groups.append({"index": index, "instructions": entries})
     return groups
 
 
-def _raw_message_json(message: AnyMessage) -> dict[str, object]:
-    header = message.header
-    shown: dict[str, object] = {
-        "accountKeys": [str(key) for key in message.account_keys],
-        "header": {
-            "numReadonlySignedAccounts": header.num_readonly_signed_accounts,
-            "numReadonlyUnsignedAccounts": header.num_readonly_unsigned_accounts,
-            "numRequiredSignatures": header.num_required_signatures,
-        },
-        "instructions": [
-            _instruction_json(entry.program_id_index, entry.accounts, entry.data, None, None)
-            for entry in message.instructions
-        ],
-        "recentBlockhash": str(message.recent_blockhash),
-    }
-    if isinstance(message, MessageV0):
-        shown["addressTableLookups"] = _lookups_json(message)
-    return shown
-
-
-def _parsed_message_json(message: AnyMessage, accounts: TransactionAccounts) -> dict[str, object]:
-    """`jsonParsed`: instructions of programs without a parser have addresses instead of indexes."""
-    count = len(accounts.static)
-    signers = message.header.num_required_signatures
-    keys: list[object] = [
-        _parsed_key(key, index < signers, is_static_writable(message, index, count), "transaction")
-        for index, key in enumerate(accounts.static)
-    ]
-    keys += [_parsed_key(key, False, True, "lookupTable") for key in accounts.loaded_writable]
-    keys += [_parsed_key(key, False, False, "lookupTable") for key in accounts.loaded_readonly]
-    shown: dict[str, object] = {
-        "accountKeys": keys,
-        "instructions": [
-            _instruction_json(entry.program_id_index, entry.accounts, entry.data, 1, accounts.every)
-            for entry in message.instructions
-        ],
-        "recentBlockhash": str(message.recent_blockhash),
-    }
-    if isinstance(message, MessageV0):
-        shown["addressTableLookups"] = _lookups_json(message)
-    return shown
-
-
-def _parsed_key(key: Pubkey, signer: bool, writable: bool, source: str) -> dict[str, object]:
-    return {"pubkey": str(key), "signer": signer, "source": source, "writable": writable}
-
-
-def _lookups_json(message: MessageV0) -> list[object]:
-    return [
-        {
-            "accountKey": str(lookup.account_key),
-            "writableIndexes": list(lookup.writable_indexes),
-            "readonlyIndexes": list(lookup.readonly_indexes),
-        }
-        for lookup in message.address_table_lookups
-    ]
-
-
-def _instruction_json(
-    program_index: int, accounts: bytes, data: bytes, stack_height: int | None, keys: Sequence[Pubkey] | None
-) -> dict[str, object]:
-    if keys is None:
-        return {
-            "programIdIndex": program_index,
-            "accounts": list(accounts),
-            "data": base58_encode(data),
-            "stackHeight": stack_height,
-        }
+def _balances_json(landed: LandedTransaction) -> dict[str, object]:
     return {
-        "programId": str(keys[program_index]),
-        "accounts": [str(keys[index]) for index in accounts],
-        "data": base58_encode(data),
-        "stackHeight": stack_height,
+        "err": landed.fault,
+        "status": status_json(landed.fault),
+        "fee": landed.fee_lamports,
+        "preBalances": landed.pre_balances,
+        "postBalances": landed.post_balances,
+        "preTokenBalances": token_balances_json(landed.pre_token_balances),
+        "postTokenBalances": token_balances_json(landed.post_token_balances),
     }
+
+
+def _understood_version(message: AnyMessage, newest: int | None) -> dict[str, object]:
+    """The `version` that is shown, not at all to callers that know legacy transactions only."""
+    version = version_of(message)
+    if isinstance(version, int) and (newest is None or newest < version):
+        raise unsupported_transaction_version(version)
+    return {} if newest is None else {"version": version}

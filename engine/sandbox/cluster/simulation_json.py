@@ -1,0 +1,126 @@
+"""What simulateTransaction answers: a transaction's outcome, and everything that it would have done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from solders.account import Account
+from solders.pubkey import Pubkey
+
+from engine.sandbox.cluster.blockhashes import Blockhash
+from engine.sandbox.cluster.encoding import AccountEncoding, optional_account_json, return_data_json
+from engine.sandbox.cluster.ledger import Simulation
+from engine.sandbox.cluster.token_balances import token_balances
+from engine.sandbox.cluster.transaction_accounts import TransactionAccounts, accounts_of
+from engine.sandbox.cluster.transaction_json import (
+    TransactionEncoding,
+    inner_instructions_json,
+    loaded_addresses_json,
+    token_balances_json,
+)
+from engine.sandbox.cluster.wire_transaction import WireTransaction
+
+AccountOf = Callable[[Pubkey], Account | None]
+# What loading an account counts beside its data, and what loading a lookup table counts whatever its size.
+_ACCOUNT_BASE_BYTES = 64
+_LOOKUP_TABLE_BYTES = 8_248
+_UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
+_PROGRAM_HEADER_BYTES = 4
+
+
+def simulation_json(
+    simulation: Simulation,
+    transaction: WireTransaction,
+    account_of: AccountOf,
+    *,
+    with_inner_instructions: bool,
+    replacement: Blockhash | None,
+) -> dict[str, object]:
+    """All but the accounts; `account_of` reads them as they were in the simulation's bank."""
+    execution, accounts = simulation.execution, accounts_of(transaction.message, account_of)
+    metadata = None if execution is None or not execution.executed else execution.metadata
+    shown: dict[str, object] = {
+        "err": simulation.fault,
+        "logs": [] if metadata is None else metadata.logs(),
+        "accounts": None,
+        "unitsConsumed": 0 if metadata is None else metadata.compute_units_consumed(),
+        "loadedAccountsDataSize": 0
+        if metadata is None
+        else _loaded_bytes(transaction, accounts.every, account_of),
+        "returnData": None if metadata is None else return_data_json(metadata),
+        "innerInstructions": None
+        if metadata is None or not with_inner_instructions
+        else inner_instructions_json(metadata, accounts.every, TransactionEncoding.JSON_PARSED),
+        "replacementBlockhash": None
+        if replacement is None
+        else {
+            "blockhash": str(replacement.value),
+            "lastValidBlockHeight": replacement.last_valid_block_height,
+        },
+        "fee": None if metadata is None else metadata.fee(),
+        "loadedAddresses": loaded_addresses_json(accounts),
+    }
+    return shown | _balances_json(simulation, accounts, account_of)
+
+
+def accounts_after_json(
+    simulation: Simulation, addresses: Sequence[Pubkey], encoding: AccountEncoding, account_of: AccountOf
+) -> list[msgspec.Raw]:
+    """The wanted accounts as the transaction would have left them; null for each when it failed."""
+    if simulation.fault is not None or simulation.execution is None:
+        return [msgspec.Raw(b"null") for _ in addresses]
+    after = _after(simulation, account_of)
+    return [optional_account_json(after(address), encoding, None, address, after) for address in addresses]
+
+
+def _after(simulation: Simulation, account_of: AccountOf) -> AccountOf:
+    written = {} if simulation.execution is None else simulation.execution.post_accounts
+
+    def account_after(address: Pubkey) -> Account | None:
+        account = written[address] if address in written else account_of(address)
+        return None if account is None or account.lamports == 0 else account
+
+    return account_after
+
+
+def _balances_json(
+    simulation: Simulation, accounts: TransactionAccounts, account_of: AccountOf
+) -> dict[str, object]:
+    if simulation.execution is None or not simulation.execution.executed:
+        names = ("preBalances", "postBalances", "preTokenBalances", "postTokenBalances")
+        return dict.fromkeys(names)
+    shown: dict[str, object] = {}
+    keys = accounts.every
+    for name, read in (("pre", account_of), ("post", _after(simulation, account_of))):
+        found = [read(key) for key in keys]
+        shown[f"{name}Balances"] = [0 if account is None else account.lamports for account in found]
+        shown[f"{name}TokenBalances"] = token_balances_json(token_balances(keys, read))
+    if simulation.fault is not None:
+        # A transaction that fails moves its fee, and nothing else.
+        shown["postTokenBalances"] = shown["preTokenBalances"]
+        before = shown["preBalances"]
+        assert isinstance(before, list)
+        shown["postBalances"] = [before[0] - simulation.execution.metadata.fee(), *before[1:]]
+    return shown
+
+
+def _loaded_bytes(transaction: WireTransaction, keys: Sequence[Pubkey], account_of: AccountOf) -> int:
+    """How much the transaction loads, as its limit on loaded data counts it."""
+    message = transaction.message
+    tables = getattr(message, "address_table_lookups", ())
+    counted = set(keys)
+    total = _LOOKUP_TABLE_BYTES * len(tables)
+    for key in keys:
+        account = account_of(key)
+        if account is None:
+            continue
+        total += _ACCOUNT_BASE_BYTES + len(account.data)
+        if account.owner == _UPGRADEABLE_LOADER and account.executable:
+            # A program's code lies in an account of its own, which the program's names.
+            code_at = Pubkey(account.data[_PROGRAM_HEADER_BYTES : _PROGRAM_HEADER_BYTES + 32])
+            code = None if code_at in counted else account_of(code_at)
+            if code is not None:
+                counted.add(code_at)
+                total += _ACCOUNT_BASE_BYTES + len(code.data)
+    return total
