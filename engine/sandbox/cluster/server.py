@@ -18,6 +18,7 @@ from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.method_table import methods_of
 from engine.sandbox.cluster.methods_chain import check_health
+from engine.sandbox.cluster.methods_cluster import Contact
 from engine.sandbox.cluster.params import Method, Params
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.cluster.slot_clock import SlotClock
@@ -90,6 +91,7 @@ async def serve(
     leader: Leader | None = None,
     view: View | None = None,
     interference: Interference | None = None,
+    contacts: list[Contact] | None = None,
 ) -> ClusterServer:
     """Serve a ledger over JSON-RPC and WebSocket in the running loop, and advance its slots.
 
@@ -106,6 +108,7 @@ async def serve(
         ws_port=ws_port,
         extra_methods=extra_methods,
         max_unsent_bytes=max_unsent_bytes,
+        contacts=contacts,
     )
     clock = SlotClock(leader, slot_ms, on_slot)
     clock.start()
@@ -122,9 +125,11 @@ async def serve_node(
     ws_port: int = 0,
     extra_methods: ExtraMethods | None = None,
     max_unsent_bytes: int = MAX_UNSENT_BYTES,
+    contacts: list[Contact] | None = None,
 ) -> NodeServer:
     """Serve one node's view of a ledger whose slots somebody else advances.
 
+    `contacts`, the nodes that getClusterNodes names, gets this one too: give the same list to every node.
     `extra_methods` get the positional parameters and return JSON, or raise RpcError. A port of 0 is any that
     makes the two neighbours (the WebSocket's is the next one: clients that know one URL expect that). Default
     ports that are taken are replaced by a free pair; other ports that are taken raise AddressInUse.
@@ -132,7 +137,8 @@ async def serve_node(
     listeners = _listen(host, rpc_port, ws_port)
     view = view or View(leader.ledger)
     interference = interference or NoInterference()
-    methods = methods_of(view, leader)
+    contacts = [] if contacts is None else contacts
+    methods = methods_of(view, leader, contacts)
     for name, method in (extra_methods or {}).items():
         methods[name] = _with_plain_list(method)
     websockets = WebSocketService(
@@ -148,7 +154,9 @@ async def serve_node(
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         runners.append(runner)
-    return NodeServer(host, listeners, runners, websockets)
+    node = NodeServer(host, listeners, runners, websockets)
+    contacts.append(Contact(*(url.partition("://")[2] for url in (node.rpc_url, node.ws_url))))
+    return node
 
 
 def _health(view: View) -> str:
