@@ -13,6 +13,9 @@ from engine import __version__
 from engine.cli import commands, sandbox, verification
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
 from engine.cli.options import (
+    BehaviourOption,
+    GenesisOption,
+    PopulationOption,
     PositionsOption,
     PricesOption,
     ProfileOption,
@@ -20,6 +23,7 @@ from engine.cli.options import (
     ScenarioOption,
     SeedOption,
     SlotOption,
+    TrendOption,
     checked_profile,
     refuse_without,
 )
@@ -50,7 +54,11 @@ def root(
     ] = False,
     seed: SeedOption = None,
     positions: PositionsOption = None,
+    genesis_positions: GenesisOption = None,
+    population: PopulationOption = None,
+    behaviour: BehaviourOption = None,
     scenario: ScenarioOption = None,
+    trend: TrendOption = None,
     prices: PricesOption = None,
     slot_ms: SlotOption = None,
     duration: Annotated[
@@ -68,7 +76,17 @@ def root(
     """With no command: open the console on this profile's engine, and start the engine if none runs."""
     del version
     context.ensure_object(dict)["profile"] = profile
-    flags = SandboxFlags(seed, positions, scenario, tuple(prices or ()), slot_ms)
+    flags = SandboxFlags(
+        seed=seed,
+        positions=positions,
+        scenario=scenario,
+        prices=tuple(prices or ()),
+        slot_ms=slot_ms,
+        genesis_positions=genesis_positions,
+        population=tuple(population or ()),
+        behaviour=tuple(behaviour or ()),
+        trend=trend,
+    )
     of_the_run = [
         ("--sandbox", use_sandbox),
         ("--no-ui", no_ui),

@@ -22,10 +22,45 @@ SeedOption = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Sandbox: the same seed gives the same run.")
 ]
 PositionsOption = Annotated[
-    int | None, typer.Option("--positions", metavar="N", help="Sandbox: how many positions traders open.")
+    int | None,
+    typer.Option("--positions", metavar="N", help="Sandbox: how many positions there are; up to 1,000,000."),
+]
+GenesisOption = Annotated[
+    int | None,
+    typer.Option(
+        "--genesis-positions",
+        metavar="N",
+        help="Sandbox: how many of them are there from genesis instead of opened by signed transactions; "
+        "by default all beyond the first 2,000.",
+    ),
+]
+PopulationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--population",
+        metavar="FILE|KEY=VALUE",
+        help="Sandbox: what positions are like (sizes, leverage, symbols, sides); may be repeated.",
+    ),
+]
+BehaviourOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--behaviour",
+        metavar="FILE|KEY=VALUE",
+        help="Sandbox: how often traders act, a rival liquidator, congestion; may be repeated.",
+    ),
 ]
 ScenarioOption = Annotated[
-    str | None, typer.Option("--scenario", metavar="NAME", help="Sandbox: calm, crash or replay.")
+    str | None,
+    typer.Option(
+        "--scenario",
+        metavar="NAME",
+        help="Sandbox: what prices do: calm, trend, crash, flash, grind, gap or replay.",
+    ),
+]
+TrendOption = Annotated[
+    str | None,
+    typer.Option("--trend", metavar="up|down", help="Sandbox: where a trend goes; otherwise the seed says."),
 ]
 PricesOption = Annotated[
     list[str] | None,
@@ -45,31 +80,49 @@ class SandboxFlags:
     scenario: str | None = None
     prices: tuple[str, ...] = ()
     slot_ms: int | None = None
+    genesis_positions: int | None = None
+    population: tuple[str, ...] = ()
+    behaviour: tuple[str, ...] = ()
+    trend: str | None = None
 
     def arguments(self) -> list[str]:
         """The same flags for another process."""
         pairs = (
             ("--seed", self.seed),
             ("--positions", self.positions),
+            ("--genesis-positions", self.genesis_positions),
             ("--scenario", self.scenario),
+            ("--trend", self.trend),
             ("--slot-ms", self.slot_ms),
+            *(("--prices", price) for price in self.prices),
+            *(("--population", setting) for setting in self.population),
+            *(("--behaviour", setting) for setting in self.behaviour),
         )
-        given = [text for flag, value in pairs if value is not None for text in (flag, str(value))]
-        return given + [text for price in self.prices for text in ("--prices", price)]
+        return [text for flag, value in pairs if value is not None for text in (flag, str(value))]
 
     def options(self, **others: int | Path | bool | None) -> SandboxOptions:
         """The sandbox's own options, checked; `others` are its remaining fields. Raises OperatorError."""
+        from engine.sandbox.market.behaviour import Behaviour
+        from engine.sandbox.market.population_settings import PopulationSettings
         from engine.sandbox.options import SandboxOptions, parse_prices
+        from engine.sandbox.settings_arguments import parse_settings
 
         values = {
             "seed": self.seed,
             "positions": self.positions,
+            "genesis_positions": self.genesis_positions,
             "scenario": self.scenario,
+            "trend": self.trend,
             "slot_ms": self.slot_ms,
             **others,
         }
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-        options = SandboxOptions(**given, prices=parse_prices(self.prices))
+        options = SandboxOptions(
+            **given,
+            prices=parse_prices(self.prices),
+            population=parse_settings("--population", self.population, PopulationSettings),
+            behaviour=parse_settings("--behaviour", self.behaviour, Behaviour),
+        )
         for symbol, file in options.prices.items():
             if not file.is_file():
                 raise BadUsage(f"--prices {symbol}={file}: no such file: give a CSV file of candles")

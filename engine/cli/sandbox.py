@@ -9,12 +9,16 @@ import typer
 
 from engine.cli.failures import run_async
 from engine.cli.options import (
+    BehaviourOption,
+    GenesisOption,
+    PopulationOption,
     PositionsOption,
     PricesOption,
     SandboxFlags,
     ScenarioOption,
     SeedOption,
     SlotOption,
+    TrendOption,
 )
 
 
@@ -22,7 +26,11 @@ def sandbox(
     *,
     seed: SeedOption = None,
     positions: PositionsOption = None,
+    genesis_positions: GenesisOption = None,
+    population: PopulationOption = None,
+    behaviour: BehaviourOption = None,
     scenario: ScenarioOption = None,
+    trend: TrendOption = None,
     prices: PricesOption = None,
     slot_ms: SlotOption = None,
     rpc_port: Annotated[
@@ -39,7 +47,17 @@ def sandbox(
     ] = False,
 ) -> None:
     """Run a cluster, a market and a database for any engine; the first line of stdout says where they are."""
-    flags = SandboxFlags(seed, positions, scenario, tuple(prices or ()), slot_ms)
+    flags = SandboxFlags(
+        seed=seed,
+        positions=positions,
+        scenario=scenario,
+        prices=tuple(prices or ()),
+        slot_ms=slot_ms,
+        genesis_positions=genesis_positions,
+        population=tuple(population or ()),
+        behaviour=tuple(behaviour or ()),
+        trend=trend,
+    )
     options = flags.options(
         rpc_port=rpc_port, ws_port=ws_port, state_dir=state_dir, exit_with_parent=exit_with_parent
     )

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from engine.errors import SettingsError
 from engine.protocol.addresses import FEEDS
+from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.candles import DEFAULT_TICKS_PER_CANDLE, MIN_TICKS_PER_CANDLE
+from engine.sandbox.market.drifts import Direction
+from engine.sandbox.market.population_settings import PopulationSettings
 from engine.sandbox.market.scenarios import Scenario
 
 MAX_SEED = 2**64 - 1
-MAX_POSITIONS = 50_000
+MAX_POSITIONS = 1_000_000
 SLOT_MS_RANGE = (20, 10_000)
 MAX_TICKS_PER_CANDLE = 10_000
 
@@ -25,13 +28,19 @@ class SandboxOptionsError(SettingsError):
 class SandboxOptions:
     """The options of one sandbox; building them checks them and raises SandboxOptionsError.
 
-    `prices` maps symbols to candle files and belongs to the replay scenario; ports of 0 mean any free one.
-    Without a `state_dir` everything lives in a temporary directory that goes when the sandbox ends.
+    `prices` maps symbols to candle files and belongs to the replay scenario, `trend` to the trend scenario;
+    ports of 0 mean any free one. `genesis_positions` of the positions are there when the chain begins; None
+    is what exceeds the first 2,000. Without a `state_dir` everything lives in a temporary directory that goes
+    when the sandbox ends.
     """
 
     seed: int = 1
     positions: int = 500
+    genesis_positions: int | None = None
+    population: PopulationSettings = field(default_factory=PopulationSettings)
+    behaviour: Behaviour = field(default_factory=Behaviour)
     scenario: str = Scenario.CALM.value
+    trend: str | None = None
     prices: Mapping[str, Path] = field(default_factory=dict)
     ticks_per_candle: int = DEFAULT_TICKS_PER_CANDLE
     slot_ms: int = 400
@@ -61,6 +70,12 @@ class SandboxOptions:
         ):
             if not lowest <= value <= highest:
                 yield f"{flag} {value} is out of range: give {lowest} to {highest}"
+        genesis = self.genesis_positions
+        if genesis is not None and not 0 <= genesis <= self.positions:
+            yield (
+                f"--genesis-positions {genesis} is out of range: "
+                f"give 0 to the number of --positions ({self.positions})"
+            )
 
     def _scenario_faults(self) -> Iterable[str]:
         if self.scenario not in set(Scenario):
@@ -69,6 +84,10 @@ class SandboxOptions:
             yield "--scenario replay needs --prices SYMBOL=FILE.csv at least once"
         elif self.scenario != Scenario.REPLAY and self.prices:
             yield f"--prices does not go with --scenario {self.scenario}: use --scenario replay"
+        if self.trend is not None and self.trend not in set(Direction):
+            yield f"--trend {self.trend!r} is unknown: choose {', '.join(Direction)}"
+        elif self.trend is not None and self.scenario != Scenario.TREND:
+            yield f"--trend does not go with --scenario {self.scenario}: use --scenario trend"
         for symbol in self.prices:
             if symbol not in FEEDS:
                 yield f"--prices {symbol}=… names an unknown symbol: choose {', '.join(FEEDS)}"

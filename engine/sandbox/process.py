@@ -22,9 +22,12 @@ from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.sandbox import program
 from engine.sandbox.cluster.genesis import Genesis
+from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.server import serve
-from engine.sandbox.market.market import Market, MarketPlan
+from engine.sandbox.market.drifts import Direction
+from engine.sandbox.market.market import Market
+from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.scenarios import Scenario, price_paths
 from engine.sandbox.options import SandboxOptions
 from engine.sandbox.state_dir import StateDir, state_directory
@@ -86,12 +89,7 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None
 
 async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None:
     started_s = time.monotonic()
-    plan = MarketPlan(
-        options.seed,
-        options.positions,
-        Scenario(options.scenario),
-        price_paths(Scenario(options.scenario), options.seed, options.prices, options.ticks_per_candle),
-    )
+    plan = _plan(options)
     async with contextlib.AsyncExitStack() as stack:
         state = stack.enter_context(state_directory(options.state_dir))
         database = await stack.enter_async_context(_database(state))
@@ -100,9 +98,13 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
         ledger = Ledger(Genesis.from_seed(options.seed.to_bytes(8, "little")), time.time)
         ledger.add_program(PROGRAM_ID, program.load())
         ledger.set_account(wallet.pubkey(), Account(WALLET_LAMPORTS, b"", SYSTEM_PROGRAM))
-        market = Market(ledger, plan)
+        leader = Leader(ledger)
+        market = Market(ledger, plan, leader=leader)
+        for _ in market.begin():
+            await asyncio.sleep(0)  # the database starts meanwhile, and a signal ends us
         server = await serve(
             ledger,
+            leader=leader,
             rpc_port=options.rpc_port,
             ws_port=options.ws_port,
             slot_ms=options.slot_ms,
@@ -110,7 +112,7 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
             extra_methods=market.rpc_methods,
         )
         try:
-            await _open_positions(market, options.positions)
+            await _open_positions(market, plan.signed_positions)
             where = {
                 "rpc_url": server.rpc_url,
                 "ws_url": server.ws_url,
@@ -118,13 +120,33 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
                 "wallet_path": str(state.wallet),
                 "program_id": str(PROGRAM_ID),
             }
-            log.info("sandbox ready", took_s=round(time.monotonic() - started_s, 2), **where)
+            log.info(
+                "sandbox ready",
+                took_s=round(time.monotonic() - started_s, 2),
+                positions_signed=market.positions_signed,
+                positions_genesis=market.positions_genesis,
+                **where,
+            )
             announce(json.dumps(where))
             market.start()
             await server.wait()
         finally:
             await server.close()
             log.info("sandbox ended", ticks=market.ticks, positions_opened=market.positions_opened)
+
+
+def _plan(options: SandboxOptions) -> MarketPlan:
+    scenario = Scenario(options.scenario)
+    trend = None if options.trend is None else Direction(options.trend)
+    return MarketPlan(
+        seed=options.seed,
+        positions=options.positions,
+        scenario=scenario,
+        paths=price_paths(scenario, options.seed, options.prices, options.ticks_per_candle, trend),
+        genesis_positions=options.genesis_positions,
+        population=options.population,
+        behaviour=options.behaviour,
+    )
 
 
 async def _open_positions(market: Market, positions: int) -> None:

@@ -31,7 +31,8 @@ from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.market import market as market_module
-from engine.sandbox.market.market import TRADER_LAMPORTS, Market, MarketFailed, MarketPlan
+from engine.sandbox.market.market import TRADER_LAMPORTS, Market, MarketFailed
+from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.population import Population
 from engine.sandbox.market.scenarios import Scenario, price_paths
 
@@ -56,6 +57,8 @@ class Town:
         paths = price_paths(scenario, seed, {}, 10)
         self.leader = Leader(self.ledger)
         self.market = Market(self.ledger, MarketPlan(seed, positions, scenario, paths), leader=self.leader)
+        for _ in self.market.begin():
+            pass
 
     def open(self) -> Town:
         for _ in self.market.open_positions(batch=40):
@@ -136,7 +139,7 @@ def test_traders_open_every_position_of_both_generations_with_transactions_that_
 def test_positions_are_on_the_chain_as_they_were_drawn_and_none_is_liquidatable() -> None:
     town = Town().open()
     start_e6 = {symbol: town.mark_e6(symbol) for symbol in FEEDS}
-    drawn = Population(7, POSITIONS, start_e6).openings
+    drawn = Population(7, POSITIONS, start_e6).openings()
     positions = town.positions()
     assert {(p.symbol, p.generation, terms_of(p)) for p in positions} == {
         (o.symbol, o.generation, o.terms) for o in drawn
@@ -199,6 +202,9 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
     assert town.feed("BTC/USD").price != before.price
     assert call(town, "sandboxMarket") == {
         "positions_opened": 0,
+        "positions_signed": 0,
+        "positions_genesis": 0,
+        "positions_open": 0,
         "scenario": "crash",
         "seed": 7,
         "ticks": 21,

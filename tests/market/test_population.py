@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 import pytest
@@ -37,7 +38,7 @@ class Liquidations:
 
     def __init__(self, drawn: Population) -> None:
         self.open: dict[int, tuple[str, Terms]] = {
-            number: (opening.symbol, opening.terms) for number, opening in enumerate(drawn.openings)
+            number: (opening.symbol, opening.terms) for number, opening in enumerate(drawn.openings())
         }
         self.actions: Counter[Action] = Counter()
         self.touched: set[int] = set()
@@ -79,20 +80,21 @@ def liquidate_along(
 
 
 def test_the_same_seed_gives_the_same_population_and_another_seed_another() -> None:
-    assert population(4).openings == population(4).openings
-    assert population(4).openings != population(5).openings
+    drawn = population(4)
+    assert list(drawn.openings()) == list(drawn.openings()) == list(population(4).openings())
+    assert list(drawn.openings()) != list(population(5).openings())
     assert population(4).trader_key(3) == population(4).trader_key(3) != population(5).trader_key(3)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_nothing_is_liquidatable_at_the_start_but_many_positions_are_at_risk(seed: int) -> None:
-    health = [health_at(o.terms, START_E6[o.symbol]) for o in population(seed).openings]
+    health = [health_at(o.terms, START_E6[o.symbol]) for o in population(seed).openings()]
     assert not any(map(is_liquidatable, health))
     assert 25 <= sum(is_below(one, 1300) for one in health) <= 120
 
 
 def test_leverage_is_mostly_low_with_a_tail_to_1000_and_every_tier_is_there() -> None:
-    leverages = [o.leverage for o in population(1, 20_000).openings]
+    leverages = [o.leverage for o in population(1, 20_000).openings()]
     assert 0.76 < sum(leverage <= 20 for leverage in leverages) / 20_000 < 0.84
     for lowest, highest in ((1, 20), (21, 50), (51, 100), (101, 500), (501, 1000)):
         assert sum(lowest <= leverage <= highest for leverage in leverages) > 150
@@ -100,7 +102,7 @@ def test_leverage_is_mostly_low_with_a_tail_to_1000_and_every_tier_is_there() ->
 
 
 def test_notional_is_log_normal_around_5000_usd_and_spreads_over_symbols_sides_and_generations() -> None:
-    openings = population(2, 10_000).openings
+    openings = list(population(2, 10_000).openings())
     notional_usd = sorted(o.size_e6 * o.entry_price_e6 / 10**12 for o in openings)
     assert 4_600 < notional_usd[5_000] < 5_400
     assert 14_000 < notional_usd[8_413] < 16_000  # one sigma up: 5000 * e^1.1
@@ -117,7 +119,7 @@ def test_notional_is_log_normal_around_5000_usd_and_spreads_over_symbols_sides_a
 
 
 def test_a_position_of_1000x_carries_a_surplus_over_its_initial_margin() -> None:
-    extreme = [o for o in population(1, 20_000).openings if o.leverage == 1000]
+    extreme = [o for o in population(1, 20_000).openings() if o.leverage == 1000]
     assert len(extreme) > 20
     for opening in extreme:
         assert opening.collateral_e6 * 1000 * 10**6 > opening.size_e6 * opening.entry_price_e6
@@ -125,14 +127,14 @@ def test_a_position_of_1000x_carries_a_surplus_over_its_initial_margin() -> None
 
 def test_every_address_is_used_once() -> None:
     drawn = population(3)
-    addresses = [position_of(drawn, opening, PROGRAM_ID) for opening in drawn.openings]
+    addresses = [position_of(drawn, opening, PROGRAM_ID) for opening in drawn.openings()]
     assert len(set(addresses)) == len(addresses) == 1000
 
 
 def test_an_opening_is_signed_by_its_trader_and_calls_the_instruction_of_its_generation() -> None:
     drawn = population(3, 40)
     seen = set()
-    for opening in drawn.openings:
+    for opening in drawn.openings():
         raw = opening_transaction(drawn, opening, Hash.new_unique(), 7, PROGRAM_ID)
         transaction = Transaction.from_bytes(raw)
         transaction.verify()
@@ -179,5 +181,29 @@ def test_a_crash_makes_a_good_share_liquidatable_fully_partially_and_with_bad_de
 def test_a_calm_market_liquidates_a_few_and_leaves_nearly_all_alone(seed: int) -> None:
     calm = liquidate_along(seed, CalmPath, 750, positions=300)
     assert 3 <= len(calm.touched) <= 40
-    touched = [population(seed, 300).openings[number].leverage for number in calm.touched]
+    touched = [o.leverage for n, o in enumerate(population(seed, 300).openings()) if n in calm.touched]
     assert sorted(touched)[len(touched) // 2] >= 20
+
+
+@pytest.mark.parametrize(
+    ("seed", "positions", "digest"),
+    [
+        (1, 500, "5f093603d9f4548b22be7ea0d5755730945b01cf1d159a575858e16e6ecd8743"),
+        (7, 3000, "52cdb1c2c2f3e5dad0df7f068346aa6c1ecec761c31fbbecb56cb04395b61080"),
+    ],
+)
+def test_the_populations_of_earlier_releases_are_still_drawn(seed: int, positions: int, digest: str) -> None:
+    drawn = [
+        (
+            o.trader,
+            o.account,
+            o.symbol,
+            o.side.value,
+            o.size_e6,
+            o.entry_price_e6,
+            o.collateral_e6,
+            o.leverage,
+        )
+        for o in population(seed, positions).openings()
+    ]
+    assert hashlib.sha256(repr(drawn).encode()).hexdigest() == digest

@@ -1,21 +1,21 @@
-"""The market on a ledger: opens the positions, publishes the prices slot by slot, lets newcomers in.
+"""The market on a ledger: who is there when it begins, the prices slot by slot, and everybody's turn to act.
 
-Synchronous like the ledger. `open_positions` is a generator, so that whoever drives it decides how fast the
-first positions come and lets the cluster's clock go on between them.
+Synchronous like the ledger. What takes long is a generator, so that whoever drives it decides how fast it
+goes and lets other things happen in between: first `begin`, before the first slot, then `open_positions`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 
 from solders.account import Account
 from solders.hash import Hash
-from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_PROGRAM, insurance_fund_address
+from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_PROGRAM
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.protocol.pyth import PriceUpdate, encode_price_update, to_e6
 from engine.sandbox.cluster.banks import Commitment
@@ -24,30 +24,19 @@ from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import INVALID_PARAMS, RpcError
 from engine.sandbox.market.actors import Actor, Venue
 from engine.sandbox.market.arrivals import Arrivals
-from engine.sandbox.market.behaviour import Behaviour
+from engine.sandbox.market.contributors import Contributors, FundNotFilled, fund_lamports
 from engine.sandbox.market.feeds import FEED_ACCOUNT_LAMPORTS, FeedPublisher
+from engine.sandbox.market.genesis_positions import GenesisPositions
 from engine.sandbox.market.oracle_conditions import OracleConditions
+from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.population import Opening, Population
-from engine.sandbox.market.prices import EXPONENT, PricePath
+from engine.sandbox.market.prices import EXPONENT
 from engine.sandbox.market.roster import Holding, Roster
-from engine.sandbox.market.scenarios import OPENINGS_PER_MINUTE, Scenario
-from engine.sandbox.market.seeds import generator, key
-from engine.sandbox.market.transactions import (
-    contribution_transaction,
-    initialize_fund_transaction,
-    opening_transaction,
-    position_of,
-    priority_microlamports,
-)
+from engine.sandbox.market.seeds import generator
+from engine.sandbox.market.transactions import opening_transaction, position_of, priority_microlamports
 
 TRADER_LAMPORTS = 5 * LAMPORTS_PER_SOL
 TRADER_REFILL_BELOW_LAMPORTS = LAMPORTS_PER_SOL // 10
-CONTRIBUTORS = 5
-# A crash of 1,000 positions makes about 20 to 60 SOL of bad debt with an engine that keeps up, 700 to 1,100
-# with one that comes eight seconds late, and up to 1,800 with one that returns to a position only when its
-# last liquidation is final: the fund bears each of them.
-FUND_LAMPORTS_PER_POSITION = 2 * LAMPORTS_PER_SOL
-MIN_FUND_LAMPORTS = 200 * LAMPORTS_PER_SOL
 MORE_THAN_AT_START = 200  # newcomers stay away while there are this many positions more than at the start
 
 
@@ -55,27 +44,17 @@ class MarketFailed(Exception):
     """The chain did not take a transaction of the market: the program and the market do not fit together."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarketPlan:
-    """What a market is made of; two markets of equal plans behave alike."""
-
-    seed: int
-    positions: int
-    scenario: Scenario
-    paths: Mapping[str, PricePath]
-    behaviour: Behaviour = field(default_factory=Behaviour)
-
-
 class Market:
     """The traders, the contributors and the oracle of one cluster.
 
     `ticks` counts the moves of the prices: the price after n of them does not depend on anything else.
+    `oracle` is what ails the feeds on chain; `quotes` are what the publishers say all the same.
     """
 
     def __init__(
         self, ledger: Ledger, plan: MarketPlan, program_id: Pubkey = PROGRAM_ID, leader: Leader | None = None
     ) -> None:
-        """Give the participants their genesis balances and publish the first prices.
+        """Publish the first prices.
 
         What participants do later goes through the `leader`'s pool; without one, through one of its own.
         """
@@ -88,18 +67,19 @@ class Market:
             symbol: FeedPublisher(FEEDS[symbol], generator(plan.seed, f"confidence of {symbol}"))
             for symbol in plan.paths
         }
-        self._population = Population(plan.seed, plan.positions, self._marks_e6())
-        self._bids = generator(plan.seed, "priority bids")
+        self._population = Population(plan.seed, plan.positions, self.marks_e6(), plan.population)
+        self._contributors = Contributors(
+            ledger, plan.seed, program_id, fund_lamports(plan.positions, plan.population)
+        )
         self._started = False
-        # What the publishers say, whether the chain gets it or not: Hermes carries the same updates.
         self.quotes: dict[str, PriceUpdate] = {}
         self.oracle = OracleConditions()
         self.roster = Roster(ledger)
         self.positions_signed = 0
+        self.positions_genesis = 0
         self.refused: Counter[str] = Counter()
         self.ticks = 0
         self.held = False
-        self._endow()
         self._publish()
         self._actors = self._cast()
 
@@ -113,21 +93,43 @@ class Market:
         """The market's own JSON-RPC methods, for the cluster to serve beside Solana's."""
         return {"sandboxHoldPrices": self._hold_prices, "sandboxMarket": self._describe}
 
+    def begin(self, batch: int = 1_000) -> Iterator[None]:
+        """Give the participants their balances and write the positions of the genesis.
+
+        To be exhausted before the first slot; yields after every `batch` accounts.
+        """
+        self._contributors.endow()
+        owners = []
+        for owner in self._population.trader_addresses():
+            self._ledger.set_account(owner, Account(TRADER_LAMPORTS, b"", SYSTEM_PROGRAM))
+            owners.append(owner)
+            if len(owners) % batch == 0:
+                yield
+        genesis = GenesisPositions(self._ledger, self._plan.seed, self._program_id)
+        for opening in islice(self._population.openings(), self._plan.signed_positions, None):
+            self.roster.enter(genesis.write(opening, owners[opening.trader]))
+            self.positions_genesis += 1
+            if self.positions_genesis % batch == 0:
+                yield
+
     def open_positions(self, batch: int) -> Iterator[None]:
-        """Fund the insurance fund, then open all positions; yields after every `batch` transactions.
+        """Fund the insurance fund, then open the other positions; yields after every `batch` transactions.
 
         Raises MarketFailed when one of them is refused.
         """
-        self._contribute()
+        try:
+            self._contributors.contribute(self._blockhash())
+        except FundNotFilled:
+            raise MarketFailed("the program did not take the contributions to the insurance fund") from None
         yield
-        for number, opening in enumerate(self._population.openings, start=1):
-            if not self._open(opening):
-                raise MarketFailed(f"the program refused to open {opening}")
-            if number % batch == 0:
+        bids = generator(self._plan.seed, "priority bids")
+        for opening in islice(self._population.openings(), self._plan.signed_positions):
+            self._open(opening, priority_microlamports(bids))
+            if self.positions_signed % batch == 0:
                 yield
 
     def start(self) -> None:
-        """Let prices move and newcomers come, from the next slot on."""
+        """Let prices move and participants act, from the next slot on."""
         self._started = True
 
     def on_slot(self, _ledger: Ledger) -> None:
@@ -143,10 +145,12 @@ class Market:
 
     def send(self, raw: bytes) -> None:
         """Hand a participant's signed transaction to the leader; what it refuses is counted in `refused`."""
-        try:
+        with self._counting_refusals():
             self._leader.take_in(raw, skip_preflight=True)
-        except RpcError as refusal:
-            self.refused[str(refusal)] += 1
+
+    def marks_e6(self) -> dict[str, int]:
+        """The true prices by symbol in 1e-6 USD."""
+        return {symbol: to_e6(price, EXPONENT) for symbol, price in self._prices.items()}
 
     def _cast(self) -> Sequence[Actor]:
         """Everybody who acts on this market's ticks, in the order in which they do."""
@@ -158,64 +162,36 @@ class Market:
             seed=self._plan.seed,
             send=self.send,
             fund=self._refill,
-            marks_e6=self._marks_e6,
+            marks_e6=self.marks_e6,
             blockhash=self._blockhash,
             program_id=self._program_id,
         )
-        per_minute = self._plan.behaviour.openings_per_minute
-        if per_minute is None:
-            per_minute = OPENINGS_PER_MINUTE[self._plan.scenario]
-        return [Arrivals(venue, per_minute, self._plan.positions + MORE_THAN_AT_START)]
+        crowd = self._plan.positions + MORE_THAN_AT_START
+        return [Arrivals(venue, self._plan.openings_per_minute, crowd)]
 
-    def _open(self, opening: Opening) -> bool:
-        """Open a position of the start; whether it is on the chain now."""
-        bid = priority_microlamports(self._bids)
-        raw = opening_transaction(self._population, opening, self._blockhash(), bid, self._program_id)
+    def _open(self, opening: Opening, bid_microlamports: int) -> None:
+        raw = opening_transaction(
+            self._population, opening, self._blockhash(), bid_microlamports, self._program_id
+        )
         self._ledger.submit(raw, skip_preflight=True)
         address = position_of(self._population, opening, self._program_id)
         if self._ledger.account(address) is None:
-            return False
+            raise MarketFailed(f"the program refused to open {opening}")
         self.roster.enter(Holding(address, opening.trader, opening.symbol, opening.generation))
         self.positions_signed += 1
-        return True
-
-    def _contribute(self) -> None:
-        contributors = [self._contributor(number) for number in range(CONTRIBUTORS)]
-        self._ledger.submit(
-            initialize_fund_transaction(contributors[0], self._blockhash(), self._program_id),
-            skip_preflight=True,
-        )
-        for contributor, lamports in zip(contributors, self._contributions_lamports(), strict=True):
-            raw = contribution_transaction(contributor, lamports, self._blockhash(), self._program_id)
-            self._ledger.submit(raw, skip_preflight=True)
-        fund = self._ledger.account(insurance_fund_address(self._program_id))
-        if fund is None or fund.lamports < sum(self._contributions_lamports()):
-            raise MarketFailed("the program did not take the contributions to the insurance fund")
-
-    def _contributions_lamports(self) -> list[int]:
-        """What each contributor gives: unequal, whole SOL, together what the positions call for."""
-        wanted = max(MIN_FUND_LAMPORTS, self._plan.positions * FUND_LAMPORTS_PER_POSITION)
-        shares = [
-            generator(self._plan.seed, f"contribution {n}").randint(50, 150) for n in range(CONTRIBUTORS)
-        ]
-        return [-(-wanted * share // (sum(shares) * LAMPORTS_PER_SOL)) * LAMPORTS_PER_SOL for share in shares]
-
-    def _endow(self) -> None:
-        for trader in range(self._population.trader_count):
-            self._give(self._population.trader_key(trader).pubkey(), TRADER_LAMPORTS)
-        for number, lamports in enumerate(self._contributions_lamports()):
-            self._give(self._contributor(number).pubkey(), lamports + LAMPORTS_PER_SOL)
-
-    def _contributor(self, number: int) -> Keypair:
-        return key(self._plan.seed, f"contributor {number}")
-
-    def _give(self, address: Pubkey, lamports: int) -> None:
-        self._ledger.set_account(address, Account(lamports, b"", SYSTEM_PROGRAM))
 
     def _refill(self, trader: Pubkey) -> None:
         account = self._ledger.account(trader)
         if account is None or account.lamports < TRADER_REFILL_BELOW_LAMPORTS:
-            self._ledger.airdrop(trader, TRADER_LAMPORTS)
+            with self._counting_refusals():
+                self._leader.airdrop(trader, TRADER_LAMPORTS)
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except RpcError as refusal:
+            self.refused[refusal.message] += 1
 
     def _publish(self) -> None:
         for symbol, price in self._prices.items():
@@ -226,9 +202,6 @@ class Market:
                 continue
             account = Account(FEED_ACCOUNT_LAMPORTS, encode_price_update(published), PYTH_RECEIVER)
             self._ledger.set_account(FEEDS[symbol].account, account)
-
-    def _marks_e6(self) -> dict[str, int]:
-        return {symbol: to_e6(price, EXPONENT) for symbol, price in self._prices.items()}
 
     def _blockhash(self) -> Hash:
         return self._ledger.latest_blockhash(self._ledger.bank(Commitment.PROCESSED)).value
@@ -243,6 +216,9 @@ class Market:
         figures = {name: count for actor in self._actors for name, count in actor.figures().items()}
         return {
             "positions_opened": self.positions_opened,
+            "positions_signed": self.positions_signed,
+            "positions_genesis": self.positions_genesis,
+            "positions_open": len(self.roster),
             "scenario": self._plan.scenario.value,
             "seed": self._plan.seed,
             "ticks": self.ticks,
