@@ -41,7 +41,7 @@ def opening_transaction(
     instruction = _opening_instruction(opening, owner.pubkey(), account, program_id)
     instructions = [set_compute_unit_price(bid_microlamports)] if bid_microlamports else []
     signers = [owner] if account is None else [owner, account]
-    return _signed([*instructions, instruction], signers, blockhash)
+    return signed([*instructions, instruction], signers, blockhash)
 
 
 def position_of(population: Population, opening: Opening, program_id: Pubkey) -> Pubkey:
@@ -54,7 +54,7 @@ def position_of(population: Population, opening: Opening, program_id: Pubkey) ->
 
 def initialize_fund_transaction(authority: Keypair, blockhash: Hash, program_id: Pubkey) -> bytes:
     """The transaction that creates the insurance fund."""
-    return _signed([initialize_insurance_fund(authority.pubkey(), program_id)], [authority], blockhash)
+    return signed([initialize_insurance_fund(authority.pubkey(), program_id)], [authority], blockhash)
 
 
 def contribution_transaction(
@@ -62,7 +62,7 @@ def contribution_transaction(
 ) -> bytes:
     """The transaction by which a contributor adds to the insurance fund."""
     instruction = contribute_to_insurance(contributor.pubkey(), amount_lamports, program_id)
-    return _signed([instruction], [contributor], blockhash)
+    return signed([instruction], [contributor], blockhash)
 
 
 def _opening_instruction(
@@ -91,6 +91,7 @@ def _opening_instruction(
     )
 
 
-def _signed(instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash) -> bytes:
+def signed(instructions: Sequence[Instruction], signers: Sequence[Keypair], blockhash: Hash) -> bytes:
+    """The wire bytes of a transaction that its first signer pays for."""
     message = Message.new_with_blockhash(instructions, signers[0].pubkey(), blockhash)
     return bytes(Transaction(list(signers), message, blockhash))
