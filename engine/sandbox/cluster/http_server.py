@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Iterator
+
+import structlog
 from aiohttp import web
 
 from engine.sandbox.cluster.interference import Interference
 from engine.sandbox.cluster.jsonrpc import Dispatcher
 
+log = structlog.get_logger("cluster")
+
 MAX_BODY_BYTES = 50 * 1024
+BODY_DEADLINE_S = 20.0
+# Longer answers leave in slices, while they are made.
+STREAM_ABOVE_BYTES = 256 * 1024
+WRITE_DEADLINE_S = 30.0
+_WRITE_BUFFER_BYTES = 1024 * 1024
+_JSON = "application/json"
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+_ANSWER = {**_ANY_ORIGIN, "Content-Type": "application/json; charset=utf-8"}
 _PREFLIGHT = {
     **_ANY_ORIGIN,
     "Access-Control-Allow-Methods": "POST, OPTIONS",
@@ -18,61 +31,155 @@ _PREFLIGHT = {
 
 
 class HttpService:
-    """Answers HTTP requests of any client; browsers of any origin may ask, as with a real node."""
+    """Answers HTTP requests of any client; browsers of any origin may ask, as with a real node.
 
-    def __init__(self, dispatcher: Dispatcher, interference: Interference) -> None:
+    `health` is what GET /health says: ok, behind or unknown.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        interference: Interference,
+        health: Callable[[], str],
+        *,
+        body_deadline_s: float = BODY_DEADLINE_S,
+        write_deadline_s: float = WRITE_DEADLINE_S,
+    ) -> None:
         self._dispatcher = dispatcher
         self._interference = interference
+        self._health = health
+        self._body_deadline_s = body_deadline_s
+        self._write_deadline_s = write_deadline_s
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
-        if request.method == "POST":
-            return await self._post(request)
-        if request.method == "OPTIONS":
-            return web.Response(status=204, headers=_PREFLIGHT)
-        if request.method == "GET" and request.path == "/health":
-            return web.Response(text="ok", headers=_ANY_ORIGIN)
-        return web.Response(status=405, text="Used HTTP Method is not allowed. POST or OPTIONS is required\n")
+        try:
+            if request.method == "POST":
+                return await self._post(request)
+            if request.method == "OPTIONS":
+                return web.Response(status=200, headers=_PREFLIGHT)
+            if request.method == "GET" and request.path == "/health":
+                return web.Response(text=self._health(), headers=_ANY_ORIGIN)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            raise
+        except Exception:
+            # A fault of this node must not show its insides to callers.
+            log.exception("request failed")
+            return web.Response(status=500, text="Internal Server Error")
+        return _refusal(405, "Used HTTP Method is not allowed. POST or OPTIONS is required\n")
 
     async def _post(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.content_type != "application/json":
-            return web.Response(
-                status=415,
-                text="Supplied content type is not allowed. Content-Type: application/json is required\n",
+        if request.headers.get("Content-Type") != _JSON and request.content_type != _JSON:
+            return _refusal(
+                415, "Supplied content type is not allowed. Content-Type: application/json is required\n"
             )
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return _too_large()
-        body = await _body_within_limit(request)
-        if body is None:
-            return _too_large()
+        body = await self._body(request)
+        if isinstance(body, web.Response):
+            return body
         call = self._dispatcher.read(body)
+        if not call.well_formed and (place := _utf8_fault(body)) is not None:
+            return web.Response(status=400, text=f"utf-8 encoding error at byte {place} in request body")
 
         async def respond() -> web.StreamResponse:
-            response = self._dispatcher.answer(call)
-            return web.Response(
-                body=response if response is not None else b"",
-                content_type="application/json",
-                charset="utf-8",
-                headers=_ANY_ORIGIN,
-            )
+            return await self._write(request, self._dispatcher.answer(call))
 
         return await self._interference.around(request, call.methods, respond)
 
+    async def _body(self, request: web.BaseRequest) -> bytes | web.Response:
+        """The request's body, or the refusal of one that is too long, too slow or broken."""
+        try:
+            if request.content.is_eof():
+                body = request.content.read_nowait()
+            else:
+                async with asyncio.timeout(self._body_deadline_s):
+                    body = await _read_until_too_long(request)
+        except TimeoutError:
+            return _refusal(408, "Request Timeout\n")
+        except web.RequestPayloadError:
+            return _refusal(400, "Bad Request\n")
+        return body if len(body) <= MAX_BODY_BYTES else _too_large()
 
-async def _body_within_limit(request: web.BaseRequest) -> bytes | None:
-    """The body, or None when it is too long (chunked bodies do not say so beforehand)."""
+    async def _write(self, request: web.BaseRequest, pieces: Iterator[bytes]) -> web.StreamResponse:
+        """The response of these pieces; a long one is on its way when this returns."""
+        begun: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            if not piece:
+                await asyncio.sleep(0)
+                continue
+            begun.append(piece)
+            size += len(piece)
+            if size > STREAM_ABOVE_BYTES:
+                return await self._stream(request, b"".join(begun), pieces)
+        if begun:
+            begun.append(b"\n")
+        return web.Response(body=b"".join(begun), headers=_ANSWER)
+
+    async def _stream(
+        self, request: web.BaseRequest, begun: bytes, pieces: Iterator[bytes]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=_ANSWER)
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        # Room for what is made while the client reads.
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        try:
+            await response.prepare(request)
+            await self._write_piece(response, begun)
+            for piece in pieces:
+                if piece:
+                    await self._write_piece(response, piece)
+                await asyncio.sleep(0)
+            await self._write_piece(response, b"\n")
+            await response.write_eof()
+        except TimeoutError:
+            log.warning("client reads too slowly: cut off")
+            transport.abort()
+            raise ConnectionResetError from None
+        except (OSError, asyncio.CancelledError):
+            raise
+        except Exception:
+            # The answer has begun: all that can still be said is that it is not whole.
+            log.exception("answer broke off")
+            transport.abort()
+            raise ConnectionResetError from None
+        return response
+
+    async def _write_piece(self, response: web.StreamResponse, piece: bytes) -> None:
+        async with asyncio.timeout(self._write_deadline_s):
+            await response.write(piece)
+
+
+async def _read_until_too_long(request: web.BaseRequest) -> bytes:
+    """The body, or of one that is too long a little more than the limit."""
     chunks: list[bytes] = []
     length = 0
     async for chunk in request.content.iter_any():
+        chunks.append(chunk)
         length += len(chunk)
         if length > MAX_BODY_BYTES:
-            return None
-        chunks.append(chunk)
+            break
     return b"".join(chunks)
 
 
+def _utf8_fault(body: bytes) -> int | None:
+    """Where a body ceases to be UTF-8; None when it is UTF-8 throughout."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
 def _too_large() -> web.Response:
-    # The rest of the body is not read, so the connection cannot be used again.
-    response = web.Response(status=413, text="Payload Too Large\n")
+    return _refusal(413, "request body size exceeds allowed maximum")
+
+
+def _refusal(status: int, text: str) -> web.Response:
+    # The body, or the rest of it, is not read: the connection cannot be used again.
+    response = web.Response(status=status, text=text)
     response.force_close()
     return response

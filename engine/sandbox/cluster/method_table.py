@@ -14,6 +14,7 @@ from engine.sandbox.cluster.methods_sending import SendingMethods
 from engine.sandbox.cluster.methods_supply import SupplyMethods
 from engine.sandbox.cluster.methods_tokens import TokenMethods
 from engine.sandbox.cluster.params import Method, Params
+from engine.sandbox.cluster.program_accounts import ProgramAccounts
 from engine.sandbox.cluster.rpc_errors import invalid_params
 from engine.sandbox.cluster.view import View
 
@@ -63,7 +64,7 @@ def methods_of(view: View, leader: Leader, contacts: Sequence[Contact] = ()) -> 
         "getBalance": (accounts.get_balance, 1, 2),
         "getAccountInfo": (accounts.get_account_info, 1, 2),
         "getMultipleAccounts": (accounts.get_multiple_accounts, 1, 2),
-        "getProgramAccounts": (accounts.get_program_accounts, 1, 2),
+        "getProgramAccounts": (ProgramAccounts(view).answer, 1, 2),
         "getMinimumBalanceForRentExemption": (accounts.get_minimum_balance_for_rent_exemption, 1, 2),
         "getTokenAccountBalance": (tokens.get_token_account_balance, 1, 2),
         "getTokenSupply": (tokens.get_token_supply, 1, 2),

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
-
 from engine.sandbox.cluster.encoding import (
     optional_account_json,
-    owned_accounts_json,
 )
-from engine.sandbox.cluster.filters import parse_filters, passes
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import Params, parse_pubkey
 from engine.sandbox.cluster.rpc_errors import invalid_request
@@ -57,19 +53,6 @@ class AccountMethods:
                 for address in addresses
             ],
         )
-
-    def get_program_accounts(self, params: Params) -> object:
-        """Every account of a program that passes the filters, by ascending address."""
-        program, config = params.pubkey(0), params.config(1, "RpcProgramAccountsConfig")
-        commitment = config.commitment()
-        bank = config.bank(self._view, commitment)
-        filters = parse_filters(config.raw("filters"))
-        encoding, data_slice = config.account_encoding(), config.data_slice()
-        found = self._view.program_accounts(program, commitment)
-        if filters:
-            found = (pair for pair in found if passes(filters, pair[1].data))
-        listed = msgspec.Raw(owned_accounts_json(program, found, encoding, data_slice))
-        return with_context(bank, listed) if config.flag("withContext") else listed
 
     def get_minimum_balance_for_rent_exemption(self, params: Params) -> object:
         """The least balance of an account with so many bytes of data."""

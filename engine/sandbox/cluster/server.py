@@ -17,7 +17,6 @@ from engine.sandbox.cluster.jsonrpc import Dispatcher
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.methods_chain import check_health
 from engine.sandbox.cluster.methods_cluster import Contact
 from engine.sandbox.cluster.params import Method, Params
 from engine.sandbox.cluster.rpc_errors import RpcError
@@ -147,7 +146,7 @@ async def serve_node(
         max_unsent_bytes=max_unsent_bytes,
         interference=interference,
     )
-    http = HttpService(Dispatcher(methods), interference, lambda: _health(view))
+    http = HttpService(Dispatcher(methods), interference, lambda: _health(view, methods["getHealth"]))
     runners = []
     for listener, handler in zip(listeners, (http.handle, websockets.handle), strict=True):
         runner = web.ServerRunner(Connections(handler), shutdown_timeout=CLOSE_DEADLINE_S)
@@ -159,14 +158,12 @@ async def serve_node(
     return node
 
 
-def _health(view: View) -> str:
-    """What GET /health says."""
-    if not view.healthy:
-        return "unknown"
+def _health(view: View, get_health: Method) -> str:
+    """What GET /health says of what getHealth answers."""
     try:
-        check_health(view)
+        get_health(Params([]))
     except RpcError:
-        return "behind"
+        return "behind" if view.healthy else "unknown"
     return "ok"
 
 

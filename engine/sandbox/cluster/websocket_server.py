@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from functools import partial
 
 import structlog
@@ -17,7 +18,8 @@ from engine.sandbox.cluster.subscriptions import Subscription, Subscriptions
 log = structlog.get_logger("cluster")
 
 CLOSE_DEADLINE_S = 1.0
-MAX_MESSAGE_BYTES = 64 * 1024
+# As much as a node reads; requests to subscribe are short.
+MAX_MESSAGE_BYTES = 4 * 1024
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 _FINAL_TEXT_FRAME = 0x81
 
@@ -73,16 +75,18 @@ class ClientConnection:
 
 
 class WebSocketService:
-    """Serves the subscriptions of every connected client."""
+    """Serves the subscriptions of every connected client, and the few other methods that a node has here."""
 
     def __init__(
         self,
         subscriptions: Subscriptions,
+        methods: Mapping[str, Method],
         *,
         interference: Interference,
         max_unsent_bytes: int = MAX_UNSENT_BYTES,
     ) -> None:
         self._subscriptions = subscriptions
+        self._methods = methods
         self._interference = interference
         self._max_unsent_bytes = max_unsent_bytes
         self._open: set[web.WebSocketResponse] = set()
@@ -99,15 +103,19 @@ class WebSocketService:
             return socket
         client = ClientConnection(transport, self._max_unsent_bytes, self._interference)
         methods = _ConnectionMethods(self._subscriptions, client)
-        dispatcher = Dispatcher(methods.by_name())
+        dispatcher = Dispatcher({**self._methods, **methods.by_name()})
         self._open.add(socket)
         try:
             async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    response = dispatcher.respond(message.data)
-                    if response is not None:
-                        client.send(response)
-                    methods.catch_up()
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    continue
+                call = dispatcher.read(message.data)
+                if not call.well_formed and not _is_text(message.data):
+                    break
+                response = b"".join(dispatcher.answer(call))
+                if response:
+                    client.send(response)
+                methods.catch_up()
         finally:
             self._open.discard(socket)
             self._subscriptions.disconnect(client)
@@ -115,6 +123,7 @@ class WebSocketService:
 
     async def close(self) -> None:
         """Say goodbye to every client; one that does not answer in time is left to the server's end."""
+        self._subscriptions.close()
         goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._open]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_DEADLINE_S):
@@ -134,7 +143,7 @@ class _ConnectionMethods:
         methods: dict[str, Method] = {}
         for kind in self._subscriptions.kinds():
             methods[f"{kind}Subscribe"] = partial(self._subscribe, kind)
-            methods[f"{kind}Unsubscribe"] = partial(self._unsubscribe, kind)
+            methods[f"{kind}Unsubscribe"] = self._unsubscribe
         return methods
 
     def catch_up(self) -> None:
@@ -148,9 +157,18 @@ class _ConnectionMethods:
         self._new.append(subscription)
         return subscription.id
 
-    def _unsubscribe(self, kind: str, params: Params) -> object:
-        self._subscriptions.unsubscribe(kind, params.integer(0), self._client)
+    def _unsubscribe(self, params: Params) -> object:
+        # As on a node, any kind's method ends a subscription of any kind.
+        self._subscriptions.unsubscribe(params.integer(0), self._client)
         return True
+
+
+def _is_text(data: bytes | str) -> bool:
+    """Whether a message is UTF-8; a node says nothing to others, and hangs up."""
+    try:
+        return isinstance(data, str) or bool(data.decode()) or not data
+    except UnicodeDecodeError:
+        return False
 
 
 def _frame_header(length: int) -> bytes:
