@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator, KeysView
 
@@ -80,15 +81,15 @@ class AccountStates:
         return iter(found)
 
     def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
-        """The addresses of every account that a program owns in the bank of `slot`, in no order."""
+        """The addresses of every account that a program owns in the bank of `slot`, ascending."""
         newer = self._changed_after(slot)
         if not newer:
-            return list(self._owned.get(program, ()))
-        found = [address for address in self._owned.get(program, ()) if address not in newer]
+            return list(self._addresses_of(program))
+        found = [address for address in self._addresses_of(program) if address not in newer]
         for address in newer:
             account = self.at(address, slot)
             if account is not None and account.owner == program:
-                found.append(address)
+                insort(found, address, key=bytes)
         return found
 
     def changed_in(self, slot: int) -> KeysView[Pubkey]:

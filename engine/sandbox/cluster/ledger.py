@@ -179,8 +179,10 @@ class Ledger:
         return self._states.at(address, slot)
 
     def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
-        """The addresses of a program's accounts in the bank of a slot, in no order: what they are at `slot`
-        can be read later with `account_at`."""
+        """The addresses of a program's accounts in the bank of a slot, ascending.
+
+        What they are there can be read later, with `account_at`.
+        """
         return self._states.addresses_owned_by(program_id, slot)
 
     def program_accounts(

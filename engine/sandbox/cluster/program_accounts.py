@@ -59,7 +59,7 @@ class ProgramAccounts:
         return self._cached_bytes
 
     def answer(self, params: Params) -> Pieces:
-        """Every account of a program that passes the filters, in no order, as one bank sees them.
+        """Every account of a program that passes the filters, by ascending address, as one bank sees them.
 
         Raises RpcError for unusable parameters; base58 of accounts that are too long for it is refused in the
         course of the answer, before its first bytes.

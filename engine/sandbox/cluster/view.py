@@ -75,7 +75,7 @@ class View:
         return self.ledger.account_at(address, slot)
 
     def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
-        """The addresses of a program's accounts in the bank of a slot, in no order."""
+        """The addresses of a program's accounts in the bank of a slot, ascending."""
         return self.ledger.program_addresses(program_id, slot)
 
     def program_accounts(
