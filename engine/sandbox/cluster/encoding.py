@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,7 +15,6 @@ from solders.transaction_metadata import TransactionMetadata
 
 from engine.sandbox.cluster.base58 import base58_decode, base58_encode
 from engine.sandbox.cluster.parsed import AccountOf, account_data
-from engine.sandbox.cluster.parsed.token_state import TOKEN_PROGRAMS
 from engine.sandbox.cluster.rpc_errors import INVALID_REQUEST, RpcError
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "base64_text",
     "keyed_account_json",
     "optional_account_json",
-    "owned_accounts_json",
     "parsed_token_entries",
     "return_data_json",
 ]
@@ -111,30 +109,6 @@ def keyed_account_json(
     return f'{{"pubkey":"{address}","account":{shown}}}'
 
 
-def owned_accounts_json(
-    owner: Pubkey,
-    accounts: Iterable[tuple[Pubkey, Account]],
-    encoding: AccountEncoding,
-    data_slice: DataSlice | None,
-    account_of: AccountOf | None = None,
-) -> bytes:
-    """The list of getProgramAccounts; all the accounts must belong to `owner`.
-
-    As a node does, `jsonParsed` leaves out accounts of the token programs that cannot be parsed.
-    """
-    if encoding is AccountEncoding.BASE64 and data_slice is None:
-        owner_text = str(owner)
-        entries = [_owned_base64_json(address, account, owner_text) for address, account in accounts]
-    elif encoding is AccountEncoding.JSON_PARSED and account_of is not None and owner in TOKEN_PROGRAMS:
-        entries = list(parsed_token_entries(accounts, account_of))
-    else:
-        entries = [
-            keyed_account_json(address, account, encoding, data_slice, account_of)
-            for address, account in accounts
-        ]
-    return f"[{','.join(entries)}]".encode()
-
-
 def parsed_token_entries(accounts: Iterable[tuple[Pubkey, Account]], account_of: AccountOf) -> Iterator[str]:
     """The token programs' accounts in `jsonParsed`, with their addresses; those that cannot be parsed are
     left out, as on a node."""
@@ -143,18 +117,6 @@ def parsed_token_entries(accounts: Iterable[tuple[Pubkey, Account]], account_of:
         shown = _parsed_json(address, account.owner, data, account_of)
         if shown is not None:
             yield f'{{"pubkey":"{address}","account":{_with_data(account, shown, len(data))}}}'
-
-
-def _owned_base64_json(
-    address: Pubkey, account: Account, owner: str, to_base64: Callable[..., bytes] = binascii.b2a_base64
-) -> str:
-    """What snapshots of whole programs consist of: the same as keyed_account_json, in half the time."""
-    data = account.data
-    return (
-        f'{{"pubkey":"{address}","account":{{"data":["{to_base64(data, newline=False).decode()}","base64"],'
-        f'"executable":{"true" if account.executable else "false"},"lamports":{account.lamports},'
-        f'"owner":"{owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}}}'
-    )
 
 
 def return_data_json(metadata: TransactionMetadata) -> dict[str, object] | None:

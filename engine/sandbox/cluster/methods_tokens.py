@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 from engine.sandbox.cluster.banks import Bank
 from engine.sandbox.cluster.encoding import AccountEncoding, keyed_account_json, parsed_token_entries
 from engine.sandbox.cluster.methods_chain import with_context
-from engine.sandbox.cluster.params import Params, parse_pubkey
+from engine.sandbox.cluster.params import Params, parse_pubkey, wrong_type
 from engine.sandbox.cluster.parsed.token_accounts import clock_s
 from engine.sandbox.cluster.parsed.token_amounts import (
     NATIVE_DISPLAY,
@@ -50,7 +50,7 @@ class TokenMethods:
 
     def get_token_account_balance(self, params: Params) -> object:
         """What a token account holds."""
-        address, bank = params.pubkey(0), self._view.bank(params.config(1).commitment())
+        address, bank = params.pubkey(0), self._view.bank(params.commitment(1))
         account = self._view.account_at(address, bank.slot)
         if account is None:
             raise invalid_params("Invalid param: could not find account")
@@ -62,7 +62,7 @@ class TokenMethods:
 
     def get_token_supply(self, params: Params) -> object:
         """How much of a mint there is."""
-        address, bank = params.pubkey(0), self._view.bank(params.config(1).commitment())
+        address, bank = params.pubkey(0), self._view.bank(params.commitment(1))
         account = self._view.account_at(address, bank.slot)
         if account is None:
             raise invalid_params("Invalid param: could not find account")
@@ -75,7 +75,7 @@ class TokenMethods:
 
     def get_token_largest_accounts(self, params: Params) -> object:
         """The up to 20 accounts that hold most of a mint, the largest first."""
-        mint, bank = params.pubkey(0), self._view.bank(params.config(1).commitment())
+        mint, bank = params.pubkey(0), self._view.bank(params.commitment(1))
         program, display = self._token_mint(mint, bank)
         holdings = (
             (_amount_in(account.data), bytes(address))
@@ -102,7 +102,7 @@ class TokenMethods:
     # --- inside ---
 
     def _accounts_of(self, params: Params, belongs: Callable[[bytes], bool]) -> object:
-        wanted, config = params.raw(1), params.config(2)
+        wanted, config = params.raw(1), params.config(2, "RpcAccountInfoConfig")
         bank = config.bank(self._view)
         encoding, data_slice = config.account_encoding(), config.data_slice()
         program, mint = self._program_and_mint(wanted, bank)
@@ -134,8 +134,10 @@ class TokenMethods:
 
     def _program_and_mint(self, wanted: object, bank: Bank) -> tuple[Pubkey, Pubkey | None]:
         """Which token program is asked about, and of which mint's accounts; None stands for all of them."""
-        if not isinstance(wanted, dict) or len(wanted) != 1:
-            raise invalid_params("Invalid params: invalid value: expected map with a single key.")
+        if not isinstance(wanted, dict):
+            raise wrong_type(wanted, "string or map")
+        if len(wanted) != 1:
+            raise invalid_params("Invalid params: invalid value: map, expected map with a single key.")
         ((kind, value),) = wanted.items()
         if kind == "mint":
             mint = parse_pubkey(value)

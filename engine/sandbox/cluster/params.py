@@ -72,7 +72,7 @@ class Config:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise _wrong_type(value, "a boolean")
+            raise wrong_type(value, "a boolean")
         return value
 
     def integer(self, name: str, kind: UnsignedType = "u64") -> int | None:
@@ -99,7 +99,7 @@ class Config:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise _wrong_type(value, f"struct {struct}")
+            raise wrong_type(value, f"struct {struct}")
         for field in required:
             if value.get(field) is None:
                 raise missing_field(field)
@@ -115,7 +115,7 @@ class Config:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise _wrong_type(value, "struct UiDataSliceConfig")
+            raise wrong_type(value, "struct UiDataSliceConfig")
         for name in ("offset", "length"):
             if name not in value:
                 raise missing_field(name)
@@ -173,7 +173,7 @@ class Params:
         """A required list of at most `most` entries."""
         value = self.raw(index)
         if not isinstance(value, list):
-            raise _wrong_type(value, "a sequence")
+            raise wrong_type(value, "a sequence")
         if most is not None and len(value) > most:
             raise invalid_params(f"Too many inputs provided; max {most}")
         return value
@@ -184,7 +184,7 @@ class Params:
         if value is None:
             return Config({})
         if not isinstance(value, dict):
-            raise _wrong_type(value, f"struct {struct}")
+            raise wrong_type(value, f"struct {struct}")
         return Config(value)
 
     def commitment(self, index: int) -> Commitment:
@@ -234,7 +234,7 @@ def no_variant(enumeration: str) -> RpcError:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _wrong_type(value, "a string")
+        raise wrong_type(value, "a string")
     return value
 
 
@@ -253,13 +253,14 @@ def _fixed_bytes(text: str, length: int, prefix: str) -> bytes:
 
 def _unsigned(value: object, kind: UnsignedType) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong_type(value, kind)
+        raise wrong_type(value, kind)
     if not 0 <= value <= _MOST[kind]:
         raise invalid_params(f"Invalid params: invalid value: integer `{value}`, expected {kind}.")
     return value
 
 
-def _wrong_type(value: object, expected: str) -> RpcError:
+def wrong_type(value: object, expected: str) -> RpcError:
+    """A parameter or option of another type than `expected`."""
     return invalid_params(f"Invalid params: invalid type: {_shown(value)}, expected {expected}.")
 
 
