@@ -2,117 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from market_town import POSITIONS, Town, terms_of
 from solders.account import Account
 from solders.keypair import Keypair
 from solders.message import Message
-from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
-from engine.domain import Generation, Position
-from engine.protocol.accounts import POSITION_DISCRIMINATOR, decode_fund, decode_position
-from engine.protocol.addresses import (
-    FEEDS,
-    PROGRAM_ID,
-    PYTH_RECEIVER,
-    SOL_USD,
-    SYSTEM_PROGRAM,
-    insurance_fund_address,
-)
+from engine.domain import Generation
+from engine.protocol.accounts import decode_fund
+from engine.protocol.addresses import FEEDS, SOL_USD, SYSTEM_PROGRAM, insurance_fund_address
 from engine.protocol.instructions import liquidate
-from engine.protocol.margin import LAMPORTS_PER_SOL, Terms, health_at, is_liquidatable, lamports_ceil
-from engine.protocol.pyth import PriceUpdate, decode_price_update, to_e6
-from engine.sandbox import program
+from engine.protocol.margin import LAMPORTS_PER_SOL, health_at, is_liquidatable, lamports_ceil
 from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.market import market as market_module
-from engine.sandbox.market.market import TRADER_LAMPORTS, Market, MarketFailed
-from engine.sandbox.market.plan import MarketPlan
+from engine.sandbox.market.behaviour import Behaviour
+from engine.sandbox.market.market import TRADER_LAMPORTS, MarketFailed
 from engine.sandbox.market.population import Population
-from engine.sandbox.market.scenarios import Scenario, price_paths
+from engine.sandbox.market.scenarios import Scenario
 
-POSITIONS = 120
 TICKS_IN_30_S = 75
-
-
-class Town:
-    """A ledger with the program and a market, and a clock that stands still between its slots."""
-
-    def __init__(
-        self,
-        scenario: Scenario = Scenario.CALM,
-        seed: int = 7,
-        positions: int = POSITIONS,
-        with_program: bool = True,
-    ) -> None:
-        self.now_s = 1_700_000_000.0
-        self.ledger = Ledger(Genesis.from_seed(b"a town"), lambda: self.now_s)
-        if with_program:
-            self.ledger.add_program(PROGRAM_ID, program.load())
-        paths = price_paths(scenario, seed, {}, 10)
-        self.leader = Leader(self.ledger)
-        self.market = Market(self.ledger, MarketPlan(seed, positions, scenario, paths), leader=self.leader)
-        for _ in self.market.begin():
-            pass
-
-    def open(self) -> Town:
-        for _ in self.market.open_positions(batch=40):
-            self.slots(1)
-        return self
-
-    def slots(self, count: int) -> None:
-        for _ in range(count):
-            self.leader.work()
-            self.now_s += 0.4
-            self.ledger.advance_slot()
-            self.market.on_slot(self.ledger)
-        self.leader.work()
-
-    def position_accounts(self) -> dict[Pubkey, Account]:
-        return {
-            address: account
-            for address, account in self.ledger.program_accounts(PROGRAM_ID)
-            if account.data[:8] == POSITION_DISCRIMINATOR
-        }
-
-    def positions(self) -> list[Position]:
-        return [
-            decode_position(address, account.data, self.ledger.slot)
-            for address, account in self.position_accounts().items()
-        ]
-
-    def feed(self, symbol: str) -> PriceUpdate:
-        account = self.ledger.account(FEEDS[symbol].account)
-        assert account is not None and account.owner == PYTH_RECEIVER
-        return decode_price_update(account.data)
-
-    def mark_e6(self, symbol: str) -> int:
-        update = self.feed(symbol)
-        return to_e6(update.price, update.exponent)
-
-    def lamports(self, address: Pubkey) -> int:
-        account = self.ledger.account(address)
-        return 0 if account is None else account.lamports
-
-
-def terms_of(position: Position) -> Terms:
-    return Terms(
-        position.side,
-        position.size_e6,
-        position.entry_price_e6,
-        position.collateral_e6,
-        position.leverage,
-    )
-
-
-def call(town: Town, method: str, *parameters: object) -> object:
-    methods: dict[str, Callable[[list[object]], object]] = town.market.rpc_methods
-    return methods[method](list(parameters))
+NOBODY_LEAVES = Behaviour(closings_per_minute=0.0)
 
 
 def test_traders_open_every_position_of_both_generations_with_transactions_that_they_pay_for() -> None:
@@ -178,9 +89,9 @@ def test_prices_depend_on_the_tick_and_not_on_when_the_market_was_held_or_starte
     for tick in range(30):
         steady.slots(1)
         if tick % 3 == 0:
-            assert call(interrupted, "sandboxHoldPrices", True) is True
+            assert interrupted.call("sandboxHoldPrices", True) is True
             interrupted.slots(2)
-            assert call(interrupted, "sandboxHoldPrices", False) is False
+            assert interrupted.call("sandboxHoldPrices", False) is False
         interrupted.slots(1)
         assert steady.market.ticks == interrupted.market.ticks == tick + 1
         for symbol in FEEDS:
@@ -191,16 +102,16 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
     town = Town(Scenario.CRASH)
     town.market.start()
     town.slots(20)
-    call(town, "sandboxHoldPrices", True)
+    town.call("sandboxHoldPrices", True)
     before = town.feed("BTC/USD")
     town.slots(200)
     held = town.feed("BTC/USD")
     assert (held.price, town.market.ticks) == (before.price, 20)
     assert held.publish_time_s == before.publish_time_s + 80
-    call(town, "sandboxHoldPrices", False)
+    town.call("sandboxHoldPrices", False)
     town.slots(1)
     assert town.feed("BTC/USD").price != before.price
-    assert call(town, "sandboxMarket") == {
+    assert town.call("sandboxMarket") == {
         "positions_opened": 0,
         "positions_signed": 0,
         "positions_genesis": 0,
@@ -210,6 +121,8 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
         "ticks": 21,
         "held": False,
         "openings_sent": 0,
+        "top_ups_sent": 0,
+        "closings_sent": 0,
     }
 
 
@@ -217,12 +130,12 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
 def test_holding_prices_takes_one_boolean(parameters: tuple[object, ...]) -> None:
     town = Town()
     with pytest.raises(RpcError, match="true or false"):
-        call(town, "sandboxHoldPrices", *parameters)
+        town.call("sandboxHoldPrices", *parameters)
     assert town.market.held is False
 
 
 def test_in_a_calm_market_a_few_positions_a_minute_keep_being_opened() -> None:
-    town = Town(positions=20).open()
+    town = Town(positions=20, behaviour=NOBODY_LEAVES).open()
     town.market.start()
     town.slots(10 * 150)
     newcomers = town.market.positions_opened - 20
@@ -242,7 +155,7 @@ def test_fewer_positions_are_opened_while_prices_crash() -> None:
 
 def test_newcomers_stay_away_from_a_crowded_market(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market_module, "MORE_THAN_AT_START", 3)
-    town = Town(positions=10).open()
+    town = Town(positions=10, behaviour=NOBODY_LEAVES).open()
     town.market.start()
     town.slots(1500)
     assert town.market.positions_opened == len(town.positions()) == 13

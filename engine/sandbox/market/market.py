@@ -24,6 +24,7 @@ from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import INVALID_PARAMS, RpcError
 from engine.sandbox.market.actors import Actor, Venue
 from engine.sandbox.market.arrivals import Arrivals
+from engine.sandbox.market.congestion import Congestion
 from engine.sandbox.market.contributors import Contributors, FundNotFilled, fund_lamports
 from engine.sandbox.market.feeds import FEED_ACCOUNT_LAMPORTS, FeedPublisher
 from engine.sandbox.market.genesis_positions import GenesisPositions
@@ -31,8 +32,10 @@ from engine.sandbox.market.oracle_conditions import OracleConditions
 from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.population import Opening, Population
 from engine.sandbox.market.prices import EXPONENT
+from engine.sandbox.market.rival import Rival
 from engine.sandbox.market.roster import Holding, Roster
 from engine.sandbox.market.seeds import generator
+from engine.sandbox.market.traders import Traders
 from engine.sandbox.market.transactions import opening_transaction, position_of, priority_microlamports
 
 TRADER_LAMPORTS = 5 * LAMPORTS_PER_SOL
@@ -167,7 +170,12 @@ class Market:
             program_id=self._program_id,
         )
         crowd = self._plan.positions + MORE_THAN_AT_START
-        return [Arrivals(venue, self._plan.openings_per_minute, crowd)]
+        actors: list[Actor] = [Arrivals(venue, self._plan.openings_per_minute, crowd), Traders(venue)]
+        if self._plan.behaviour.rival_share > 0:
+            actors.append(Rival(venue))
+        if self._plan.behaviour.congestion > 0:
+            actors.append(Congestion(venue, self._leader.limits))
+        return actors
 
     def _open(self, opening: Opening, bid_microlamports: int) -> None:
         raw = opening_transaction(
