@@ -261,18 +261,20 @@ def test_program_accounts_follow_owner_changes_at_every_level(
 def test_versions_equal_full_copies_of_every_slot(writes: list[tuple[int, int, int, bool]]) -> None:
     """Model test: a copy of the whole state per slot is what every bank must see."""
     owners, addresses, depth = _KEYS[:3], _KEYS[3:7], 3
-    states, slot, model = AccountStates(), 0, {0: dict[Pubkey, Account]()}
+    latest: dict[Pubkey, Account] = {}
+    states, slot, model = AccountStates(latest.get), 0, {0: dict[Pubkey, Account]()}
     for number, (which, owner, lamports, advance) in enumerate(writes, start=1):
         if advance:
             slot += 1
             model[slot] = dict(model[slot - 1])
-            states.forget_before(slot - depth)
+            states.forget_before(slot - depth, sacrificed_before=slot - depth)
         address = addresses[which]
         account = Account(lamports, number.to_bytes(2, "little"), owners[owner]) if lamports else None
-        states.write(address, account, slot)
-        model[slot].pop(address, None)
-        if account is not None:
-            model[slot][address] = account
+        states.write(address, latest.get(address), account, slot)
+        for known in (latest, model[slot]):
+            known.pop(address, None)
+            if account is not None:
+                known[address] = account
         for seen in range(max(0, slot - depth), slot + 1):
             assert {a: s for a in addresses if (s := states.at(a, seen)) is not None} == model[seen]
             for owner_key in owners:

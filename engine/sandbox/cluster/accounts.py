@@ -1,91 +1,93 @@
-"""The cluster's accounts: their latest state, an index by owner, and older states that banks still see."""
+"""The cluster's accounts beside the machine that holds them: an index by owner, and older states."""
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Iterator, KeysView
+from collections.abc import Callable, Iterator, KeysView
+from operator import itemgetter
 
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+from engine.sandbox.cluster.ordered_addresses import OrderedAddresses
+
+MAX_OLD_STATES = 400_000
+_slot_of = itemgetter(0)
+
 
 class AccountStates:
-    """Account states by slot. Only what changed in slots above the finalized one has more than one version.
+    """Account states by slot. The latest is read from where it lives; only what later slots replaced is kept.
 
-    `None` stands for an account that does not exist.
+    `None` stands for an account that does not exist. Old states are given up with `forget_before`: no bank
+    below `oldest_slot` can be read.
     """
 
-    def __init__(self) -> None:
-        self._latest: dict[Pubkey, Account] = {}
-        self._owned: dict[Pubkey, set[Pubkey]] = {}
-        self._ordered: dict[Pubkey, list[Pubkey]] = {}
+    def __init__(self, latest: Callable[[Pubkey], Account | None], most_old: int = MAX_OLD_STATES) -> None:
+        self.latest = latest
+        """The state in the open slot."""
+        self.oldest_slot = 0
+        self._most_old = most_old
+        self._old_count = 0
+        self._owned: dict[Pubkey, OrderedAddresses] = {}
         # Per account, oldest first: the slot of a change and the state that it replaced.
         self._replaced: dict[Pubkey, list[tuple[int, Account | None]]] = {}
         self._changed: deque[tuple[int, dict[Pubkey, None]]] = deque()
 
-    def __len__(self) -> int:
-        return len(self._latest)
+    def seed(self, address: Pubkey, before: Account | None, after: Account | None) -> None:
+        """Note a change as if it had always been so: every bank sees it."""
+        self._move(address, before, after)
 
-    def latest(self, address: Pubkey) -> Account | None:
-        """The state in the open slot."""
-        return self._latest.get(address)
-
-    def seed(self, address: Pubkey, account: Account | None) -> None:
-        """Set a state as if it had always been so: every bank sees it."""
-        self._put(address, account)
-        self._replaced.pop(address, None)
-
-    def write(self, address: Pubkey, account: Account | None, slot: int) -> None:
-        """Record a change in `slot`, which must not be older than the last one."""
+    def write(self, address: Pubkey, before: Account | None, after: Account | None, slot: int) -> None:
+        """Note a change in `slot`, which must not be older than the last one."""
         if not self._changed or self._changed[-1][0] != slot:
             self._changed.append((slot, {}))
         changed = self._changed[-1][1]
         if address not in changed:
             changed[address] = None
-            self._replaced.setdefault(address, []).append((slot, self._latest.get(address)))
-        self._put(address, account)
+            self._replaced.setdefault(address, []).append((slot, before))
+            self._old_count += 1
+        self._move(address, before, after)
 
     def at(self, address: Pubkey, slot: int) -> Account | None:
         """The state that the bank of `slot` sees."""
-        for changed_in, before in self._replaced.get(address, ()):
-            if changed_in > slot:
-                return before
-        return self._latest.get(address)
+        versions = self._replaced.get(address)
+        if versions is not None:
+            index = bisect_right(versions, slot, key=_slot_of)
+            if index < len(versions):
+                return versions[index][1]
+        return self.latest(address)
+
+    def owned_by(self, program: Pubkey, slot: int) -> Iterator[tuple[Pubkey, Account]]:
+        """Every account that a program owns in the bank of `slot`, by ascending address.
+
+        To be read before the next change.
+        """
+        newer = self._changed_after(slot)
+        then = [
+            (address, account)
+            for address in sorted(newer, key=bytes)
+            if (account := self.at(address, slot)) is not None and account.owner == program
+        ]
+        return _merged(self._latest_of(program, newer), iter(then))
 
     def every(self, slot: int) -> Iterator[tuple[Pubkey, Account]]:
-        """Every account that the bank of `slot` sees, in no order; to be read before the next write."""
+        """Every account that the bank of `slot` sees, owner by owner; to be read before the next change."""
         newer = self._changed_after(slot)
-        for address, account in self._latest.items():
-            if address not in newer:
-                yield address, account
+        for program in self._owned:
+            yield from self._latest_of(program, newer)
         for address in newer:
             then = self.at(address, slot)
             if then is not None:
                 yield address, then
 
-    def owned_by(self, program: Pubkey, slot: int) -> Iterator[tuple[Pubkey, Account]]:
-        """Every account that a program owns in the bank of `slot`, by ascending address."""
-        latest = self._latest
-        newer = self._changed_after(slot)
-        if not newer:
-            return ((address, latest[address]) for address in self._addresses_of(program))
-        found = [
-            (address, latest[address]) for address in self._addresses_of(program) if address not in newer
-        ]
-        for address in newer:
-            account = self.at(address, slot)
-            if account is not None and account.owner == program:
-                found.append((address, account))
-        found.sort(key=lambda pair: bytes(pair[0]))
-        return iter(found)
-
     def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
         """The addresses of every account that a program owns in the bank of `slot`, ascending."""
         newer = self._changed_after(slot)
+        addresses = self._owned.get(program, ())
         if not newer:
-            return list(self._addresses_of(program))
-        found = [address for address in self._addresses_of(program) if address not in newer]
+            return list(addresses)
+        found = [address for address in addresses if address not in newer]
         for address in newer:
             account = self.at(address, slot)
             if account is not None and account.owner == program:
@@ -97,18 +99,48 @@ class AccountStates:
         for changed_slot, addresses in reversed(self._changed):
             if changed_slot == slot:
                 return addresses.keys()
+            if changed_slot < slot:
+                break
         return {}.keys()
 
-    def forget_before(self, slot: int) -> None:
-        """Give up versions that only banks older than `slot` could see."""
-        while self._changed and self._changed[0][0] <= slot:
-            changed_slot, addresses = self._changed.popleft()
+    def changed_after(self, slot: int) -> list[Pubkey]:
+        """The accounts that changed in later slots, each once, in the order of their first change."""
+        changed = (addresses for changed_slot, addresses in self._changed if changed_slot > slot)
+        return list(dict.fromkeys(address for addresses in changed for address in addresses))
+
+    def rewind(self, slot: int) -> None:
+        """Forget that slots after `slot` changed anything; whoever holds the latest states has reset them.
+
+        The index must have been told by `seed` what the resetting changed.
+        """
+        while self._changed and self._changed[-1][0] > slot:
+            _, addresses = self._changed.pop()
             for address in addresses:
-                versions = self._replaced.get(address)
-                if versions and versions[0][0] <= changed_slot:
-                    del versions[0]
-                    if not versions:
-                        del self._replaced[address]
+                self._drop(address, -1)
+
+    def forget_before(self, slot: int, *, sacrificed_before: int) -> None:
+        """Give up states that only banks older than `slot` could see.
+
+        Where there are more old states than allowed, banks older than `sacrificed_before` lose theirs too,
+        the oldest first.
+        """
+        while self._changed:
+            changed_slot, addresses = self._changed[0]
+            crowded = self._old_count > self._most_old and changed_slot <= sacrificed_before
+            if changed_slot > slot and not crowded:
+                break
+            self._changed.popleft()
+            self.oldest_slot = max(self.oldest_slot, changed_slot)
+            for address in addresses:
+                self._drop(address, 0)
+        self.oldest_slot = max(self.oldest_slot, slot)
+
+    def _drop(self, address: Pubkey, index: int) -> None:
+        versions = self._replaced[address]
+        del versions[index]
+        self._old_count -= 1
+        if not versions:
+            del self._replaced[address]
 
     def _changed_after(self, slot: int) -> set[Pubkey]:
         newer: set[Pubkey] = set()
@@ -118,26 +150,40 @@ class AccountStates:
             newer.update(addresses)
         return newer
 
-    def _addresses_of(self, program: Pubkey) -> list[Pubkey]:
-        ordered = self._ordered.get(program)
-        if ordered is None:
-            ordered = sorted(self._owned.get(program, ()), key=bytes)
-            self._ordered[program] = ordered
-        return ordered
+    def _latest_of(self, program: Pubkey, without: set[Pubkey]) -> Iterator[tuple[Pubkey, Account]]:
+        latest = self.latest
+        for address in self._owned.get(program, ()):
+            if address not in without:
+                account = latest(address)
+                assert account is not None, "the index names accounts that exist"
+                yield address, account
 
-    def _put(self, address: Pubkey, account: Account | None) -> None:
-        before = self._latest.get(address)
+    def _move(self, address: Pubkey, before: Account | None, after: Account | None) -> None:
         owner_before = None if before is None else before.owner
-        owner = None if account is None else account.owner
-        if account is None:
-            self._latest.pop(address, None)
-        else:
-            self._latest[address] = account
+        owner = None if after is None else after.owner
         if owner_before == owner:
             return
         if owner_before is not None:
-            self._owned[owner_before].discard(address)
-            self._ordered.pop(owner_before, None)
+            addresses = self._owned[owner_before]
+            addresses.remove(address)
+            if not addresses:
+                del self._owned[owner_before]
         if owner is not None:
-            self._owned.setdefault(owner, set()).add(address)
-            self._ordered.pop(owner, None)
+            if owner not in self._owned:
+                self._owned[owner] = OrderedAddresses()
+            self._owned[owner].add(address)
+
+
+def _merged(
+    one: Iterator[tuple[Pubkey, Account]], other: Iterator[tuple[Pubkey, Account]]
+) -> Iterator[tuple[Pubkey, Account]]:
+    """Both in ascending order of address; heapq.merge would compare accounts."""
+    waiting = next(other, None)
+    for pair in one:
+        while waiting is not None and bytes(waiting[0]) < bytes(pair[0]):
+            yield waiting
+            waiting = next(other, None)
+        yield pair
+    while waiting is not None:
+        yield waiting
+        waiting = next(other, None)

@@ -27,28 +27,38 @@ class Blockhash:
 
 
 class BlockhashTable:
-    """The blockhashes of the last blocks, as many as any commitment level can still ask for."""
+    """The blockhashes of the last `kept` blocks of the fork that counts."""
 
-    def __init__(self, finalized_depth: int) -> None:
-        # The oldest bank that is asked is the finalized one, and it knows 150 blocks of its own.
-        self._capacity = MAX_AGE_BLOCKS + finalized_depth + 1
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
         self._blocks: deque[Blockhash] = deque()
         self._by_value: dict[Hash, Blockhash] = {}
+
+    @property
+    def oldest_valid_slot(self) -> int:
+        """The slot of the oldest hash that a transaction may carry in the next block."""
+        return self._blocks[-min(len(self._blocks), MAX_AGE_BLOCKS + 1)].slot
 
     def register(self, value: Hash, closed: Bank) -> None:
         """Add the hash of a block that has just been closed."""
         block = Blockhash(value, closed.slot, closed.block_height)
         self._blocks.append(block)
         self._by_value[value] = block
-        if len(self._blocks) > self._capacity:
+        if len(self._blocks) > self._kept:
             del self._by_value[self._blocks.popleft().value]
+
+    def abandon(self, slot: int) -> None:
+        """Forget the hashes of the blocks from `slot` on."""
+        while self._blocks and self._blocks[-1].slot >= slot:
+            del self._by_value[self._blocks.pop().value]
 
     def latest_at(self, bank: Bank) -> Blockhash:
         """The newest hash that a bank knows: its own once it is closed, else its parent's."""
-        for block in reversed(self._blocks):
-            if block.slot <= bank.slot:
-                return block
-        raise LookupError(f"no block is as old as slot {bank.slot}")
+        return self._newest(bank.slot)
+
+    def before(self, bank: Bank) -> Blockhash:
+        """The hash of a bank's parent, the newest while its transactions run."""
+        return self._newest(bank.slot - 1)
 
     def known_to(self, bank: Bank, value: Hash) -> Blockhash | None:
         """The entry of a hash when the bank accepts transactions that carry it, else None."""
@@ -60,3 +70,9 @@ class BlockhashTable:
     def recent(self, limit: int) -> list[Blockhash]:
         """The newest entries, newest first."""
         return [block for block, _ in zip(reversed(self._blocks), range(limit), strict=False)]
+
+    def _newest(self, slot: int) -> Blockhash:
+        for block in reversed(self._blocks):
+            if block.slot <= slot:
+                return block
+        raise LookupError(f"no block is as old as slot {slot}")

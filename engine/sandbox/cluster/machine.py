@@ -11,13 +11,16 @@ from solders.account import Account
 from solders.clock import Clock
 from solders.epoch_schedule import EpochSchedule
 from solders.hash import Hash
+from solders.instruction import CompiledInstruction
 from solders.litesvm import LiteSVM
+from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, TransactionMetadata
 
 from engine.sandbox.cluster.banks import Bank
+from engine.sandbox.cluster.compute_budget import COMPUTE_BUDGET_PROGRAM
 from engine.sandbox.cluster.parsed.token_state import (
     MINT_BYTES,
     NATIVE_MINT,
@@ -25,9 +28,10 @@ from engine.sandbox.cluster.parsed.token_state import (
     TOKEN_PROGRAM,
 )
 from engine.sandbox.cluster.transaction_faults import Fault, failed_instruction, failure_words
-from engine.sandbox.cluster.wire_transaction import AnyMessage, WireTransaction
+from engine.sandbox.cluster.wire_transaction import WireTransaction
 
 SLOTS_PER_EPOCH = 432_000
+EPOCHS_KEPT = 4
 CLOCK_SYSVAR = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
 SLOT_HASHES_SYSVAR = Pubkey.from_string("SysvarS1otHashes111111111111111111111111111")
 _OWNERS_OF_BUILT_IN_ACCOUNTS = tuple(
@@ -114,18 +118,13 @@ class Machine:
 
     def execute_as_failed(self, transaction: WireTransaction, fault: Fault) -> Execution:
         """Take a transaction's fee from its payer and keep nothing else of it, as if it had failed so."""
-        trial = self.simulate(transaction.signed)
-        if not trial.executed:
-            return trial
-        message = transaction.message
-        payer = message.account_keys[0]
-        account = self._svm.get_account(payer)
-        assert account is not None, "a transaction that ran has a payer"
-        left = account.lamports - trial.metadata.fee()
-        self.set_account(
-            payer, Account(left, account.data, account.owner, account.executable, account.rent_epoch)
-        )
-        return Execution(fault, _failed_metadata(trial.metadata, message, fault), True, {})
+        units = 0
+        if failed_instruction(fault) is not None:
+            units = self.simulate(transaction.signed).metadata.compute_units_consumed()
+        paid = self.execute(_fee_payment(transaction))
+        if paid.fault is not None:
+            return paid
+        return Execution(fault, _failed_metadata(paid.metadata, transaction, fault, units), True, {})
 
     def simulate(self, transaction: VersionedTransaction) -> Execution:
         """Run a transaction and keep nothing; `post_accounts` has the accounts that it would have written."""
@@ -151,10 +150,12 @@ class Machine:
 
     def _set_clock(self, bank: Bank) -> None:
         epoch = bank.slot // SLOTS_PER_EPOCH
+        started_s = self._epoch_starts_s.setdefault(epoch, bank.unix_time_s)
+        self._epoch_starts_s.pop(epoch - EPOCHS_KEPT, None)
         self._svm.set_clock(
             Clock(
                 slot=bank.slot,
-                epoch_start_timestamp=self._epoch_starts_s.setdefault(epoch, bank.unix_time_s),
+                epoch_start_timestamp=started_s,
                 epoch=epoch,
                 leader_schedule_epoch=epoch + 1,
                 unix_timestamp=bank.unix_time_s,
@@ -162,18 +163,41 @@ class Machine:
         )
 
 
-def _failed_metadata(ran: TransactionMetadata, message: AnyMessage, fault: Fault) -> TransactionMetadata:
+def _fee_payment(transaction: WireTransaction) -> VersionedTransaction:
+    """What of a transaction decides its fee: its signers, and what it asks of the compute budget."""
+    message, header = transaction.message, transaction.message.header
+    signers = header.num_required_signatures
+    keys = message.account_keys
+    asking = [
+        CompiledInstruction(signers, instruction.data, b"")
+        for instruction in message.instructions
+        if keys[instruction.program_id_index] == COMPUTE_BUDGET_PROGRAM
+    ]
+    payment = Message.new_with_compiled_instructions(
+        signers,
+        header.num_readonly_signed_accounts,
+        1,
+        [*keys[:signers], COMPUTE_BUDGET_PROGRAM],
+        message.recent_blockhash,
+        asking,
+    )
+    return VersionedTransaction.populate(payment, transaction.signed.signatures)
+
+
+def _failed_metadata(
+    paid: TransactionMetadata, transaction: WireTransaction, fault: Fault, units: int
+) -> TransactionMetadata:
     """What a run leaves behind when its instruction fails at once: its compute units and two log lines."""
     logs: list[str] = []
-    index = failed_instruction(fault)
+    message, index = transaction.message, failed_instruction(fault)
     if index is not None and index < len(message.instructions):
         program = message.account_keys[message.instructions[index].program_id_index]
         logs = [f"Program {program} invoke [1]", f"Program {program} failed: {failure_words(fault)}"]
     shown = {
-        **msgspec.json.decode(ran.to_json()),
+        **msgspec.json.decode(paid.to_json()),
         "logs": logs,
-        "inner_instructions": [[] for _ in message.instructions],
-        "return_data": {"program_id": [0] * 32, "data": []},
+        "inner_instructions": [],
+        "compute_units_consumed": units,
     }
     return TransactionMetadata.from_json(msgspec.json.encode(shown).decode())
 

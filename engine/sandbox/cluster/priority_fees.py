@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 from solders.pubkey import Pubkey
 
-from engine.sandbox.cluster.wire_transaction import AnyMessage
-
 RECENT_SLOTS = 150
-COMPUTE_BUDGET_PROGRAM = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
-_SET_COMPUTE_UNIT_PRICE = 3
+# Nodes that lag behind ask for windows that end earlier.
+SPARE_SLOTS = 64
 
 
 @dataclass(slots=True)
@@ -26,11 +24,16 @@ class PriorityFees:
     """The lowest price that landed, per slot and per written account, in micro-lamports per compute unit."""
 
     def __init__(self) -> None:
-        self._slots: deque[_SlotFees] = deque(maxlen=RECENT_SLOTS + 1)
+        self._slots: deque[_SlotFees] = deque(maxlen=RECENT_SLOTS + SPARE_SLOTS)
 
     def open_slot(self, slot: int) -> None:
         """Start counting a new slot."""
         self._slots.append(_SlotFees(slot))
+
+    def abandon(self, slot: int) -> None:
+        """Forget the slots from `slot` on."""
+        while self._slots and self._slots[-1].slot >= slot:
+            self._slots.pop()
 
     def landed(self, price: int, writable: Sequence[Pubkey]) -> None:
         """Count a transaction of the open slot."""
@@ -51,16 +54,3 @@ class PriorityFees:
                 prices += [fees.lowest_by_account[a] for a in accounts if a in fees.lowest_by_account]
                 found.append((fees.slot, max(prices)))
         return found[-RECENT_SLOTS:]
-
-
-def compute_unit_price(message: AnyMessage, keys: Sequence[Pubkey]) -> int:
-    """The price per compute unit that a message asks to pay, in micro-lamports; 0 when it names none."""
-    if COMPUTE_BUDGET_PROGRAM not in keys:
-        return 0
-    program_index = keys.index(COMPUTE_BUDGET_PROGRAM)
-    for instruction in message.instructions:
-        if instruction.program_id_index == program_index:
-            data = instruction.data
-            if len(data) >= 9 and data[0] == _SET_COMPUTE_UNIT_PRICE:
-                return int.from_bytes(data[1:9], "little")
-    return 0

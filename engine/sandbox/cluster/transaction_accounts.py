@@ -37,8 +37,6 @@ def accounts_of(message: AnyMessage, account: Callable[[Pubkey], Account | None]
 
     A lookup that cannot be resolved is left out: the virtual machine refuses such a transaction anyway.
     """
-    static = message.account_keys
-    writable = [key for index, key in enumerate(static) if is_static_writable(message, index, len(static))]
     loaded_writable: list[Pubkey] = []
     loaded_readonly: list[Pubkey] = []
     if isinstance(message, MessageV0):
@@ -49,6 +47,17 @@ def accounts_of(message: AnyMessage, account: Callable[[Pubkey], Account | None]
             addresses = table.data[LOOKUP_TABLE_HEADER_BYTES:]
             loaded_writable += _entries(addresses, lookup.writable_indexes)
             loaded_readonly += _entries(addresses, lookup.readonly_indexes)
+    return with_loaded(message, loaded_writable, loaded_readonly)
+
+
+def with_loaded(
+    message: AnyMessage, loaded_writable: list[Pubkey], loaded_readonly: list[Pubkey]
+) -> TransactionAccounts:
+    """A message's accounts, given those that its lookup tables name."""
+    static, header = message.account_keys, message.header
+    signers = header.num_required_signatures
+    writable = static[: signers - header.num_readonly_signed_accounts]
+    writable += static[signers : len(static) - header.num_readonly_unsigned_accounts]
     return TransactionAccounts(static, loaded_writable, loaded_readonly, writable + loaded_writable)
 
 

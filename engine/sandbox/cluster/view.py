@@ -14,23 +14,29 @@ from solders.signature import Signature
 
 from engine.sandbox.cluster.banks import Bank, Commitment
 from engine.sandbox.cluster.blockhashes import Blockhash
+from engine.sandbox.cluster.chain import Block
 from engine.sandbox.cluster.history import LandedTransaction
 from engine.sandbox.cluster.ledger import Ledger
 
 
 class View:
-    """A node's own look at the ledger; reads through it never show more than the node has seen."""
+    """A node's own look at the ledger; reads through it never show more than the node has seen.
+
+    A node can lag as far as the ledger keeps old account states for it; beyond, it sees newer slots.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._lag_slots = 0
         self._frozen_at: int | None = None
+        ledger.readers.append(self._oldest_slot_read)
 
     @property
     def slot(self) -> int:
         """The newest slot that this node has seen."""
-        slot = self.ledger.slot - self._lag_slots if self._frozen_at is None else self._frozen_at
-        return max(slot, self.ledger.first_slot)
+        if self._frozen_at is None and not self._lag_slots:
+            return self.ledger.slot
+        return self._seen().slot
 
     @property
     def slots_behind(self) -> int:
@@ -43,7 +49,12 @@ class View:
         return not self.ledger.halted
 
     def lag(self, slots: int) -> None:
-        """Stay so many slots behind the cluster from now on; 0 catches up."""
+        """Stay so many slots behind the cluster from now on; 0 catches up.
+
+        Where the states of then are gone already, the node stands still until it is that far behind.
+        """
+        if slots < 0:
+            raise ValueError(f"a node cannot lag {slots} slots behind")
         self._lag_slots = slots
 
     def freeze(self) -> None:
@@ -56,11 +67,21 @@ class View:
 
     def bank(self, commitment: Commitment) -> Bank:
         """The bank that a commitment level names for this node."""
-        return self.ledger.bank(commitment)
+        if self._frozen_at is None and not self._lag_slots:
+            return self.ledger.bank(commitment)
+        seen = self._seen()
+        bank = self.ledger.bank(commitment, seen.slot)
+        # Older ones can no longer be read; and what was finalized for this node once has to stay so.
+        oldest = self.ledger.oldest_bank_slot
+        return bank if bank.slot >= oldest else self.ledger.bank(Commitment.PROCESSED, min(oldest, seen.slot))
 
     def commitment_of(self, slot: int) -> Commitment:
         """How settled this node knows the bank of a slot to be."""
-        return self.ledger.commitment_of(slot)
+        if slot <= self.bank(Commitment.FINALIZED).slot:
+            return Commitment.FINALIZED
+        if slot <= self.bank(Commitment.CONFIRMED).slot:
+            return Commitment.CONFIRMED
+        return Commitment.PROCESSED
 
     def latest_blockhash(self, bank: Bank) -> Blockhash:
         """The newest blockhash that a bank knows."""
@@ -82,9 +103,31 @@ class View:
         self, program_id: Pubkey, commitment: Commitment
     ) -> Iterator[tuple[Pubkey, Account]]:
         """Every account that a program owns, by ascending address; to be read before the next write."""
-        return self.ledger.program_accounts(program_id, commitment)
+        return self.ledger.program_accounts_at(program_id, self.bank(commitment).slot)
+
+    def block(self, slot: int) -> Block | None:
+        """A closed block that this node has seen."""
+        return self.ledger.block(slot) if slot <= self.slot else None
+
+    def blocks(self, first: int, last: int) -> list[int]:
+        """The slots from `first` to `last`, both included, whose blocks this node has seen."""
+        return self.ledger.blocks(first, min(last, self.slot))
 
     def landed(self, signature: Signature) -> LandedTransaction | None:
         """A transaction in a block that this node has seen."""
         found = self.ledger.history.get(signature)
         return found if found is not None and found.slot <= self.slot else None
+
+    def _seen(self) -> Bank:
+        """The newest bank that this node has seen, of the fork that counts and with its accounts kept."""
+        ledger = self.ledger
+        wanted = ledger.slot - self._lag_slots
+        if self._frozen_at is not None:
+            wanted = min(wanted, self._frozen_at)
+        return ledger.bank(Commitment.PROCESSED, max(wanted, ledger.oldest_bank_slot))
+
+    def _oldest_slot_read(self) -> int:
+        if self._frozen_at is None and not self._lag_slots:
+            return self.ledger.slot
+        wanted = self.ledger.slot - self._lag_slots if self._frozen_at is None else self._frozen_at
+        return self.ledger.bank(Commitment.FINALIZED, wanted).slot
