@@ -1,0 +1,184 @@
+"""Transactions on their way in, over a real socket: sent, refused, rehearsed, priced."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from solana.rpc.async_api import AsyncClient
+from solana.rpc.commitment import Confirmed, Finalized, Processed
+from solana.rpc.models import TxOpts
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
+from solders.message import Message, MessageV0
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import VersionedTransaction
+
+from engine.sandbox.cluster.encoding import base58_encode
+
+if TYPE_CHECKING:
+    from conftest import Node
+
+SOL = 1_000_000_000
+NewKey = Callable[[], Pubkey]
+
+
+async def test_a_sent_transaction_rises_through_the_levels(
+    node: Node, client: AsyncClient, key: NewKey
+) -> None:
+    transaction = node.town.sign(node.town.pay(key(), SOL))
+    options = TxOpts(preflight_commitment=Processed, max_retries=0)
+    signature = (await client.send_raw_transaction(bytes(transaction), opts=options)).value
+    assert signature == transaction.signatures[0]
+    slot = node.ledger.slot
+    for advance, level, confirmations in ((0, "processed", 0), (1, "confirmed", 1), (29, "confirmed", 30)):
+        node.town.advance(advance)
+        (status,) = await _statuses(node, signature)
+        assert status == {
+            "slot": slot,
+            "confirmations": confirmations,
+            "err": None,
+            "status": {"Ok": None},
+            "confirmationStatus": level,
+        }
+    node.town.advance()
+    (status,) = await _statuses(node, signature)
+    assert (status["confirmationStatus"], status["confirmations"]) == ("finalized", None)
+    typed = (await client.get_signature_statuses([signature, Signature.default()])).value
+    assert typed[0] is not None
+    assert typed[1] is None
+    confirmed = await client.confirm_transaction(signature, Finalized)
+    assert confirmed.value[0] is not None
+
+
+async def _statuses(node: Node, *signatures: Signature) -> list[dict[str, object]]:
+    answer = await node.result("getSignatureStatuses", [str(signature) for signature in signatures])
+    statuses: list[dict[str, object]] = answer["value"]
+    return statuses
+
+
+async def test_failed_preflight_carries_the_simulation(node: Node, key: NewKey) -> None:
+    transaction = node.town.sign(node.town.pay(key(), 5_000 * SOL))
+    error = (await node.send(transaction))["error"]
+    assert error["code"] == -32002
+    assert error["message"] == (
+        "Transaction simulation failed: Error processing Instruction 0: custom program error: 0x1"
+    )
+    data = error["data"]
+    assert data["err"] == {"InstructionError": [0, {"Custom": 1}]}
+    assert data["accounts"] is None
+    assert data["unitsConsumed"] == 150
+    assert any("insufficient lamports" in line for line in data["logs"])
+    assert transaction.signatures[0] not in node.ledger.history
+
+
+async def test_skipping_preflight_lands_the_failure(node: Node, client: AsyncClient, key: NewKey) -> None:
+    transaction = node.town.sign(node.town.pay(key(), 5_000 * SOL))
+    response = await node.send(transaction, skipPreflight=True, maxRetries=0)
+    assert response["result"] == str(transaction.signatures[0])
+    (status,) = await _statuses(node, transaction.signatures[0])
+    assert status["err"] == {"InstructionError": [0, {"Custom": 1}]}
+    assert status["status"] == {"Err": status["err"]}
+    node.town.advance()
+    landed = (await client.get_transaction(transaction.signatures[0], commitment=Confirmed,
+                                           max_supported_transaction_version=0)).value  # fmt: skip
+    assert landed is not None
+    assert landed.transaction.meta is not None
+    assert landed.transaction.meta.err is not None
+    assert landed.transaction.meta.fee == 5_000
+
+
+async def test_base58_is_the_default_encoding_of_a_transaction(node: Node, key: NewKey) -> None:
+    transaction = node.town.sign(node.town.pay(key(), SOL))
+    text = base58_encode(bytes(transaction))
+    answer = await node.result("sendTransaction", text, {"preflightCommitment": "processed"})
+    assert answer == str(transaction.signatures[0])
+
+
+async def test_sending_the_same_bytes_again(node: Node, key: NewKey) -> None:
+    transaction = node.town.sign(node.town.pay(to := key(), SOL))
+    first = await node.send(transaction)
+    again = await node.send(transaction, skipPreflight=True)
+    assert first["result"] == again["result"]
+    refused = await node.send(transaction)
+    assert refused["error"]["data"]["err"] == "AlreadyProcessed"
+    assert node.town.lamports(to) == SOL
+
+
+async def test_a_bad_signature_in_preflight(node: Node, key: NewKey) -> None:
+    good = node.town.sign(node.town.pay(key(), SOL))
+    forged = VersionedTransaction.populate(good.message, [Signature.new_unique()])
+    error = (await node.send(forged))["error"]
+    assert error == {"code": -32003, "message": "Transaction signature verification failure"}
+
+
+async def test_simulation_answers_without_changing_anything(
+    node: Node, client: AsyncClient, key: NewKey
+) -> None:
+    transaction = node.town.sign(node.town.pay(to := key(), SOL))
+    simulated = await client.simulate_transaction(transaction, commitment=Processed)
+    assert (simulated.context.slot, simulated.value.err) == (node.ledger.slot, None)
+    assert simulated.value.units_consumed == 150
+    assert simulated.value.logs is not None
+    assert len(simulated.value.logs) == 2
+    assert node.ledger.account(to) is None
+
+
+async def test_simulation_with_accounts_a_replaced_blockhash_and_no_signature(
+    node: Node, key: NewKey
+) -> None:
+    signed = node.town.sign(node.town.pay(to := key(), SOL), blockhash=Hash.new_unique())
+    unsigned = VersionedTransaction.populate(signed.message, [Signature.default()])
+    text = base64.b64encode(bytes(unsigned)).decode()
+    config: dict[str, Any] = {"encoding": "base64", "commitment": "processed"}
+    value = (await node.result("simulateTransaction", text, config))["value"]
+    assert (value["err"], value["logs"], value["replacementBlockhash"]) == ("BlockhashNotFound", [], None)
+    config |= {
+        "replaceRecentBlockhash": True,
+        "innerInstructions": True,
+        "accounts": {"addresses": [str(to), str(key())], "encoding": "base64"},
+    }
+    value = (await node.result("simulateTransaction", text, config))["value"]
+    assert value["err"] is None
+    assert value["accounts"][0]["lamports"] == SOL
+    assert value["accounts"][1] is None
+    assert value["innerInstructions"] == []
+    assert value["replacementBlockhash"]["blockhash"] == str(node.town.blockhash())
+    both = await node.error("simulateTransaction", text, config | {"sigVerify": True})
+    assert both["message"] == "sigVerify may not be used with replaceRecentBlockhash"
+    checked = await node.error(
+        "simulateTransaction", text, {"encoding": "base64", "sigVerify": True, "commitment": "processed"}
+    )
+    assert checked["code"] == -32003
+
+
+async def test_the_fee_of_a_message_is_the_fee_that_is_charged(
+    node: Node, client: AsyncClient, key: NewKey
+) -> None:
+    instructions = [
+        set_compute_unit_limit(777_777),
+        set_compute_unit_price(31_337),
+        node.town.pay(key(), SOL),
+    ]
+    message = MessageV0.try_compile(node.town.payer.pubkey(), instructions, [], node.town.blockhash())
+    quoted = (await client.get_fee_for_message(message, Processed)).value
+    landed = node.town.land(*instructions)
+    record = node.ledger.history.get(landed.signatures[0])
+    assert record is not None
+    assert quoted == record.fee_lamports == 5_000 + 24_374  # 777777 * 0.031337 = 24373.19
+    unknown = Message.new_with_blockhash(instructions, node.town.payer.pubkey(), Hash.new_unique())
+    answer = await node.result("getFeeForMessage", base64.b64encode(bytes(unknown)).decode())
+    assert answer["value"] is None
+
+
+async def test_airdrop_is_a_transaction_with_history(node: Node, client: AsyncClient, key: NewKey) -> None:
+    signature = (await client.request_airdrop(to := key(), 2 * SOL, Processed)).value
+    assert (await client.get_balance(to, Processed)).value == 2 * SOL
+    node.town.advance()
+    landed = (await client.get_transaction(signature, commitment=Confirmed)).value
+    assert landed is not None
+    error = await node.error("requestAirdrop", str(to), 2**63)
+    assert error["code"] == -32603
+    assert error["message"].startswith("airdrop request failed")
