@@ -32,14 +32,19 @@ def parse_settings(flag: str, arguments: Iterable[str], model: type[Model]) -> M
     merged: dict[str, Any] = {}
     for argument in arguments:
         path, separator, value = argument.partition("=")
-        if separator and all(part.isidentifier() for part in path.split(".")):
+        if separator and _is_dotted(path) and not Path(argument).is_file():
             _set(merged, flag, path.split("."), _value(value))
         else:
             _merge(merged, _file(flag, Path(argument)))
     try:
         return model.model_validate_json(json.dumps(merged))
     except ValidationError as error:
-        raise SettingsArgumentError(_complaint(flag, error)) from None
+        raise SettingsArgumentError(complaint(flag, error)) from None
+
+
+def _is_dotted(path: str) -> bool:
+    """Whether it can be the path of a setting: names between dots, of which some are symbols as SOL/USD."""
+    return all(part.replace("/", "").isidentifier() for part in path.split("."))
 
 
 def _value(text: str) -> Any:
@@ -91,8 +96,8 @@ def _merge(merged: dict[str, Any], added: dict[str, Any]) -> None:
             merged[name] = value
 
 
-def _complaint(flag: str, error: ValidationError) -> str:
-    """Every fault in one line."""
+def complaint(flag: str, error: ValidationError) -> str:
+    """Every fault in one line, each with the path of its setting; `flag` is what the settings came by."""
     faults = []
     for fault in error.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in fault["loc"]) or "settings"

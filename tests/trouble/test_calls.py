@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from solders.keypair import Keypair
 
-from engine.sandbox.trouble import calls
-from engine.sandbox.trouble.reading import trouble_of
+from engine.sandbox.settings_arguments import parse_settings
+from engine.sandbox.trouble import Trouble, calls
 
 
 async def test_without_orders_there_is_no_trouble(rig: Any) -> None:
@@ -32,7 +32,7 @@ async def test_too_many_requests_come_as_429_with_retry_after(rig: Any) -> None:
 
 
 async def test_the_same_trouble_comes_from_settings(rig: Any) -> None:
-    rig.desk.begin(trouble_of(["http.rate_limit_share=1", "http.retry_after_s=3"]))
+    rig.desk.begin(parse_settings("--trouble", ["http.rate_limit_share=1", "http.retry_after_s=3"], Trouble))
     status, headers, _ = await rig.response("getSlot")
     assert (status, headers["Retry-After"]) == (429, "3")
     assert (await rig.result("sandboxTrouble"))["settings"]["http"]["rate_limit_share"] == 1

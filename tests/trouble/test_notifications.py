@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from engine.sandbox.trouble.reading import trouble_of
+from engine.sandbox.settings_arguments import parse_settings
+from engine.sandbox.trouble import Trouble
 
 
 async def slots(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[int]:
@@ -39,7 +40,9 @@ async def test_a_silent_node_notifies_nobody_keeps_connections_and_speaks_again_
 
 
 async def test_silence_by_settings_can_be_of_one_kind_alone(rig: Any) -> None:
-    rig.desk.begin(trouble_of(["websocket.silent=true", 'websocket.kinds=["account"]']))
+    rig.desk.begin(
+        parse_settings("--trouble", ["websocket.silent=true", 'websocket.kinds=["account"]'], Trouble)
+    )
     account = str(rig.payer.pubkey())
     async with (
         rig.subscribed("accountSubscribe", account, {"commitment": "processed"}) as payer,

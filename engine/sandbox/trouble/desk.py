@@ -11,11 +11,12 @@ from engine.sandbox.cluster.rpc_errors import invalid_params
 from engine.sandbox.cluster.view import View
 from engine.sandbox.hermes import HermesConditions, HermesServer
 from engine.sandbox.market.oracle_conditions import OracleCondition, OracleConditions
+from engine.sandbox.settings_arguments import SettingsArgumentError
 from engine.sandbox.trouble.calls import Calls
 from engine.sandbox.trouble.forks import Forks
 from engine.sandbox.trouble.landing import Landing
 from engine.sandbox.trouble.node import NodeTroubles
-from engine.sandbox.trouble.reading import TroubleRefused, patched
+from engine.sandbox.trouble.reading import patched
 from engine.sandbox.trouble.settings import HttpTrouble, Trouble
 
 METHOD = "sandboxTrouble"
@@ -82,9 +83,9 @@ class TroubleDesk:
             raise invalid_params(f"{METHOD} takes one parameter: an object of settings, or null")
         troubles, current = self._nodes[node]
         try:
-            trouble = Trouble() if patch is None else patched(current, patch)
-        except TroubleRefused as refusal:
-            raise invalid_params(f"{METHOD}: {refusal}") from None
+            trouble = Trouble() if patch is None else patched(METHOD, current, patch)
+        except SettingsArgumentError as refusal:
+            raise invalid_params(str(refusal)) from None
         self._set_cluster(trouble, since=current)
         troubles.set(trouble)
         kept = _after(trouble)
