@@ -120,9 +120,9 @@ def test_held_prices_stand_still_but_are_published_with_the_clock() -> None:
         "seed": 7,
         "ticks": 21,
         "held": False,
-        "openings_sent": 0,
-        "top_ups_sent": 0,
-        "closings_sent": 0,
+        "behaviour": Behaviour().model_dump(),
+        "done": {"congestion_sent": 0, "top_ups_sent": 0, "closings_sent": 0, "openings_sent": 0},
+        "refused": {},
     }
 
 
@@ -215,3 +215,39 @@ def test_what_a_crash_made_insolvent_can_be_liquidated_by_anyone_and_the_fund_co
     assert town.ledger.account(insolvent.address) is None
     assert fund_before - town.lamports(fund) == owed_lamports
     assert town.lamports(liquidator.pubkey()) == LAMPORTS_PER_SOL - 5_000 + owed_lamports + rent
+
+
+def test_behaviour_changes_while_the_market_runs() -> None:
+    town = Town(Scenario.CRASH).open()
+    town.market.start()
+    town.slots(10)
+    assert "rival_sent" not in town.call("sandboxMarket")["done"]
+    told = town.call("sandboxMarket", {"rival_share": 1.0, "congestion": 0.3})
+    assert told["behaviour"] == Behaviour(rival_share=1.0, congestion=0.3).model_dump()
+    town.slots(40)
+    done = town.call("sandboxMarket", {"rival_share": 0})["done"]
+    assert done["rival_sent"] > 10 and done["congestion_sent"] > 100
+    town.slots(20)
+    later = town.call("sandboxMarket")
+    assert later["done"]["rival_sent"] == done["rival_sent"]
+    assert later["done"]["congestion_sent"] > done["congestion_sent"]
+    assert later["behaviour"]["congestion"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fault"),
+    [
+        ([1], "at most one parameter"),
+        ([{}, {}], "at most one parameter"),
+        ([{"rival_share": 2}], "rival_share 2: input should be less than or equal to 1"),
+        ([{"rival_share": "all"}], "rival_share 'all': input should be a valid number"),
+        ([{"boredom": 1}], "boredom 1: extra inputs are not permitted"),
+        ([{"congestion": float("nan")}], "congestion nan: input should be a finite number"),
+    ],
+)
+def test_wrong_behaviour_is_refused_and_changes_nothing(parameters: list[object], fault: str) -> None:
+    town = Town(positions=1)
+    with pytest.raises(RpcError, match=fault) as refusal:
+        town.call("sandboxMarket", *parameters)
+    assert refusal.value.code == -32602
+    assert town.call("sandboxMarket")["behaviour"] == Behaviour().model_dump()

@@ -33,9 +33,9 @@ class Actor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Venue:
-    """What an actor is given.
+    """What an actor is given; its `behaviour` may be another one at another tick.
 
     `send` takes signed wire bytes to the leader's pool; what is refused is counted and never raised.
     `fund` has the faucet fill an address up to a trader's usual balance when it holds little, by a

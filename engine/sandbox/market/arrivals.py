@@ -14,16 +14,18 @@ from engine.sandbox.market.transactions import opening_transaction, position_of,
 class Arrivals:
     """Opens so many positions a minute; nobody comes while there are `crowd` positions or more."""
 
-    def __init__(self, venue: Venue, per_minute: float, crowd: int) -> None:
+    def __init__(self, venue: Venue, usual_per_minute: float, crowd: int) -> None:
+        """The usual number comes as long as the behaviour asks for no other."""
         self._venue = venue
-        self._per_tick = chance_per_tick(per_minute)
+        self._usual_per_minute = usual_per_minute
         self._crowd = crowd
         self._sent = 0
 
     def on_tick(self, tick: int) -> None:
         """Let those come whose tick this is; whether they come depends on the tick alone."""
         rng = generator(self._venue.seed, f"arrival at {tick}")
-        whole, rest = divmod(self._per_tick, 1.0)
+        asked = self._venue.behaviour.openings_per_minute
+        whole, rest = divmod(chance_per_tick(self._usual_per_minute if asked is None else asked), 1.0)
         for number in range(int(whole) + (rng.random() < rest)):
             if len(self._venue.roster) < self._crowd:
                 self._open(tick, number)

@@ -7,10 +7,11 @@ goes and lets other things happen in between: first `begin`, before the first sl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
+from pydantic import ValidationError
 from solders.account import Account
 from solders.hash import Hash
 from solders.pubkey import Pubkey
@@ -21,10 +22,10 @@ from engine.protocol.pyth import PriceUpdate, encode_price_update, to_e6
 from engine.sandbox.cluster.banks import Commitment
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.rpc_errors import INVALID_PARAMS, RpcError
-from engine.sandbox.market.actors import Actor, Venue
-from engine.sandbox.market.arrivals import Arrivals
-from engine.sandbox.market.congestion import Congestion
+from engine.sandbox.cluster.rpc_errors import RpcError, invalid_params
+from engine.sandbox.market.actors import Venue
+from engine.sandbox.market.behaviour import Behaviour
+from engine.sandbox.market.cast import Cast
 from engine.sandbox.market.contributors import Contributors, FundNotFilled, fund_lamports
 from engine.sandbox.market.feeds import FEED_ACCOUNT_LAMPORTS, FeedPublisher
 from engine.sandbox.market.genesis_positions import GenesisPositions
@@ -32,11 +33,11 @@ from engine.sandbox.market.oracle_conditions import OracleConditions
 from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.population import Opening, Population
 from engine.sandbox.market.prices import EXPONENT
-from engine.sandbox.market.rival import Rival
 from engine.sandbox.market.roster import Holding, Roster
+from engine.sandbox.market.scenarios import OPENINGS_PER_MINUTE
 from engine.sandbox.market.seeds import generator
-from engine.sandbox.market.traders import Traders
 from engine.sandbox.market.transactions import opening_transaction, position_of, priority_microlamports
+from engine.sandbox.settings_arguments import complaint
 
 TRADER_LAMPORTS = 5 * LAMPORTS_PER_SOL
 TRADER_REFILL_BELOW_LAMPORTS = LAMPORTS_PER_SOL // 10
@@ -84,7 +85,12 @@ class Market:
         self.ticks = 0
         self.held = False
         self._publish()
-        self._actors = self._cast()
+        self._cast = Cast(
+            self._venue(),
+            self._leader.limits,
+            openings_per_minute=OPENINGS_PER_MINUTE[plan.scenario],
+            crowd=plan.positions + MORE_THAN_AT_START,
+        )
 
     @property
     def positions_opened(self) -> int:
@@ -143,8 +149,7 @@ class Market:
         self.ticks += 1
         self._prices = {symbol: path.advance() for symbol, path in self._plan.paths.items()}
         self._publish()
-        for actor in self._actors:
-            actor.on_tick(self.ticks)
+        self._cast.on_tick(self.ticks)
 
     def send(self, raw: bytes) -> None:
         """Hand a participant's signed transaction to the leader; what it refuses is counted in `refused`."""
@@ -155,9 +160,8 @@ class Market:
         """The true prices by symbol in 1e-6 USD."""
         return {symbol: to_e6(price, EXPONENT) for symbol, price in self._prices.items()}
 
-    def _cast(self) -> Sequence[Actor]:
-        """Everybody who acts on this market's ticks, in the order in which they do."""
-        venue = Venue(
+    def _venue(self) -> Venue:
+        return Venue(
             ledger=self._ledger,
             roster=self.roster,
             population=self._population,
@@ -169,13 +173,6 @@ class Market:
             blockhash=self._blockhash,
             program_id=self._program_id,
         )
-        crowd = self._plan.positions + MORE_THAN_AT_START
-        actors: list[Actor] = [Arrivals(venue, self._plan.openings_per_minute, crowd), Traders(venue)]
-        if self._plan.behaviour.rival_share > 0:
-            actors.append(Rival(venue))
-        if self._plan.behaviour.congestion > 0:
-            actors.append(Congestion(venue, self._leader.limits))
-        return actors
 
     def _open(self, opening: Opening, bid_microlamports: int) -> None:
         raw = opening_transaction(
@@ -216,12 +213,14 @@ class Market:
 
     def _hold_prices(self, parameters: list[object]) -> bool:
         if len(parameters) != 1 or not isinstance(parameters[0], bool):
-            raise RpcError(INVALID_PARAMS, "sandboxHoldPrices takes one parameter: true or false")
+            raise invalid_params("sandboxHoldPrices takes one parameter: true or false")
         self.held = parameters[0]
         return self.held
 
-    def _describe(self, _parameters: list[object]) -> dict[str, object]:
-        figures = {name: count for actor in self._actors for name, count in actor.figures().items()}
+    def _describe(self, parameters: list[object]) -> dict[str, object]:
+        """The market as it is; a parameter changes the settings of behaviour that it names."""
+        if parameters:
+            self._cast.behave(_changed(self._cast.behaviour, parameters))
         return {
             "positions_opened": self.positions_opened,
             "positions_signed": self.positions_signed,
@@ -231,5 +230,17 @@ class Market:
             "seed": self._plan.seed,
             "ticks": self.ticks,
             "held": self.held,
-            **figures,
+            "behaviour": self._cast.behaviour.model_dump(),
+            "done": dict(self._cast.figures()),
+            "refused": dict(self.refused),
         }
+
+
+def _changed(behaviour: Behaviour, parameters: list[object]) -> Behaviour:
+    """The behaviour with the settings of an RPC call's one parameter; raises RpcError."""
+    if len(parameters) != 1 or not isinstance(parameters[0], dict):
+        raise invalid_params("sandboxMarket takes at most one parameter: an object of settings of behaviour")
+    try:
+        return Behaviour.model_validate({**behaviour.model_dump(), **parameters[0]})
+    except ValidationError as error:
+        raise invalid_params(complaint("sandboxMarket", error)) from None

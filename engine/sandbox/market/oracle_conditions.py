@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from engine.protocol.addresses import FEEDS
 from engine.protocol.pyth import PriceUpdate
 
+_LARGEST = 2**63 - 1  # of a price, and more than any confidence
+
 
 @dataclass(frozen=True, slots=True)
 class OracleCondition:
@@ -34,8 +36,8 @@ class OracleCondition:
             return None
         return replace(
             update,
-            price=max(1, update.price * (10_000 + self.jump_bps) // 10_000),
-            conf=min(2**64 - 1, max(1, round(update.conf * self.confidence_factor))),
+            price=min(_LARGEST, max(1, update.price * (10_000 + self.jump_bps) // 10_000)),
+            conf=max(1, int(min(_LARGEST, update.conf * self.confidence_factor))),
             publish_time_s=update.publish_time_s - self.age_s,
             prev_publish_time_s=update.prev_publish_time_s - self.age_s,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.population_settings import PopulationSettings
 from engine.sandbox.market.prices import PricePath
-from engine.sandbox.market.scenarios import OPENINGS_PER_MINUTE, Scenario
+from engine.sandbox.market.scenarios import Scenario
 
 SIGNED_UNLESS_ASKED = 2_000  # positions; those beyond are there when the chain begins
 
@@ -39,9 +39,3 @@ class MarketPlan:
         if self.genesis_positions is None:
             return min(self.positions, SIGNED_UNLESS_ASKED)
         return self.positions - self.genesis_positions
-
-    @property
-    def openings_per_minute(self) -> float:
-        """How many newcomers there are."""
-        asked = self.behaviour.openings_per_minute
-        return OPENINGS_PER_MINUTE[self.scenario] if asked is None else asked
