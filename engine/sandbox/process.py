@@ -97,6 +97,8 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
         state.write_wallet(wallet)
         ledger = Ledger(Genesis.from_seed(options.seed.to_bytes(8, "little")), time.time)
         ledger.add_program(PROGRAM_ID, program.load())
+        for address, account in program.idl_accounts(PROGRAM_ID).items():
+            ledger.set_account(address, account)
         ledger.set_account(wallet.pubkey(), Account(WALLET_LAMPORTS, b"", SYSTEM_PROGRAM))
         leader = Leader(ledger)
         market = Market(ledger, plan, leader=leader)
