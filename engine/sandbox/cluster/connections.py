@@ -24,8 +24,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 # What aiohttp has to say of a client's mistakes, the client is told; it is no news to an operator.
 _quiet = logging.getLogger("cluster.http")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
+_quiet.disabled = True
 
 
 class Connections(web.Server):
