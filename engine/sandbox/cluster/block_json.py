@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.sandbox.cluster.ledger import Block
+from engine.sandbox.cluster.chain import Block
 from engine.sandbox.cluster.transaction_json import (
     TransactionEncoding,
     transaction_with_accounts_json,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 from engine.sandbox.cluster.banks import Commitment
 from engine.sandbox.cluster.block_json import BlockForm, TransactionDetails, block_json
-from engine.sandbox.cluster.ledger import Block
+from engine.sandbox.cluster.chain import Block
 from engine.sandbox.cluster.machine import SLOTS_PER_EPOCH
 from engine.sandbox.cluster.methods_chain import with_context
 from engine.sandbox.cluster.params import (
@@ -65,7 +66,7 @@ class BlockMethods:
         first_available = self._view.ledger.first_available_slot
         if slot < first_available:
             raise block_cleaned_up(slot, first_available)
-        block = self._view.ledger.block(slot)
+        block = self._view.block(slot)
         if block is None:
             finalized = slot <= self._view.bank(Commitment.FINALIZED).slot
             raise block_skipped(slot) if finalized else block_not_available(slot)
@@ -96,7 +97,7 @@ class BlockMethods:
             return []
         if last - start > MAX_BLOCKS_RANGE:
             raise invalid_params(f"Slot range too large; max {MAX_BLOCKS_RANGE}")
-        return self._view.ledger.blocks(start, last)
+        return self._view.blocks(start, last)
 
     def get_blocks_with_limit(self, params: Params) -> object:
         """The first slots from one on that have a block."""
@@ -104,7 +105,7 @@ class BlockMethods:
         newest = self._newest(config)
         if limit > MAX_BLOCKS_RANGE:
             raise invalid_params(f"Limit too large; max {MAX_BLOCKS_RANGE}")
-        return self._view.ledger.blocks(start, newest)[:limit] if start <= newest else []
+        return self._view.blocks(start, newest)[:limit] if start <= newest else []
 
     def _newest(self, config: Config) -> int:
         """The newest slot that a method about blocks may speak of."""
@@ -136,7 +137,7 @@ class BlockMethods:
         by_identity = {}
         if wanted is None or wanted == validator:
             # The open slot's block is being made, and counts.
-            blocks = len(self._view.ledger.blocks(first, last)) + (last == self._view.ledger.slot)
+            blocks = len(self._view.blocks(first, last)) + (last == self._view.ledger.slot)
             by_identity[str(validator)] = [last - first + 1, blocks]
         return with_context(
             bank, {"byIdentity": by_identity, "range": {"firstSlot": first, "lastSlot": last}}
@@ -149,38 +150,42 @@ class BlockMethods:
             limit = params.integer(0, "usize")
         if limit > MAX_PERFORMANCE_SAMPLES:
             raise invalid_params(f"Invalid limit; max {MAX_PERFORMANCE_SAMPLES}")
-        ledger = self._view.ledger
-        slots = ledger.blocks(ledger.first_available_slot, self._view.bank(Commitment.CONFIRMED).slot)
-        end_s = self._time_s(slots[-1]) // SAMPLE_PERIOD_S * SAMPLE_PERIOD_S
-        end = bisect_left(slots, end_s, key=self._time_s)
-        samples: list[object] = []
-        while len(samples) < limit:
-            end_s -= SAMPLE_PERIOD_S
-            start = bisect_left(slots, end_s, hi=end, key=self._time_s)
-            if start == 0:
-                # Of this minute the node has only a part, or nothing.
-                break
-            if start < end:
-                samples.append(self._sample(slots[start - 1], slots[end - 1]))
-            end = start
-        return samples
-
-    def _sample(self, before: int, last: int) -> dict[str, object]:
-        """What happened in the slots behind `before` up to `last`; no transaction here is a vote."""
-        history = self._view.ledger.history
-        transactions = history.count_until(last) - history.count_until(before)
-        return {
-            "numNonVoteTransactions": transactions,
-            "numSlots": last - before,
-            "numTransactions": transactions,
-            "samplePeriodSecs": SAMPLE_PERIOD_S,
-            "slot": last,
-        }
+        newest = self._view.bank(Commitment.CONFIRMED).slot
+        slots = self._view.blocks(self._view.ledger.first_available_slot, newest)
+        ends = _minutes(slots, limit, self._time_s)
+        counts = self._view.ledger.history.counts_until(ends)
+        return [
+            {
+                "numNonVoteTransactions": counts[index] - counts[index + 1],
+                "numSlots": ends[index] - ends[index + 1],
+                "numTransactions": counts[index] - counts[index + 1],
+                "samplePeriodSecs": SAMPLE_PERIOD_S,
+                "slot": ends[index],
+            }
+            for index in range(len(ends) - 1)
+        ]
 
     def _time_s(self, slot: int) -> int:
         time_s = self._view.ledger.block_time_s(slot)
         assert time_s is not None, "every block has a time"
         return time_s
+
+
+def _minutes(slots: Sequence[int], limit: int, time_s: Callable[[int], int]) -> list[int]:
+    """The last slot of each of the newest full minutes, newest first, and of the minute before all of them.
+
+    A minute of the clock is full when there are slots before it and behind it; one without slots is left out.
+    """
+    last_slots: list[int] = []
+    # First back to the last whole minute, then minute by minute. Those without slots are passed over: the
+    # node may have stood still for long.
+    end = len(slots)
+    while end and len(last_slots) <= limit:
+        end_s = time_s(slots[end - 1]) // SAMPLE_PERIOD_S * SAMPLE_PERIOD_S
+        end = bisect_left(slots, end_s, hi=end, key=time_s)
+        if end:
+            last_slots.append(slots[end - 1])
+    return last_slots
 
 
 def _block_form(config: Config) -> tuple[Commitment, BlockForm]:

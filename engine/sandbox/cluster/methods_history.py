@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from solders.pubkey import Pubkey
@@ -92,24 +93,29 @@ class HistoryMethods:
 
         `before` may be any transaction; of one that never landed nothing is known, nor what came before it.
         """
-        naming = reversed(self._view.ledger.history.naming(address))
+        naming = self._view.ledger.history.naming(address)
         if before is None:
-            yield from naming
+            yield from reversed(naming)
             return
         last = self._view.landed(before)
         if last is None:
             return
         block = [landed.signature for landed in self._view.ledger.history.in_slot(last.slot)]
         older_in_block = set(block[: block.index(before)])
-        for landed in naming:
+        newest = bisect_right(naming, last.slot, key=lambda landed: landed.slot)
+        for index in reversed(range(newest)):
+            landed = naming[index]
             if landed.slot < last.slot or landed.signature in older_in_block:
                 yield landed
 
     def _status_json(self, landed: LandedTransaction) -> dict[str, object]:
         level = self._view.commitment_of(landed.slot)
+        confirmations = None
+        if level is not Commitment.FINALIZED:
+            confirmations = len(self._view.blocks(landed.slot, self._view.slot))
         return {
             "slot": landed.slot,
-            "confirmations": None if level is Commitment.FINALIZED else self._view.slot - landed.slot,
+            "confirmations": confirmations,
             "err": landed.fault,
             "status": status_json(landed.fault),
             "confirmationStatus": level,
