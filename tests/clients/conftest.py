@@ -1,4 +1,4 @@
-"""A sandbox as its own process, and clients from npm that are run against it as their authors published them."""
+"""A sandbox as its own process, and clients from npm that run against it as their authors published them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def node() -> list[str]:
-    """The command that runs a script; node 18 has to be told to show what later versions show by themselves."""
+    """The command that runs a script; node 18 has to be told to show what later ones show by themselves."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("needs node and npm: apt-get install nodejs npm")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=20, check=True)

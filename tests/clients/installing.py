@@ -1,4 +1,4 @@
-"""The clients from npm, installed once into a cache outside the tree, each package checked against its hash."""
+"""The clients from npm, installed once into a cache outside the tree, each package checked by its hash."""
 
 from __future__ import annotations
 

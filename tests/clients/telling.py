@@ -76,7 +76,7 @@ class Told:
 
 
 def told_in(command: Sequence[str], folder: Path, deadline_s: float) -> Told:
-    """Run a script that tells what it sees; one that breaks off has told less, and says why in `complaint`."""
+    """Run a script that tells what it sees; one that breaks off told less, and says why in `complaint`."""
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=deadline_s, check=False
     )

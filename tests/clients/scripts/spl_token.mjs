@@ -37,7 +37,7 @@ await look('approved', async () => {
   return { to, delegatedAmount };
 });
 await look('getTokenAccountsByDelegate', async () => {
-  const asked = [delegate.publicKey.toBase58(), { mint: mint.toBase58() }, { encoding: 'jsonParsed' }];
+  const asked = [delegate.publicKey.toBase58(), { mint: mint.toBase58() }, { encoding: 'jsonParsed', commitment: 'confirmed' }];
   return (await connection._rpcRequest('getTokenAccountsByDelegate', asked)).result.value;
 });
 await look('spent by the delegate', async () => {

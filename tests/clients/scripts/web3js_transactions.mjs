@@ -109,7 +109,10 @@ await look('landed with an error', async () => {
   const signature = await connection.sendRawTransaction(transaction.serialize(), { skipPreflight: true });
   // Depending on who is first, its subscription or its question, the client gives the error back or throws it.
   const err = await connection.confirmTransaction({ signature, ...validity }).then(({ value }) => value.err, (thrown) => thrown);
-  const { meta } = await connection.getTransaction(signature, { maxSupportedTransactionVersion: 0 });
+  // It throws as soon as the error is processed; what landed is told of once it is confirmed.
+  let landed = null;
+  while (!landed) landed = await connection.getTransaction(signature, { maxSupportedTransactionVersion: 0 });
+  const { meta } = landed;
   const error = new SendTransactionError({ action: 'send', signature, transactionMessage: 'landed' });
   return { err, fee: meta.fee, metaErr: meta.err, logs: await error.getLogs(connection) };
 });
