@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, KeysView
 from operator import itemgetter
@@ -83,15 +83,15 @@ class AccountStates:
 
     def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
         """The addresses of every account that a program owns in the bank of `slot`, ascending."""
-        newer = self._changed_after(slot)
-        addresses = self._owned.get(program, ())
-        if not newer:
-            return list(addresses)
-        found = [address for address in addresses if address not in newer]
-        for address in newer:
-            account = self.at(address, slot)
-            if account is not None and account.owner == program:
-                insort(found, address, key=bytes)
+        found = list(self._owned.get(program, ()))
+        for address in self._changed_after(slot):
+            now, then = self.latest(address), self.at(address, slot)
+            owned_now = now is not None and now.owner == program
+            owned_then = then is not None and then.owner == program
+            if owned_then and not owned_now:
+                insort(found, address)
+            elif owned_now and not owned_then:
+                del found[bisect_left(found, address)]
         return found
 
     def changed_in(self, slot: int) -> KeysView[Pubkey]:

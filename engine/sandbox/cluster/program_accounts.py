@@ -28,8 +28,8 @@ from engine.sandbox.cluster.parsed.token_state import TOKEN_PROGRAMS
 from engine.sandbox.cluster.view import View
 
 # As many accounts as take about a millisecond: in the form that is quick to write, and in the others.
-SLICE_ACCOUNTS = 512
-SLICE_OF_OTHER_FORMS = 32
+SLICE_ACCOUNTS = 256
+SLICE_OF_OTHER_FORMS = 24
 MAX_CACHED_BYTES = 96 * 1024 * 1024
 # What a cached account takes beside its text and data: its place in the table, and Python's own part.
 _ENTRY_BYTES = 280
