@@ -9,10 +9,16 @@ from solders.account import Account
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 
+from engine.sandbox.cluster.transaction_faults import Fault
 from engine.sandbox.cluster.wire_transaction import AnyMessage
 
 LOOKUP_TABLE_PROGRAM = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
 LOOKUP_TABLE_HEADER_BYTES = 56
+# Where the lookup table program's state has what, behind its kind and the slot of its deactivation.
+_LOOKUP_TABLE_STATE = (1).to_bytes(4, "little")
+_LAST_EXTENDED_SLOT = slice(12, 20)
+_LAST_EXTENDED_START = 20
+_ADDRESS_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,28 @@ def with_loaded(
     return TransactionAccounts(static, loaded_writable, loaded_readonly, writable + loaded_writable)
 
 
+def lookup_fault(message: AnyMessage, slot: int, account: Callable[[Pubkey], Account | None]) -> Fault | None:
+    """Why a message's lookups cannot be resolved in the bank of a slot, None when they can.
+
+    Addresses that were added in this very slot cannot be used before the next one.
+    """
+    for lookup in message.address_table_lookups if isinstance(message, MessageV0) else ():
+        table = account(lookup.account_key)
+        if table is None:
+            return "AddressLookupTableNotFound"
+        if table.owner != LOOKUP_TABLE_PROGRAM:
+            return "InvalidAddressLookupTableOwner"
+        data = table.data
+        if len(data) < LOOKUP_TABLE_HEADER_BYTES or data[:4] != _LOOKUP_TABLE_STATE:
+            return "InvalidAddressLookupTableData"
+        usable = (len(data) - LOOKUP_TABLE_HEADER_BYTES) // _ADDRESS_BYTES
+        if int.from_bytes(data[_LAST_EXTENDED_SLOT], "little") >= slot:
+            usable = data[_LAST_EXTENDED_START]
+        if any(index >= usable for index in (*lookup.writable_indexes, *lookup.readonly_indexes)):
+            return "InvalidAddressLookupTableIndex"
+    return None
+
+
 def is_static_writable(message: AnyMessage, index: int, key_count: int) -> bool:
     """Whether the message's header asks for a static account to be writable."""
     header = message.header
@@ -71,5 +99,6 @@ def is_static_writable(message: AnyMessage, index: int, key_count: int) -> bool:
 
 
 def _entries(addresses: bytes, indexes: bytes) -> list[Pubkey]:
-    count = len(addresses) // 32
-    return [Pubkey.from_bytes(addresses[index * 32 : index * 32 + 32]) for index in indexes if index < count]
+    count = len(addresses) // _ADDRESS_BYTES
+    starts = [index * _ADDRESS_BYTES for index in indexes if index < count]
+    return [Pubkey.from_bytes(addresses[start : start + _ADDRESS_BYTES]) for start in starts]
