@@ -31,6 +31,7 @@ from engine.sandbox.cluster.parsed.token_state import (
     OWNER_OFFSET,
     TOKEN_PROGRAM,
     TOKEN_PROGRAMS,
+    amount_in,
     is_token_account,
     mint_of,
     token_account_of,
@@ -78,7 +79,7 @@ class TokenMethods:
         mint, bank = params.pubkey(0), self._view.bank(params.commitment(1))
         program, display = self._token_mint(mint, bank)
         holdings = (
-            (_amount_in(account.data), bytes(address))
+            (amount_in(account.data), bytes(address))
             for address, account in self._token_accounts(program, bank, _field(MINT_OFFSET, mint))
         )
         return with_context(
@@ -176,8 +177,3 @@ class TokenMethods:
 def _field(offset: int, key: Pubkey) -> Callable[[bytes], bool]:
     expected, end = bytes(key), offset + Pubkey.LENGTH
     return lambda data: data[offset:end] == expected
-
-
-def _amount_in(data: bytes) -> int:
-    held = token_account_of(data)
-    return 0 if held is None else held.amount

@@ -16,6 +16,7 @@ from engine.sandbox.cluster.parsed.token_amounts import (
 )
 from engine.sandbox.cluster.parsed.token_extensions import extensions_json
 from engine.sandbox.cluster.parsed.token_state import (
+    MINT_BYTES,
     NATIVE_MINT,
     TOKEN_ACCOUNT_BYTES,
     Mint,
@@ -54,7 +55,11 @@ def mint_display(mint: Pubkey, account_of: AccountOf) -> AmountDisplay | None:
     if mint == NATIVE_MINT:
         return NATIVE_DISPLAY
     account = account_of(mint)
-    return None if account is None else display_of(account.data, clock_s(account_of))
+    if account is None:
+        return None
+    data = account.data
+    # Without extensions, time changes nothing: then there is no need to ask for it.
+    return display_of(data, 0 if len(data) == MINT_BYTES else clock_s(account_of))
 
 
 def clock_s(account_of: AccountOf) -> int:

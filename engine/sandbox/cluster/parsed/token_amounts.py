@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.sandbox.cluster.parsed.byte_reader import ByteReader, Unparsable
 from engine.sandbox.cluster.parsed.token_state import (
@@ -12,6 +13,8 @@ from engine.sandbox.cluster.parsed.token_state import (
     mint_of,
 )
 
+# Long lists are of accounts of few mints, each of which is read once an account.
+MINTS_REMEMBERED = 256
 INTEREST_BEARING = 10
 SCALED_UI_AMOUNT = 25
 # The token program's own year and basis point.
@@ -36,6 +39,7 @@ class AmountDisplay:
 NATIVE_DISPLAY = AmountDisplay(NATIVE_MINT_DECIMALS)
 
 
+@lru_cache(maxsize=MINTS_REMEMBERED)
 def display_of(mint_data: bytes, unix_time_s: int) -> AmountDisplay | None:
     """How a mint's amounts are shown at a time; None when the data is no mint."""
     mint = mint_of(mint_data)

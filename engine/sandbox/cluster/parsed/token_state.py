@@ -25,6 +25,7 @@ MINT_OFFSET = 0
 OWNER_OFFSET = 32
 DELEGATE_OFFSET = 72
 ACCOUNT_STATES = ("uninitialized", "initialized", "frozen")
+_AMOUNT_OFFSET = 64
 _STATE_OFFSET = 108
 _MINT_KIND = 1
 _ACCOUNT_KIND = 2
@@ -135,6 +136,11 @@ def is_token_account(data: bytes) -> bool:
         and len(data) != MULTISIG_BYTES
         and data[TOKEN_ACCOUNT_BYTES] == _ACCOUNT_KIND
     )
+
+
+def amount_in(data: bytes) -> int:
+    """What an initialized token account holds in its smallest unit, without reading the rest of it."""
+    return int.from_bytes(data[_AMOUNT_OFFSET : _AMOUNT_OFFSET + 8], "little")
 
 
 def extensions_of(data: bytes) -> Iterator[tuple[int, bytes]]:
