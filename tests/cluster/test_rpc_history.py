@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from solana.rpc.async_api import AsyncClient
@@ -19,12 +20,23 @@ from solders.transaction import VersionedTransaction
 
 from engine.sandbox import program
 from engine.sandbox.cluster.encoding import base58_decode
+from engine.sandbox.cluster.leader import Leader
+from engine.sandbox.cluster.method_table import methods_of
+from engine.sandbox.cluster.params import Params
+from engine.sandbox.cluster.view import View
 
 if TYPE_CHECKING:
     from conftest import Node
 
 SOL = 1_000_000_000
 NewKey = Callable[[], Pubkey]
+
+
+async def _landed(node: Node, signature: Signature) -> None:
+    """Wait for the leader to run it: it does so within 50 ms."""
+    async with asyncio.timeout(5):
+        while signature not in node.ledger.history:
+            await node.result("getSlot")
 
 
 async def test_old_statuses_need_a_search_of_history(node: Node, key: NewKey) -> None:
@@ -144,6 +156,7 @@ async def test_lookup_tables_are_resolved(node: Node, client: AsyncClient, key: 
     message = MessageV0.try_compile(payer.pubkey(), [node.town.pay(to, SOL)], [table], node.town.blockhash())
     transaction = VersionedTransaction(message, [payer])
     assert "result" in await node.send(transaction)
+    await _landed(node, transaction.signatures[0])
     assert node.town.lamports(to) == SOL
     node.town.advance()
     config = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
@@ -166,6 +179,7 @@ async def test_our_program_runs_and_shows_its_calls(node: Node, client: AsyncCli
     )
     transaction = node.town.sign(opening, payer=owner)
     assert "result" in await node.send(transaction)
+    await _landed(node, transaction.signatures[0])
     node.town.advance()
     account = await client.get_account_info(position_address(owner.pubkey(), "SOL/USD"), Confirmed)
     assert account.value is not None
@@ -178,3 +192,44 @@ async def test_our_program_runs_and_shows_its_calls(node: Node, client: AsyncCli
     assert "Program log: Instruction: OpenPosition" in shown["meta"]["logMessages"]
     again = await node.send(node.town.sign(opening, payer=owner))
     assert again["error"]["data"]["err"] == {"InstructionError": [0, {"Custom": 0}]}
+
+
+async def test_a_page_can_begin_at_any_transaction_of_the_chain(node: Node, key: NewKey) -> None:
+    to = key()
+    before, after = (str(node.town.land(node.town.pay(to, SOL + n)).signatures[0]) for n in range(2))
+    # In the same block, of somebody else: what came before it in the block is older.
+    other = str(node.town.land(node.town.pay(key(), SOL)).signatures[0])
+    later = str(node.town.land(node.town.pay(to, 9 * SOL)).signatures[0])
+    node.town.advance()
+
+    async def page(**options: str) -> list[str]:
+        config = {"commitment": "confirmed"} | options
+        found = await node.result("getSignaturesForAddress", str(to), config)
+        return [entry["signature"] for entry in found]
+
+    assert await page() == [later, after, before]
+    assert await page(before=other) == [after, before]
+    assert await page(before=after, until=before) == []
+    assert await page(until=after) == [later]
+
+
+async def test_a_node_that_lags_does_not_know_what_landed_since(node: Node, key: NewKey) -> None:
+    view, behind = View(node.ledger), 5
+    methods = methods_of(view, Leader(node.ledger))
+    node.town.advance(behind)
+    signature = str(node.town.land(node.town.pay(to := key(), SOL)).signatures[0])
+    node.town.advance(2)
+    view.lag(behind)
+
+    def ask(method: str, *params: object) -> Any:
+        return methods[method](Params(list(params)))
+
+    confirmed = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+    assert ask("getSignatureStatuses", [signature])["value"] == [None]
+    assert ask("getTransaction", signature, confirmed) is None
+    assert ask("getSignaturesForAddress", str(to), confirmed) == []
+    assert ask("getBalance", str(to), {"commitment": "processed"})["value"] == 0
+    assert ask("getSlot", {"commitment": "processed"}) == node.ledger.slot - behind
+    node.town.advance(behind)
+    assert ask("getTransaction", signature, confirmed)["slot"] == node.ledger.slot - behind - 2
+    assert ask("getBalance", str(to), {"commitment": "processed"})["value"] == SOL

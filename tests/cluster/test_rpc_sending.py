@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ SOL = 1_000_000_000
 NewKey = Callable[[], Pubkey]
 
 
+async def _landed(node: Node, signature: Signature) -> None:
+    """Wait for the leader to run it: it does so within 50 ms."""
+    async with asyncio.timeout(5):
+        while signature not in node.ledger.history:
+            await node.result("getSlot")
+
+
 async def test_a_sent_transaction_rises_through_the_levels(
     node: Node, client: AsyncClient, key: NewKey
 ) -> None:
@@ -32,6 +40,7 @@ async def test_a_sent_transaction_rises_through_the_levels(
     options = TxOpts(preflight_commitment=Processed, max_retries=0)
     signature = (await client.send_raw_transaction(bytes(transaction), opts=options)).value
     assert signature == transaction.signatures[0]
+    await _landed(node, signature)
     slot = node.ledger.slot
     for advance, level, confirmations in ((0, "processed", 0), (1, "confirmed", 1), (29, "confirmed", 30)):
         node.town.advance(advance)
@@ -78,6 +87,7 @@ async def test_skipping_preflight_lands_the_failure(node: Node, client: AsyncCli
     transaction = node.town.sign(node.town.pay(key(), 5_000 * SOL))
     response = await node.send(transaction, skipPreflight=True, maxRetries=0)
     assert response["result"] == str(transaction.signatures[0])
+    await _landed(node, transaction.signatures[0])
     (status,) = await _statuses(node, transaction.signatures[0])
     assert status["err"] == {"InstructionError": [0, {"Custom": 1}]}
     assert status["status"] == {"Err": status["err"]}
@@ -100,6 +110,7 @@ async def test_base58_is_the_default_encoding_of_a_transaction(node: Node, key: 
 async def test_sending_the_same_bytes_again(node: Node, key: NewKey) -> None:
     transaction = node.town.sign(node.town.pay(to := key(), SOL))
     first = await node.send(transaction)
+    await _landed(node, transaction.signatures[0])
     again = await node.send(transaction, skipPreflight=True)
     assert first["result"] == again["result"]
     refused = await node.send(transaction)
@@ -175,6 +186,7 @@ async def test_the_fee_of_a_message_is_the_fee_that_is_charged(
 
 async def test_airdrop_is_a_transaction_with_history(node: Node, client: AsyncClient, key: NewKey) -> None:
     signature = (await client.request_airdrop(to := key(), 2 * SOL, Processed)).value
+    await _landed(node, signature)
     assert (await client.get_balance(to, Processed)).value == 2 * SOL
     node.town.advance()
     landed = (await client.get_transaction(signature, commitment=Confirmed)).value
