@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,9 +16,10 @@ from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Genesis, Ledger, RpcError, serve
 from engine.sandbox.cluster.http_server import MAX_BODY_BYTES
-from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.jsonrpc import Dispatcher, Pieces
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.method_table import methods_of
+from engine.sandbox.cluster.params import Params
 from engine.sandbox.cluster.view import View
 
 if TYPE_CHECKING:
@@ -37,11 +38,24 @@ NewKey = Callable[[], Pubkey]
         (b"\xff\xfe", -32700, "Parse error"),
         ("[" * 100_000, -32700, "Parse error"),
         ("[]", -32600, "Invalid request"),
-        ("3", -32600, "Invalid request"),
-        ('{"id":1,"method":"getSlot"}', -32600, "Invalid request"),
+        ("3", -32700, "Parse error"),
+        ('"getSlot"', -32700, "Parse error"),
+        ('[{"jsonrpc":"2.0","id":1,"method":"getSlot"},5]', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":1,"method":"getSlot","params":[1e400]}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":1,"method":"getSlot","params":[NaN]}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":1,"method":"\\ud800\\u0041"}', -32700, "Parse error"),
+        ("\ufeff{}", -32700, "Parse error"),
+        ("{}", -32600, "Invalid request"),
+        ('{"jsonrpc":"2.0","id":1,"method":"getSlot","extra":1}', -32600, "Invalid request"),
+        ('{"jsonrpc":"2.0","id":1,"method":"getSlot","params":7}', -32600, "Invalid request"),
         ('{"jsonrpc":"1.0","id":1,"method":"getSlot"}', -32600, "Invalid request"),
         ('{"jsonrpc":"2.0","id":1,"method":7}', -32600, "Invalid request"),
-        ('{"jsonrpc":"2.0","id":{},"method":"getSlot"}', -32600, "Invalid request"),
+        ('{"jsonrpc":"2.0","id":{},"method":"getSlot"}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":-1,"method":"getSlot"}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":1.5,"method":"getSlot"}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":true,"method":"getSlot"}', -32700, "Parse error"),
+        ('{"jsonrpc":"2.0","id":18446744073709551616,"method":"getSlot"}', -32700, "Parse error"),
         ('{"jsonrpc":"2.0","id":1,"method":"getEverything"}', -32601, "Method not found"),
         ('{"jsonrpc":"2.0","id":1,"method":"accountSubscribe"}', -32601, "Method not found"),
         (
@@ -57,6 +71,85 @@ def test_malformed_requests(body: bytes | str, code: int, message: str) -> None:
     answer = json.loads(response)
     assert answer["error"] == {"code": code, "message": message}
     assert answer["jsonrpc"] == "2.0"
+
+
+@pytest.mark.parametrize("request_id", [0, 2**64 - 1, "", "x", "\u2028", None])
+def test_an_id_comes_back_as_it_was(request_id: object) -> None:
+    request = {"jsonrpc": "2.0", "id": request_id, "method": "getHealth"}
+    response = DISPATCHER.respond(json.dumps(request))
+    assert response is not None
+    assert json.loads(response) == {"jsonrpc": "2.0", "result": "ok", "id": request_id}
+
+
+def test_a_request_without_a_version_is_answered_without_one() -> None:
+    response = DISPATCHER.respond('{"id":1,"method":"getSlot"}')
+    assert response is not None
+    message = "Unsupported JSON-RPC protocol version"
+    assert json.loads(response) == {"error": {"code": -32600, "message": message}, "id": 1}
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "depth", "message"),
+    [
+        # Around each: the array of parameters, and the request itself.
+        ("[", "]", 125, "Invalid params"),
+        ("[", "]", 126, "Parse error"),
+        ('{"[":', "}", 125, "Invalid params"),
+        ('{"a":', "}", 126, "Parse error"),
+        ('"[[{', '"', 1, "Invalid param"),
+    ],
+)
+def test_json_is_read_as_deep_as_a_node_reads_it(
+    opening: str, closing: str, depth: int, message: str
+) -> None:
+    inner = opening * depth + ("" if opening == '"[[{' else "1") + closing * depth
+    response = DISPATCHER.respond('{"jsonrpc":"2.0","id":1,"method":"getBalance","params":[%s]}' % inner)  # noqa: UP031
+    assert response is not None
+    assert json.loads(response)["error"]["message"].startswith(message)
+
+
+def test_a_notification_is_neither_run_nor_answered() -> None:
+    called: list[Params] = []
+    dispatcher = Dispatcher({"count": called.append})
+    assert dispatcher.respond('{"jsonrpc":"2.0","method":"count"}') is None
+    assert dispatcher.respond('{"jsonrpc":"2.0","method":"unknown"}') is None
+    assert dispatcher.respond('{"method":"count"}') is None
+    assert dispatcher.respond('[{"jsonrpc":"2.0","method":"count"}]') is None
+    assert called == []
+    assert dispatcher.respond('{"jsonrpc":"2.0","method":"count","id":null}') is not None
+    assert len(called) == 1
+
+
+def test_a_result_in_pieces_is_one_response_and_rests_are_passed_on() -> None:
+    dispatcher = Dispatcher({"long": lambda _params: Pieces([b"", b"[1", b"", b",2]"])})
+    call = dispatcher.read('{"jsonrpc":"2.0","id":"a","method":"long"}')
+    pieces = list(dispatcher.answer(call))
+    assert json.loads(b"".join(pieces)) == {"jsonrpc": "2.0", "result": [1, 2], "id": "a"}
+    assert pieces.count(b"") == 2
+
+
+def test_a_result_that_fails_before_its_first_bytes_is_an_error() -> None:
+    def refused() -> Iterator[bytes]:
+        yield b""
+        raise RpcError(-32602, "too long")
+
+    dispatcher = Dispatcher({"long": lambda _params: Pieces(refused())})
+    response = dispatcher.respond('[{"jsonrpc":"2.0","id":1,"method":"long"}]')
+    assert response is not None
+    assert json.loads(response) == [
+        {"jsonrpc": "2.0", "error": {"code": -32602, "message": "too long"}, "id": 1}
+    ]
+
+
+def test_the_calls_of_a_batch_are_made_as_their_answers_are_taken() -> None:
+    made: list[int] = []
+    dispatcher = Dispatcher({"count": lambda _params: made.append(1)})
+    call = dispatcher.read(json.dumps([{"jsonrpc": "2.0", "id": 1, "method": "count"}] * 100))
+    pieces = dispatcher.answer(call)
+    assert next(pieces) == b"["
+    assert len(made) == 1
+    assert len(json.loads(b"[" + b"".join(pieces))) == 100
+    assert len(made) == 100
 
 
 _LEDGER = Ledger(Genesis.from_seed(b"json"), lambda: 1.0)
@@ -206,7 +299,7 @@ async def test_a_batch_is_answered_in_order_with_errors_in_place(node: Node) -> 
     calls = [
         {"jsonrpc": "2.0", "id": 1, "method": "getHealth"},
         {"jsonrpc": "2.0", "method": "getHealth"},
-        5,
+        {},
         {"jsonrpc": "2.0", "id": "b", "method": "nope"},
     ]
     status, body = await node.post(json.dumps(calls))
@@ -216,6 +309,7 @@ async def test_a_batch_is_answered_in_order_with_errors_in_place(node: Node) -> 
         {"jsonrpc": "2.0", "error": {"code": -32600, "message": "Invalid request"}, "id": None},
         {"jsonrpc": "2.0", "error": {"code": -32601, "message": "Method not found"}, "id": "b"},
     ]
+    assert body.endswith(b"]\n")
     assert await node.post('{"jsonrpc":"2.0","method":"getHealth"}') == (200, b"")
 
 
