@@ -15,6 +15,7 @@ from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing
 from engine.cli.options import (
     BehaviourOption,
     GenesisOption,
+    NodesOption,
     PopulationOption,
     PositionsOption,
     PricesOption,
@@ -24,6 +25,7 @@ from engine.cli.options import (
     SeedOption,
     SlotOption,
     TrendOption,
+    TroubleOption,
     checked_profile,
     refuse_without,
 )
@@ -57,6 +59,8 @@ def root(
     genesis_positions: GenesisOption = None,
     population: PopulationOption = None,
     behaviour: BehaviourOption = None,
+    trouble: TroubleOption = None,
+    nodes: NodesOption = None,
     scenario: ScenarioOption = None,
     trend: TrendOption = None,
     prices: PricesOption = None,
@@ -85,6 +89,8 @@ def root(
         genesis_positions=genesis_positions,
         population=tuple(population or ()),
         behaviour=tuple(behaviour or ()),
+        trouble=tuple(trouble or ()),
+        nodes=nodes,
         trend=trend,
     )
     of_the_run = [

@@ -50,6 +50,18 @@ BehaviourOption = Annotated[
         help="Sandbox: how often traders act, a rival liquidator, congestion; may be repeated.",
     ),
 ]
+TroubleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trouble",
+        metavar="FILE|KEY=VALUE",
+        help="Sandbox: what goes wrong, see docs/trouble.md; may be repeated.",
+    ),
+]
+NodesOption = Annotated[
+    int | None,
+    typer.Option("--nodes", metavar="N", help="Sandbox: how many nodes answer for the cluster; up to 8."),
+]
 ScenarioOption = Annotated[
     str | None,
     typer.Option(
@@ -83,6 +95,8 @@ class SandboxFlags:
     genesis_positions: int | None = None
     population: tuple[str, ...] = ()
     behaviour: tuple[str, ...] = ()
+    trouble: tuple[str, ...] = ()
+    nodes: int | None = None
     trend: str | None = None
 
     def arguments(self) -> list[str]:
@@ -97,15 +111,18 @@ class SandboxFlags:
             *(("--prices", price) for price in self.prices),
             *(("--population", setting) for setting in self.population),
             *(("--behaviour", setting) for setting in self.behaviour),
+            *(("--trouble", setting) for setting in self.trouble),
+            ("--nodes", self.nodes),
         )
         return [text for flag, value in pairs if value is not None for text in (flag, str(value))]
 
-    def options(self, **others: int | Path | bool | None) -> SandboxOptions:
+    def options(self, **others: int | str | Path | bool | None) -> SandboxOptions:
         """The sandbox's own options, checked; `others` are its remaining fields. Raises OperatorError."""
         from engine.sandbox.market.behaviour import Behaviour
         from engine.sandbox.market.population_settings import PopulationSettings
         from engine.sandbox.options import SandboxOptions, parse_prices
         from engine.sandbox.settings_arguments import parse_settings
+        from engine.sandbox.trouble.settings import Trouble
 
         values = {
             "seed": self.seed,
@@ -114,6 +131,7 @@ class SandboxFlags:
             "scenario": self.scenario,
             "trend": self.trend,
             "slot_ms": self.slot_ms,
+            "nodes": self.nodes,
             **others,
         }
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
@@ -122,6 +140,7 @@ class SandboxFlags:
             prices=parse_prices(self.prices),
             population=parse_settings("--population", self.population, PopulationSettings),
             behaviour=parse_settings("--behaviour", self.behaviour, Behaviour),
+            trouble=parse_settings("--trouble", self.trouble, Trouble),
         )
         for symbol, file in options.prices.items():
             if not file.is_file():

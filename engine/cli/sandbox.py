@@ -11,6 +11,7 @@ from engine.cli.failures import run_async
 from engine.cli.options import (
     BehaviourOption,
     GenesisOption,
+    NodesOption,
     PopulationOption,
     PositionsOption,
     PricesOption,
@@ -19,6 +20,7 @@ from engine.cli.options import (
     SeedOption,
     SlotOption,
     TrendOption,
+    TroubleOption,
 )
 
 
@@ -29,6 +31,8 @@ def sandbox(
     genesis_positions: GenesisOption = None,
     population: PopulationOption = None,
     behaviour: BehaviourOption = None,
+    trouble: TroubleOption = None,
+    nodes: NodesOption = None,
     scenario: ScenarioOption = None,
     trend: TrendOption = None,
     prices: PricesOption = None,
@@ -38,6 +42,12 @@ def sandbox(
     ] = None,
     ws_port: Annotated[
         int | None, typer.Option("--ws-port", metavar="PORT", help="WebSocket; 0 takes any free port.")
+    ] = None,
+    hermes_port: Annotated[
+        int | None, typer.Option("--hermes-port", metavar="PORT", help="Hermes; any free port unless given.")
+    ] = None,
+    hermes_key: Annotated[
+        str | None, typer.Option("--hermes-key", metavar="KEY", help="Hermes answers this bearer only.")
     ] = None,
     state_dir: Annotated[
         Path | None, typer.Option("--state-dir", metavar="DIR", help="Keep database and wallet here.")
@@ -56,10 +66,17 @@ def sandbox(
         genesis_positions=genesis_positions,
         population=tuple(population or ()),
         behaviour=tuple(behaviour or ()),
+        trouble=tuple(trouble or ()),
+        nodes=nodes,
         trend=trend,
     )
     options = flags.options(
-        rpc_port=rpc_port, ws_port=ws_port, state_dir=state_dir, exit_with_parent=exit_with_parent
+        rpc_port=rpc_port,
+        ws_port=ws_port,
+        hermes_port=hermes_port,
+        hermes_key=hermes_key,
+        state_dir=state_dir,
+        exit_with_parent=exit_with_parent,
     )
     from engine.sandbox.process import run_sandbox
 

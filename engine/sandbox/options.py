@@ -13,11 +13,13 @@ from engine.sandbox.market.candles import DEFAULT_TICKS_PER_CANDLE, MIN_TICKS_PE
 from engine.sandbox.market.drifts import Direction
 from engine.sandbox.market.population_settings import PopulationSettings
 from engine.sandbox.market.scenarios import Scenario
+from engine.sandbox.trouble.settings import Trouble
 
 MAX_SEED = 2**64 - 1
 MAX_POSITIONS = 1_000_000
 SLOT_MS_RANGE = (20, 10_000)
 MAX_TICKS_PER_CANDLE = 10_000
+MAX_NODES = 8
 
 
 class SandboxOptionsError(SettingsError):
@@ -30,8 +32,9 @@ class SandboxOptions:
 
     `prices` maps symbols to candle files and belongs to the replay scenario, `trend` to the trend scenario;
     ports of 0 mean any free one. `genesis_positions` of the positions are there when the chain begins; None
-    is what exceeds the first 2,000. Without a `state_dir` everything lives in a temporary directory that goes
-    when the sandbox ends.
+    is what exceeds the first 2,000. `nodes` answer over the same ledger, the first at `rpc_port`; with a
+    `hermes_key` Hermes wants it as bearer token. Without a `state_dir` everything lives in a temporary
+    directory that goes when the sandbox ends.
     """
 
     seed: int = 1
@@ -46,6 +49,10 @@ class SandboxOptions:
     slot_ms: int = 400
     rpc_port: int = 8899
     ws_port: int = 8900
+    nodes: int = 1
+    hermes_port: int = 0
+    hermes_key: str | None = None
+    trouble: Trouble = field(default_factory=Trouble)
     state_dir: Path | None = None
     exit_with_parent: bool = False
 
@@ -54,6 +61,10 @@ class SandboxOptions:
         faults = [*self._number_faults(), *self._scenario_faults()]
         if self.rpc_port == self.ws_port != 0:
             faults.append(f"--rpc-port and --ws-port are both {self.rpc_port}: give two ports")
+        if self.hermes_port != 0 and self.hermes_port in (self.rpc_port, self.ws_port):
+            faults.append(f"--hermes-port {self.hermes_port} is a port of the node: give another")
+        if self.hermes_key is not None and not _is_key(self.hermes_key):
+            faults.append("--hermes-key must be 1 to 200 printable ASCII characters without spaces")
         if self.state_dir is not None and self.state_dir.exists() and not self.state_dir.is_dir():
             faults.append(f"--state-dir {self.state_dir} is not a directory")
         if faults:
@@ -67,6 +78,8 @@ class SandboxOptions:
             ("--slot-ms", self.slot_ms, *SLOT_MS_RANGE),
             ("--rpc-port", self.rpc_port, 0, 65_535),
             ("--ws-port", self.ws_port, 0, 65_535),
+            ("--hermes-port", self.hermes_port, 0, 65_535),
+            ("--nodes", self.nodes, 1, MAX_NODES),
         ):
             if not lowest <= value <= highest:
                 yield f"{flag} {value} is out of range: give {lowest} to {highest}"
@@ -91,6 +104,10 @@ class SandboxOptions:
         for symbol in self.prices:
             if symbol not in FEEDS:
                 yield f"--prices {symbol}=… names an unknown symbol: choose {', '.join(FEEDS)}"
+
+
+def _is_key(text: str) -> bool:
+    return 1 <= len(text) <= 200 and text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_prices(arguments: Iterable[str]) -> dict[str, Path]:

@@ -24,7 +24,7 @@ from engine.sandbox import program
 from engine.sandbox.cluster.genesis import Genesis
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.server import serve
+from engine.sandbox.listeners import listening
 from engine.sandbox.market.drifts import Direction
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan
@@ -104,20 +104,11 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
         market = Market(ledger, plan, leader=leader)
         for _ in market.begin():
             await asyncio.sleep(0)  # the database starts meanwhile, and a signal ends us
-        server = await serve(
-            ledger,
-            leader=leader,
-            rpc_port=options.rpc_port,
-            ws_port=options.ws_port,
-            slot_ms=options.slot_ms,
-            on_slot=[market.on_slot],
-            extra_methods=market.rpc_methods,
-        )
+        listeners = await stack.enter_async_context(listening(options, leader, market))
         try:
             await _open_positions(market, plan.signed_positions)
             where = {
-                "rpc_url": server.rpc_url,
-                "ws_url": server.ws_url,
+                **listeners.where,
                 "database_url": await database,
                 "wallet_path": str(state.wallet),
                 "program_id": str(PROGRAM_ID),
@@ -129,11 +120,11 @@ async def _run(options: SandboxOptions, announce: Callable[[str], None]) -> None
                 positions_genesis=market.positions_genesis,
                 **where,
             )
+            listeners.desk.begin(options.trouble)
             announce(json.dumps(where))
             market.start()
-            await server.wait()
+            await listeners.wait()
         finally:
-            await server.close()
             log.info("sandbox ended", ticks=market.ticks, positions_opened=market.positions_opened)
 
 

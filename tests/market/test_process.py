@@ -173,7 +173,16 @@ def calm() -> Iterator[Sandbox]:
 
 
 def test_the_first_line_says_where_everything_is_and_everything_answers(calm: Sandbox) -> None:
-    assert set(calm.where) == {"rpc_url", "ws_url", "database_url", "wallet_path", "program_id"}
+    assert set(calm.where) == {
+        "rpc_url",
+        "ws_url",
+        "rpc_urls",
+        "ws_urls",
+        "hermes_url",
+        "database_url",
+        "wallet_path",
+        "program_id",
+    }
     assert calm.rpc("getHealth") == "ok"
     assert calm.where["program_id"] == str(PROGRAM_ID)
     assert calm.rpc("getAccountInfo", str(PROGRAM_ID), {"encoding": "base64"})["value"]["executable"]
