@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -306,6 +307,51 @@ def test_groups_and_members(coins_2022: Coins, words: Words) -> None:
         "extension": "tokenGroupMember",
         "state": {"mint": str(m), "group": str(g), "memberNumber": 1},
     }
+
+
+def test_the_extensions_of_confidential_mints(coins_2022: Coins) -> None:
+    coins, key, owner = coins_2022, Keypair(), bytes(coins_2022.owner)
+    mint, auditor, secret = key.pubkey(), bytes(range(32)), bytes(range(1, 37))
+    coins.mint(
+        coins.ask(
+            "initialize_transfer_fee_config",
+            mint=mint,
+            transfer_fee_config_authority=coins.owner,
+            withdraw_withheld_authority=coins.owner,
+            transfer_fee_basis_points=1,
+            maximum_fee=1,
+        ),
+        coins.call(b"\x1b\x00" + owner + b"\x01" + NOBODY, mint),
+        coins.call(b"\x25\x00" + owner + auditor, mint),
+        coins.call(b"\x2a\x00" + auditor + secret, mint),
+        key=key,
+        size=_size(108, 65, 129, 196),
+    )
+    o, empty = str(coins.owner), base64.b64encode(bytes(64)).decode()
+    assert coins.info(mint)["extensions"][1:] == [
+        {
+            "extension": "confidentialTransferMint",
+            "state": {"authority": o, "autoApproveNewAccounts": True, "auditorElgamalPubkey": None},
+        },
+        {
+            "extension": "confidentialTransferFeeConfig",
+            "state": {
+                "authority": o,
+                "withdrawWithheldAuthorityElgamalPubkey": base64.b64encode(auditor).decode(),
+                "harvestToMintEnabled": True,
+                "withheldAmount": empty,
+            },
+        },
+        {
+            "extension": "confidentialMintBurn",
+            "state": {
+                "confidentialSupply": empty,
+                "decryptableSupply": base64.b64encode(secret).decode(),
+                "supplyElgamalPubkey": base64.b64encode(auditor).decode(),
+                "pendingBurn": empty,
+            },
+        },
+    ]
 
 
 @pytest.mark.parametrize("amount", [0, 1, 999_999, 123_456_789_012, 2**63 + 12345])

@@ -1,6 +1,6 @@
 """Instructions of the second token program's extensions, and of the metadata and group interfaces it serves.
 
-Those of confidential transfers are left to be shown as data: their proofs are made by the other clients only.
+Those of confidential transfers have no words here: they are shown as data.
 """
 
 from __future__ import annotations
