@@ -81,6 +81,15 @@ class Square:
             self.market.on_slot(self.ledger)
             self.leader.work()
 
+    def tick_with(self, transactions: list[bytes]) -> None:
+        """One slot in which these wait beside what the market sends."""
+        self.now_s += 0.4
+        self.ledger.advance_slot()
+        for raw in transactions:
+            self.leader.take_in(raw, skip_preflight=True)
+        self.market.on_slot(self.ledger)
+        self.leader.work()
+
     def figure(self, name: str) -> int:
         """One of the actors' counts."""
         described: Any = self.market.rpc_methods["sandboxMarket"]([])
@@ -90,13 +99,14 @@ class Square:
 
     def positions(self) -> dict[Pubkey, Position]:
         return {
-            address: decode_position(address, bytes(account.data), self.ledger.slot)
+            address: decode_position(address, bytes(account.data), 0)
             for address, account in self.ledger.program_accounts(PROGRAM_ID)
             if account.data[:8] == POSITION_DISCRIMINATOR
         }
 
     def health(self, position: Position) -> Health:
-        return health_at(terms_of(position), self.market.marks_e6()[position.symbol])
+        """At the price that the test holds, also before the market's next tick."""
+        return health_at(terms_of(position), self.paths[position.symbol].raw // 100)
 
     def liquidatable(self) -> set[Pubkey]:
         return {address for address, each in self.positions().items() if is_liquidatable(self.health(each))}
