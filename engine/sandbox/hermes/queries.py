@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-from multidict import MultiMapping
+from typing import TypeAlias
 
 ENCODINGS = ("hex", "base64")
 ASSET_TYPES = ("crypto", "fx", "equity", "metal", "rates", "crypto_redemption_rate")
 FEED_ID_BYTES = 32
 _IDS = re.compile(r"ids\[\d*\]")
+
+
+Query: TypeAlias = Sequence[tuple[str, str]]
+"""The parameters of a request in order, decoded; a name may come several times."""
 
 
 class QueryRefused(Exception):
@@ -33,21 +36,21 @@ class UpdateQuery:
     benchmarks_only: bool
 
 
-def parse_update_query(query: MultiMapping[str], known: Collection[bytes]) -> UpdateQuery:
+def parse_update_query(query: Query, known: Collection[bytes]) -> UpdateQuery:
     """The query of the update endpoints; raises QueryRefused.
 
     Feed ids are hex with or without "0x", in any case; each is answered once. Parameters that the service
     does not know are ignored, as there.
     """
-    given = [value for name, value in query.items() if _IDS.fullmatch(name)]
+    given = [value for name, value in query if _IDS.fullmatch(name)]
     if not given:
         raise _malformed("missing field `ids`")
     ids = list(dict.fromkeys(_feed_id(text) for text in given))
-    encoding = _word(query.get("encoding", "hex"), ENCODINGS)
-    parsed = _flag(query.get("parsed", "true"))
-    _flag(query.get("allow_unordered", "false"))
-    benchmarks_only = _flag(query.get("benchmarks_only", "false"))
-    ignore_unknown = _flag(query.get("ignore_invalid_price_ids", "false"))
+    encoding = _word(_first(query, "encoding", "hex"), ENCODINGS)
+    parsed = _flag(_first(query, "parsed", "true"))
+    _flag(_first(query, "allow_unordered", "false"))
+    benchmarks_only = _flag(_first(query, "benchmarks_only", "false"))
+    ignore_unknown = _flag(_first(query, "ignore_invalid_price_ids", "false"))
     unknown = [feed_id for feed_id in ids if feed_id not in known]
     if unknown and not ignore_unknown:
         names = ", ".join(f"0x{feed_id.hex()}" for feed_id in unknown)
@@ -57,10 +60,19 @@ def parse_update_query(query: MultiMapping[str], known: Collection[bytes]) -> Up
     )
 
 
-def parse_asset_type(query: MultiMapping[str]) -> str | None:
+def parse_asset_type(query: Query) -> str | None:
     """The asset type that feeds are filtered by; None when all are wanted; raises QueryRefused."""
-    text = query.get("asset_type")
-    return None if text is None else _word(text, ASSET_TYPES)
+    text = _first(query, "asset_type", "")
+    return _word(text, ASSET_TYPES) if text else None
+
+
+def parse_search(query: Query) -> str:
+    """What the symbols of feeds must contain; "" when all are wanted."""
+    return _first(query, "query", "")
+
+
+def _first(query: Query, name: str, default: str) -> str:
+    return next((value for each, value in query if each == name), default)
 
 
 def _feed_id(text: str) -> bytes:

@@ -19,6 +19,7 @@ from engine.sandbox.hermes.queries import (
     QueryRefused,
     UpdateQuery,
     parse_asset_type,
+    parse_search,
     parse_update_query,
 )
 from engine.sandbox.hermes.source import PriceSource
@@ -138,18 +139,18 @@ class HermesServer:
         return web.Response(text="OK", headers=_ANY_ORIGIN)
 
     async def _feeds(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = feeds_body(request.query.get("query"), parse_asset_type(request.query))
-        return _json(body)
+        query = list(request.query.items())
+        return _json(feeds_body(parse_search(query), parse_asset_type(query)))
 
     async def _latest(self, request: web.BaseRequest) -> web.StreamResponse:
-        query = parse_update_query(request.query, self._publication.feed_ids)
+        query = parse_update_query(list(request.query.items()), self._publication.feed_ids)
         body = update_body(self._publication.quotes(self.conditions), query)
         if body is None:
             raise QueryRefused(404, "Update data not found")
         return _json(body)
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
-        query = parse_update_query(request.query, self._publication.feed_ids)
+        query = parse_update_query(list(request.query.items()), self._publication.feed_ids)
         if len(self._streams) >= MAX_STREAMS:
             raise QueryRefused(503, f"All {MAX_STREAMS} streams are taken")
         stream = Stream(query, request)

@@ -44,7 +44,7 @@ def update_body(quotes: Quotes, query: UpdateQuery) -> bytes | None:
     return msgspec.json.encode(body)
 
 
-def feeds_body(search: str | None, asset_type: str | None) -> bytes:
+def feeds_body(search: str, asset_type: str | None) -> bytes:
     """The JSON list of feeds whose symbol contains `search`, in any case, and that are of `asset_type`."""
     feeds = []
     for symbol, feed in FEEDS.items():
@@ -58,8 +58,7 @@ def feeds_body(search: str | None, asset_type: str | None) -> bytes:
             "quote_currency": quote_currency,
             "symbol": f"Crypto.{symbol}",
         }
-        named = search is None or search.lower() in attributes["symbol"].lower()
-        if named and asset_type in (None, _ASSET_TYPE):
+        if search.lower() in attributes["symbol"].lower() and asset_type in (None, _ASSET_TYPE):
             feeds.append({"id": feed.feed_id.hex(), "attributes": attributes})
     return msgspec.json.encode(feeds)
 
