@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installing import InstallationRefused, check_installed
+from installing import InstallationRefused, RegistryUnreachable, check_installed, installed_clients
 
 HERE = Path(__file__).parent
 EXACT = re.compile(r"\d[\w.+-]*")
@@ -71,3 +71,15 @@ def test_nothing_of_the_clients_comes_into_the_tree(workshop: Path) -> None:
     assert not names & {"package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml"}
     assert not (HERE / "node_modules").exists()
     assert shutil.which("node")
+
+
+def test_a_registry_that_does_not_answer_is_said_to_be_that_and_leaves_nothing_behind(
+    node: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:1/")
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    with pytest.raises(RegistryUnreachable, match="ECONNREFUSED"):
+        installed_clients()
+    assert [path.name for path in (tmp_path / "liquidation-engine").iterdir()] == ["clients.lock"]
