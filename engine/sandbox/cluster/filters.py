@@ -7,15 +7,13 @@ import binascii
 from collections.abc import Callable
 
 from engine.sandbox.cluster.encoding import base58_decode
+from engine.sandbox.cluster.parsed.token_state import is_token_account
 from engine.sandbox.cluster.rpc_errors import RpcError, invalid_params
 
 MAX_FILTERS = 4
 MAX_COMPARED_BYTES = 128
 MAX_BASE58_CHARACTERS = 175
 MAX_BASE64_CHARACTERS = 172
-TOKEN_ACCOUNT_BYTES = 165
-_TOKEN_STATE_OFFSET = 108
-_TOKEN_EXTENSION_OFFSET = 165
 
 AccountFilter = Callable[[bytes], bool]
 """Whether an account's whole data passes."""
@@ -39,7 +37,7 @@ def passes(filters: list[AccountFilter], data: bytes) -> bool:
 
 def _parse_filter(entry: object) -> AccountFilter:
     if entry == "tokenAccountState" or (isinstance(entry, dict) and "tokenAccountState" in entry):
-        return _is_token_account
+        return is_token_account
     if isinstance(entry, dict) and len(entry) == 1:
         ((kind, detail),) = entry.items()
         if kind == "dataSize" and isinstance(detail, int) and not isinstance(detail, bool) and detail >= 0:
@@ -93,10 +91,3 @@ def _too_large() -> RpcError:
     return invalid_params(
         f"Invalid param: encoded binary data should be less than {MAX_COMPARED_BYTES + 1} bytes"
     )
-
-
-def _is_token_account(data: bytes) -> bool:
-    """An initialized account of the token programs (2 marks an account among Token-2022's extensions)."""
-    if len(data) < TOKEN_ACCOUNT_BYTES or data[_TOKEN_STATE_OFFSET] == 0:
-        return False
-    return len(data) == TOKEN_ACCOUNT_BYTES or data[_TOKEN_EXTENSION_OFFSET] == 2

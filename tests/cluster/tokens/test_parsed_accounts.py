@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from conftest import Coins, Town
 
 NONCE_BYTES = 80
+STAKE = Pubkey.from_string("Stake11111111111111111111111111111111111111")
+VOTE = Pubkey.from_string("Vote111111111111111111111111111111111111111")
 LOOKUP_TABLES = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
 UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 RENT_SYSVAR = Pubkey.from_string("SysvarRent111111111111111111111111111111111")
@@ -210,6 +212,68 @@ def test_a_lookup_table(town: Town) -> None:
             "addresses": [str(address) for address in listed],
         },
         "type": "lookupTable",
+    }
+
+
+def test_a_stake_before_and_after_it_is_delegated(town: Town) -> None:
+    stake, vote, payer = Keypair(), Keypair(), town.payer.pubkey()
+    sysvars = {
+        name: AccountMeta(Pubkey.from_string(address), False, False)
+        for name, address in (
+            ("rent", str(RENT_SYSVAR)),
+            ("clock", str(CLOCK_SYSVAR)),
+            ("history", "SysvarStakeHistory1111111111111111111111111"),
+            ("config", "StakeConfig11111111111111111111111111111111"),
+        )
+    }
+    key, sol = bytes(payer), 1_000_000_000
+
+    def make(account: Keypair, lamports: int, space: int, owner: Pubkey) -> Instruction:
+        return create_account(
+            CreateAccountParams(
+                from_pubkey=payer, to_pubkey=account.pubkey(), lamports=lamports, space=space, owner=owner
+            )
+        )
+
+    lockup = (0).to_bytes(8, "little") + (7).to_bytes(8, "little") + key
+    stake_meta = AccountMeta(stake.pubkey(), False, True)
+    vote_meta, signer = AccountMeta(vote.pubkey(), False, True), AccountMeta(payer, True, False)
+    town.land(
+        make(stake, 3 * sol, 200, STAKE),
+        Instruction(STAKE, bytes(4) + key + key + lockup, [stake_meta, sysvars["rent"]]),
+        make(vote, sol, 3762, VOTE),
+        Instruction(
+            VOTE,
+            bytes(4) + key * 3 + b"\x05",
+            [vote_meta, sysvars["rent"], sysvars["clock"], signer],
+        ),
+        signers=[stake, vote],
+    )
+    shown = _shown(town, stake.pubkey())
+    meta = {
+        "rentExemptReserve": str(town.ledger.rent_exempt_minimum_lamports(200)),
+        "authorized": {"staker": str(payer), "withdrawer": str(payer)},
+        "lockup": {"unixTimestamp": 0, "epoch": 7, "custodian": str(payer)},
+    }
+    assert (shown["program"], shown["parsed"]) == (
+        "stake",
+        {"info": {"meta": meta, "stake": None}, "type": "initialized"},
+    )
+    accounts = [stake_meta, AccountMeta(vote.pubkey(), False, False)]
+    accounts += [sysvars["clock"], sysvars["history"], sysvars["config"], signer]
+    town.land(Instruction(STAKE, (2).to_bytes(4, "little"), accounts))
+    parsed_stake = _shown(town, stake.pubkey())["parsed"]
+    assert parsed_stake["type"] == "delegated"
+    delegated = 3 * sol - town.ledger.rent_exempt_minimum_lamports(200)
+    assert parsed_stake["info"]["meta"] == meta
+    assert parsed_stake["info"]["stake"] == {
+        "delegation": {
+            "voter": str(vote.pubkey()),
+            "stake": str(delegated),
+            "activationEpoch": "0",
+            "deactivationEpoch": str(2**64 - 1),
+        },
+        "creditsObserved": 0,
     }
 
 

@@ -10,6 +10,7 @@ from engine.sandbox.cluster.parsed.byte_reader import Unparsable
 from engine.sandbox.cluster.parsed.native_accounts import (
     parse_lookup_table,
     parse_nonce,
+    parse_stake,
     parse_upgradeable,
 )
 from engine.sandbox.cluster.parsed.sysvars import parse_sysvar
@@ -52,6 +53,10 @@ _PROGRAMS: dict[Pubkey, tuple[str, _Parser]] = {
     Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111"): (
         "bpf-upgradeable-loader",
         lambda _address, data, _read: parse_upgradeable(data),
+    ),
+    Pubkey.from_string("Stake11111111111111111111111111111111111111"): (
+        "stake",
+        lambda _address, data, _read: parse_stake(data),
     ),
     Pubkey.from_string("Sysvar1111111111111111111111111111111111111"): (
         "sysvar",

@@ -1,4 +1,4 @@
-"""Nonce accounts, address lookup tables and upgradeable programs in a node's words."""
+"""Nonce and stake accounts, address lookup tables and upgradeable programs in a node's words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,41 @@ def parse_nonce(data: bytes) -> dict[str, object]:
         "feeCalculator": {"lamportsPerSignature": reader.amount()},
     }
     return {"info": info, "type": "initialized"}
+
+
+def parse_stake(data: bytes) -> dict[str, object]:
+    """A stake account; raises Unparsable for other data."""
+    reader = ByteReader(data)
+    state = reader.u32()
+    if state == 0:
+        return {"type": "uninitialized"}
+    if state == 3:
+        return {"type": "rewardsPool"}
+    if state > 3:
+        raise Unparsable(f"unknown state {state} of a stake account")
+    meta = {
+        "rentExemptReserve": reader.amount(),
+        "authorized": {"staker": reader.key(), "withdrawer": reader.key()},
+        "lockup": {
+            "unixTimestamp": reader.i64(),
+            "epoch": reader.u64(),
+            "custodian": reader.key(),
+        },
+    }
+    if state == 1:
+        return {"info": {"meta": meta, "stake": None}, "type": "initialized"}
+    return {"info": {"meta": meta, "stake": _stake(reader)}, "type": "delegated"}
+
+
+def _stake(reader: ByteReader) -> dict[str, object]:
+    delegation = {
+        "voter": reader.key(),
+        "stake": reader.amount(),
+        "activationEpoch": reader.amount(),
+        "deactivationEpoch": reader.amount(),
+    }
+    reader.f64()  # how fast stake used to warm up: the cluster has one rate for all by now
+    return {"delegation": delegation, "creditsObserved": reader.u64()}
 
 
 def parse_lookup_table(data: bytes) -> dict[str, object]:
