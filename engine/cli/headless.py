@@ -153,6 +153,9 @@ class _Headless:
             await _ask_sandbox(sandbox, "sandboxHoldPrices", True)
             opened = int((await _ask_sandbox(sandbox, "sandboxMarket"))["positions_opened"])
         drained = await engine.drain(DRAIN_S)
+        if sandbox is not None:
+            # What happened is read from a node that works, whatever trouble the run was to have.
+            await _ask_sandbox(sandbox, "sandboxTrouble", None)
         summary = summarize(
             engine.snapshot(),
             await compare(settings, self._paths, engine.parts.wallet.address),

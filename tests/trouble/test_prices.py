@@ -47,7 +47,7 @@ class Prices:
         await self.rpc("sandboxTrouble", patch)
         begun = await self.rpc("getSlot", {"commitment": "processed"})
         while await self.rpc("getSlot", {"commitment": "processed"}) < begun + 2:
-            await asyncio.sleep(0)
+            pass
 
     async def chain(self, *symbols: str) -> list[PriceUpdate]:
         accounts = [str(FEEDS[symbol].account) for symbol in symbols]
