@@ -21,9 +21,12 @@ from websockets.exceptions import ConnectionClosedOK
 
 from engine.errors import AddressInUse
 from engine.sandbox.cluster import Genesis, Ledger, serve
-from engine.sandbox.cluster.server import DEFAULT_RPC_PORT, DEFAULT_WS_PORT
+from engine.sandbox.cluster.leader import Leader
+from engine.sandbox.cluster.server import DEFAULT_RPC_PORT, DEFAULT_WS_PORT, serve_node
+from engine.sandbox.cluster.subscriptions import Subscriptions
 
 SOL = 1_000_000_000
+PROCESSED = [{"commitment": "processed"}]
 
 
 def new_ledger() -> Ledger:
@@ -96,6 +99,36 @@ async def test_default_ports_fall_back_to_a_free_pair_and_others_do_not() -> Non
         with pytest.raises(AddressInUse, match=f"{rpc_port}: choose others with --rpc-port"):
             await serve(new_ledger(), rpc_port=rpc_port, ws_port=0)
         await server.close()
+
+
+async def test_one_port_of_zero_is_the_neighbour_of_the_other() -> None:
+    free = await serve(new_ledger(), rpc_port=0, ws_port=0)
+    rpc_port, ws_port = (int(url.rsplit(":", 1)[1]) for url in (free.rpc_url, free.ws_url))
+    assert ws_port == rpc_port + 1
+    await free.close()
+    for asked in ({"rpc_port": rpc_port, "ws_port": 0}, {"rpc_port": 0, "ws_port": ws_port}):
+        server = await serve(new_ledger(), **asked)
+        assert (server.rpc_url, server.ws_url) == (free.rpc_url, free.ws_url)
+        await server.close()
+
+
+async def test_further_nodes_serve_the_same_ledger_and_see_its_slots() -> None:
+    ledger = new_ledger()
+    leader = Leader(ledger)
+    server = await serve(ledger, leader=leader, rpc_port=0, ws_port=0, slot_ms=3_600_000)
+    nodes = [await serve_node(leader) for _ in range(2)]
+    async with aiohttp.ClientSession() as http:
+        slots = []
+        for url in (server.rpc_url, *(node.rpc_url for node in nodes)):
+            request = {"jsonrpc": "2.0", "id": 1, "method": "getSlot", "params": PROCESSED}
+            async with http.post(url, json=request) as response:
+                slots.append((await response.json())["result"])
+    assert slots == [ledger.slot] * 3
+    for node in nodes:
+        await node.close()
+    await server.close()
+    # Nothing of a node that is closed hangs on to the ledger's events.
+    assert not any(isinstance(observer, Subscriptions) for observer in ledger.observers)
 
 
 def _held(port: int) -> socket.socket:

@@ -59,13 +59,14 @@ class SlotClock:
 
     async def _run(self) -> NoReturn:
         loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        due_s = planned_s = loop.time()
         try:
             while True:
-                self._note_lateness(loop.time(), due_s)
+                self._note_lateness(loop.time(), planned_s)
                 self._next_slot()
+                planned_s = due_s + self._slot_ms / 1000
                 # A host that was suspended does not get its missed slots all at once.
-                due_s = max(due_s + self._slot_ms / 1000, loop.time())
+                due_s = max(planned_s, loop.time())
                 await self._work_until(due_s)
         except Exception:
             self._leader.ledger.halted = True
@@ -91,8 +92,8 @@ class SlotClock:
                 self._leader.work()
             await asyncio.sleep(min(every_s, left_s))
 
-    def _note_lateness(self, now_s: float, due_s: float) -> None:
-        lateness_ms = (now_s - due_s) * 1000
+    def _note_lateness(self, now_s: float, planned_s: float) -> None:
+        lateness_ms = (now_s - planned_s) * 1000
         self.worst_lateness_ms = max(self.worst_lateness_ms, lateness_ms)
         if lateness_ms <= self._slot_ms * _LATE_SHARE:
             return
