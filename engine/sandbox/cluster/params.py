@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeAlias, TypeVar
 
@@ -252,7 +253,8 @@ def _fixed_bytes(text: str, length: int, prefix: str) -> bytes:
 
 
 def _unsigned(value: object, kind: UnsignedType) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    # What no 64 bits hold is a floating-point number to a node.
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value <= U64_MAX:
         raise wrong_type(value, kind)
     if not 0 <= value <= _MOST[kind]:
         raise invalid_params(f"Invalid params: invalid value: integer `{value}`, expected {kind}.")
@@ -269,10 +271,19 @@ def _shown(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return f"boolean `{str(value).lower()}`"
-    if isinstance(value, int):
+    if isinstance(value, int) and -(2**63) <= value <= U64_MAX:
         return f"integer `{value}`"
-    if isinstance(value, float):
-        return f"floating point `{value}`"
+    if isinstance(value, int | float):
+        return f"floating point `{_plain(value)}`"
     if isinstance(value, str):
         return f"string {msgspec.json.encode(value[:_SHOWN_CHARACTERS]).decode()}"
     return "sequence" if isinstance(value, list) else "map"
+
+
+def _plain(value: float) -> str:
+    """A floating-point number as Rust writes it: its shortest digits, without an exponent."""
+    try:
+        digits = format(Decimal(repr(float(value))), "f")
+    except OverflowError:
+        return "inf"
+    return digits if "." in digits else f"{digits}.0"
