@@ -29,6 +29,11 @@ def notifications(run: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
+def lifetimes(run: Any) -> Any:
+    return run("kit_lifetimes.mjs")
+
+
+@pytest.fixture(scope="module")
 def methods(run: Any) -> Any:
     return run("kit_every_method.mjs", str(PROGRAM_ID))
 
@@ -61,6 +66,25 @@ def test_a_refusal_at_preflight_is_one_of_the_client_s_named_errors(transfers: A
 
 def test_a_transaction_is_simulated(transfers: Any) -> None:
     assert (transfers["simulate"]["err"], transfers["simulate"]["unitsConsumed"]) == (None, 150)
+
+
+def test_a_lookup_table_shortens_a_transaction_to_what_fits(lifetimes: Any) -> None:
+    used = lifetimes["lookup table"]
+    assert (used["addresses"], used["paid"]) == (25, 25)
+    assert used["bytes"] <= 1_232
+
+
+def test_accounts_are_fetched_encoded_and_parsed(lifetimes: Any) -> None:
+    parsed = lifetimes["parsed nonce"]
+    assert parsed["parsedAccountMeta"] == {"program": "nonce", "type": "initialized"}
+    assert parsed["feeCalculator"] == {"lamportsPerSignature": "5000"}
+    encoded = lifetimes["encoded account"]
+    assert (encoded["exists"], encoded["space"], encoded["programAddress"]) == (True, 80, "1" * 32)
+    assert lifetimes["account of nobody"] is False
+
+
+def test_a_durable_nonce_takes_the_place_of_a_blockhash_and_advances(lifetimes: Any) -> None:
+    assert lifetimes["durable nonce"] == {"advanced": True}
 
 
 def test_account_signature_and_logs_of_an_airdrop_are_iterated_over(notifications: Any) -> None:

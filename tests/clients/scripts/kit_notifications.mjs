@@ -5,7 +5,7 @@ import {
 import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const rpc = createSolanaRpc(rpcUrl);
-const rpcSubscriptions = createSolanaRpcSubscriptions(wsUrl);
+const rpcSubscriptions = createSolanaRpcSubscriptions(wsUrl, { intervalMs: 250 }); // between pings, which have no answer
 const unstable = createSolanaRpcSubscriptions_UNSTABLE(wsUrl);
 const busyProgram = process.argv[4];
 const receiver = await generateKeyPairSigner();
