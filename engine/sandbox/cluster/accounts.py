@@ -89,9 +89,9 @@ class AccountStates:
             owned_now = now is not None and now.owner == program
             owned_then = then is not None and then.owner == program
             if owned_then and not owned_now:
-                insort(found, address)
+                insort(found, address, key=bytes)
             elif owned_now and not owned_then:
-                del found[bisect_left(found, address)]
+                del found[bisect_left(found, bytes(address), key=bytes)]
         return found
 
     def changed_in(self, slot: int) -> KeysView[Pubkey]:

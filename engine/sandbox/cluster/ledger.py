@@ -19,7 +19,6 @@ from engine.sandbox.cluster.accounts import AccountStates
 from engine.sandbox.cluster.banks import Bank, Commitment
 from engine.sandbox.cluster.blockhashes import MAX_AGE_BLOCKS, Blockhash, BlockhashTable
 from engine.sandbox.cluster.chain import Block, Chain, Header
-from engine.sandbox.cluster.compute_budget import compute_budget_of
 from engine.sandbox.cluster.faucet import Faucet
 from engine.sandbox.cluster.genesis import Genesis
 from engine.sandbox.cluster.history import LandedTransaction, TransactionHistory
@@ -415,8 +414,7 @@ class Ledger:
 
     def _record_landed(self, landed: LandedTransaction, run: Run) -> None:
         self.history.add(landed)
-        price = compute_budget_of(landed.wire.message, landed.accounts.static).unit_price
-        self.priority_fees.landed(price, landed.accounts.writable)
+        self.priority_fees.landed(run.budget.unit_price, landed.accounts.writable)
         for observer in self.observers:
             observer.transaction_landed(landed)
         for address, before in zip(landed.accounts.every, run.before, strict=True):

@@ -71,7 +71,7 @@ class OrderedAddresses:
             del self._buckets[index], self._ends[index]
 
     def _order(self, addresses: set[bytes]) -> None:
-        ascending = sorted(addresses, key=bytes)
+        ascending = sorted(addresses)
         starts = range(0, len(ascending), _BUCKET_ADDRESSES)
         self._buckets = [ascending[start : start + _BUCKET_ADDRESSES] for start in starts]
         self._ends = [bucket[-1] for bucket in self._buckets]

@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from engine.sandbox.cluster.accounts import AccountStates
 from engine.sandbox.cluster.banks import Bank
 from engine.sandbox.cluster.blockhashes import BlockhashTable
-from engine.sandbox.cluster.compute_budget import compute_budget_of
+from engine.sandbox.cluster.compute_budget import ComputeBudget, compute_budget_of
 from engine.sandbox.cluster.history import TransactionHistory
 from engine.sandbox.cluster.machine import Execution, Machine
 from engine.sandbox.cluster.nonces import (
@@ -44,6 +44,7 @@ class Run:
     """
 
     accounts: TransactionAccounts
+    budget: ComputeBudget
     execution: Execution
     before: list[Account | None]
     after: dict[Pubkey, Account | None]
@@ -99,13 +100,13 @@ class Runtime:
         """
         message, latest = transaction.message, self._states.latest
         accounts = accounts_of(message, latest)
-        every = accounts.every
+        every, budget = accounts.every, compute_budget_of(message, accounts.static)
         before = [latest(address) for address in every]
         pre_tokens = token_balances(every, latest)
         nonce = None
         if self._blockhashes.known_to(bank, message.recent_blockhash) is None:
             nonce = self._nonce_of(transaction, bank)
-        fault = forced_fault or self._size_fault(transaction, accounts, latest)
+        fault = forced_fault or _size_fault(transaction, accounts, budget, latest)
         if fault is None:
             execution = self._machine.execute(transaction.signed)
             if execution.fault == INVALID_PROGRAM and not execution.executed:
@@ -119,14 +120,15 @@ class Runtime:
             self._settle_nonces(transaction, bank, accounts, nonce, execution)
         after = {address: latest(address) for address in accounts.writable}
         post_tokens = token_balances(every, latest)
-        return Run(accounts, execution, before, after, pre_tokens, post_tokens)
+        return Run(accounts, budget, execution, before, after, pre_tokens, post_tokens)
 
     def simulate(self, transaction: WireTransaction, bank: Bank, open_bank: Bank) -> Simulation:
         """Run a transaction against a bank, changing nothing and checking neither age nor signatures."""
         slot = bank.slot
         account_of = self._states.latest if slot == open_bank.slot else self._at(slot)
         accounts = accounts_of(transaction.message, account_of)
-        fault = self._size_fault(transaction, accounts, account_of)
+        budget = compute_budget_of(transaction.message, accounts.static)
+        fault = _size_fault(transaction, accounts, budget, account_of)
         if fault is not None:
             return Simulation(bank, fault, None)
         execution = self._try(transaction, accounts, bank, open_bank)
@@ -152,14 +154,6 @@ class Runtime:
     def _at(self, slot: int) -> AccountOf:
         return lambda address: self._states.at(address, slot)
 
-    def _size_fault(
-        self, transaction: WireTransaction, accounts: TransactionAccounts, account_of: AccountOf
-    ) -> Fault | None:
-        message = transaction.message
-        limit_bytes = compute_budget_of(message, accounts.static).loaded_bytes
-        # A limit of nothing is malformed: the machine says so.
-        return size_fault(message, accounts.every, limit_bytes, account_of) if limit_bytes else None
-
     def _nonce_of(self, transaction: WireTransaction, bank: Bank) -> Pubkey | None:
         newest = self._blockhashes.before(bank).value
         return accepts_nonce(transaction.message, newest, self._at(bank.slot))
@@ -180,6 +174,15 @@ class Runtime:
             advanced = holds(account, of_machine) or (address == nonce and execution.fault is not None)
             if account is not None and advanced:
                 self._machine.set_account(address, with_value(account, value))
+
+
+def _size_fault(
+    transaction: WireTransaction, accounts: TransactionAccounts, budget: ComputeBudget, account_of: AccountOf
+) -> Fault | None:
+    # A limit of nothing is malformed: the machine says so.
+    if not budget.loaded_bytes:
+        return None
+    return size_fault(transaction.message, accounts.every, budget.loaded_bytes, account_of)
 
 
 def _is_kept_by_machine(account: Account | None) -> bool:
