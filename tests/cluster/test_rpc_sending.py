@@ -12,6 +12,7 @@ from solana.rpc.commitment import Confirmed, Finalized, Processed
 from solana.rpc.models import TxOpts
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from conftest import Node
 
 SOL = 1_000_000_000
+TOKENS = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 NewKey = Callable[[], Pubkey]
 
 
@@ -194,3 +197,69 @@ async def test_airdrop_is_a_transaction_with_history(node: Node, client: AsyncCl
     error = await node.error("requestAirdrop", str(to), 2**63)
     assert error["code"] == -32603
     assert error["message"].startswith("airdrop request failed")
+
+
+async def test_a_rehearsal_says_what_it_would_load_pay_and_move(node: Node, key: NewKey) -> None:
+    mint, source, target, payer = key(), key(), key(), node.town.payer.pubkey()
+    node.town.plant(mint, SOL, bytes(36) + (700).to_bytes(8, "little") + bytes([2, 1]) + bytes(36), TOKENS)
+    for address, amount in ((source, 700), (target, 0)):
+        held = bytes(mint) + bytes(payer) + amount.to_bytes(8, "little") + bytes(36) + bytes([1]) + bytes(56)
+        node.town.plant(address, SOL, held, TOKENS)
+    places = [AccountMeta(source, False, True), AccountMeta(mint, False, False)]
+    places += [AccountMeta(target, False, True), AccountMeta(payer, True, False)]
+    move = Instruction(TOKENS, bytes([12]) + (250).to_bytes(8, "little") + bytes([2]), places)
+    transaction = node.town.sign(move)
+    text = base64.b64encode(bytes(transaction)).decode()
+    options: dict[str, Any] = {"encoding": "base64", "commitment": "processed"}
+    options["accounts"] = {"addresses": [str(target)], "encoding": "jsonParsed"}
+    value = (await node.result("simulateTransaction", text, options))["value"]
+    assert set(value) == {
+        *("err", "logs", "accounts", "unitsConsumed", "loadedAccountsDataSize", "returnData", "fee"),
+        *("innerInstructions", "replacementBlockhash", "loadedAddresses"),
+        *("preBalances", "postBalances", "preTokenBalances", "postTokenBalances"),
+    }
+    assert (value["err"], value["fee"], value["loadedAddresses"]) == (
+        None,
+        5_000,
+        {"writable": [], "readonly": []},
+    )
+    assert value["preBalances"][0] - value["postBalances"][0] == 5_000
+    amounts = {}
+    for when in ("preTokenBalances", "postTokenBalances"):
+        held_by = {entry["accountIndex"]: entry["uiTokenAmount"]["amount"] for entry in value[when]}
+        amounts[when] = sorted(held_by.values())
+    assert amounts == {"preTokenBalances": ["0", "700"], "postTokenBalances": ["250", "450"]}
+    (shown,) = value["accounts"]
+    assert shown["data"]["parsed"]["info"]["tokenAmount"]["uiAmountString"] == "2.5"
+    # The payer, a mint of 82 bytes, two accounts of 165, and the program with its code; 64 more for each.
+    program = node.ledger.account(TOKENS)
+    assert program is not None
+    code_bytes = 0
+    if program.owner == UPGRADEABLE_LOADER:
+        code = node.ledger.account(Pubkey(program.data[4:36]))
+        assert code is not None
+        code_bytes = 64 + len(code.data)
+    expected = 64 + (64 + 82) + 2 * (64 + 165) + 64 + len(program.data) + code_bytes
+    assert value["loadedAccountsDataSize"] == expected
+    # It lands with the same balances.
+    node.ledger.submit(bytes(transaction), skip_preflight=False)
+    node.town.advance()
+    config = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
+    landed = await node.result("getTransaction", str(transaction.signatures[0]), config)
+    for name in ("fee", "preBalances", "postBalances", "preTokenBalances", "postTokenBalances"):
+        assert landed["meta"][name] == value[name]
+
+
+async def test_a_rehearsal_that_fails_moves_its_fee_alone(node: Node, key: NewKey) -> None:
+    transaction = node.town.sign(node.town.pay(to := key(), 5_000 * SOL))
+    text = base64.b64encode(bytes(transaction)).decode()
+    options = {
+        "encoding": "base64",
+        "commitment": "processed",
+        "accounts": {"addresses": [str(to)], "encoding": "base64"},
+    }
+    value = (await node.result("simulateTransaction", text, options))["value"]
+    assert value["err"] == {"InstructionError": [0, {"Custom": 1}]}
+    assert value["accounts"] == [None]
+    assert value["preBalances"][0] - value["postBalances"][0] == 5_000
+    assert value["preBalances"][1:] == value["postBalances"][1:]
