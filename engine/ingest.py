@@ -140,14 +140,28 @@ class Ingest:
                 self._board.apply(account, read.data, read.owner, read.slot)
         await self._fund.refresh()
         await self._wallet.refresh()
-        accounts = await self._chain.positions(self._program_id)
-        for start in range(0, len(accounts), LOAD_SLICE):
-            self._holdings.load(accounts[start : start + LOAD_SLICE], slot)
-            await self._clock.sleep(0)
-        self._holdings.forget_missing({account.address for account in accounts}, slot)
+        await self._load(slot)
         if not self.loaded.is_set():
             self._events.add(Level.INFO, f"snapshot complete: {len(self._holdings.book)} positions")
         self.slot = max(self.slot, slot)
         self._slot_seen_ns = self._slot_seen_ns or self._clock.monotonic_ns()
         self.loaded.set()
         self._detector.look_at_all()
+        if self._holdings.lost_news:
+            self._due.set()
+
+    async def _load(self, slot: int) -> None:
+        """Every position, decoded in slices between which the event loop goes on."""
+        load = self._holdings.begin_snapshot(slot)
+        try:
+            accounts = await self._chain.positions(self._program_id)
+            for start in range(0, len(accounts), LOAD_SLICE):
+                part = accounts[start : start + LOAD_SLICE]
+                addresses = [bytes(account.address) for account in part]
+                self._holdings.take(load, addresses, [account.data for account in part])
+                await self._clock.sleep(0)
+            for _ in self._holdings.finish(load):
+                await self._clock.sleep(0)
+        except BaseException:
+            self._holdings.abandon()
+            raise

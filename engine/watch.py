@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from solders.pubkey import Pubkey
 
+from engine.book import risk
 from engine.chain.port import Level, RpcFailure
 from engine.control import read_standing_stop
 from engine.domain import Action, Band, Decision, Intent, Position
@@ -121,10 +122,10 @@ class Housekeeping:
         book = self._parts.holdings.book
         prices = [self._parts.board.current(symbol) for symbol in self._parts.board.symbols]
         if not self._in_turn:
-            self._in_turn = list(self._sampled.union(book.addresses))
+            self._in_turn = list(self._sampled.union(book.addresses()))
         turn, self._in_turn = self._in_turn[:SAMPLED_IN_TURN], self._in_turn[SAMPLED_IN_TURN:]
         now_ns = self._parts.clock.now_ns()
-        riskiest = book.riskiest(prices, SAMPLED_RISKIEST)
+        riskiest = risk.riskiest(book, prices, SAMPLED_RISKIEST)
         for address in dict.fromkeys([*riskiest, *turn]):
             if address not in book:
                 self._sampled.discard(address)

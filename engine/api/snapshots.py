@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 from engine.api import wire
 from engine.api.clean import clean
 from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
+from engine.book import risk
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate
@@ -122,7 +123,7 @@ class Snapshots:
             book=self._book(prices),
             at_risk=[
                 row
-                for address in self._holdings.book.riskiest(prices, wire.AT_RISK_ROWS)
+                for address in risk.riskiest(self._holdings.book, prices, wire.AT_RISK_ROWS)
                 if (row := self._positions.row(address)) is not None
             ],
             queue_length=len(self._queue),
@@ -187,14 +188,14 @@ class Snapshots:
         )
 
     def _book(self, prices: list[Price]) -> wire.BookView:
-        counts = self._holdings.book.counts(prices)
+        counts = risk.band_counts(self._holdings.book, prices)
         return wire.BookView(
             monitored=counts.monitored,
             healthy=counts.healthy,
             at_risk=counts.at_risk,
             liquidatable=counts.liquidatable,
             unknown=counts.unknown,
-            at_risk_value_e6=counts.at_risk_value_e6,
+            at_risk_value_e6=counts.at_risk_value_e6 + counts.liquidatable_value_e6,
             skipped=dict(self._holdings.skipped),
         )
 

@@ -1,42 +1,28 @@
-"""All positions of the program, held in columns and found by address, with their liquidation thresholds."""
+"""The book: every position of the program, by address, with what is known and not known of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from solders.pubkey import Pubkey
 
-from engine.book.side import SideColumns
+from engine.book.leaf import Leaf
+from engine.book.shelves import LIMBO, Row, Shelves
 from engine.domain import Generation, Position, Price, Side, Verdict
-from engine.protocol.margin import Terms, UnsupportedLeverage, threshold_e6
+from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
+
+CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
+EPOCHS = 256
+
+NO_FEED = "no price feed for the symbol"
+NO_MAINTENANCE = "unsupported leverage"
 
 _SIDES = (Side.LONG, Side.SHORT)
 _GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
-_NO_ROW = -1
-_INITIAL = 256
-_FOREIGN = 2**16 - 1  # the symbol number of a position whose symbol has no feed
-
-CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
-
-_COLUMNS = np.dtype(
-    [
-        ("address", "V32"),
-        ("owner", "V32"),
-        ("size_e6", "u8"),
-        ("collateral_e6", "u8"),
-        ("entry_price_e6", "u8"),
-        ("maintenance_margin_e6", "u8"),
-        ("slot", "u8"),
-        ("created_at_s", "i8"),
-        ("leverage", "u2"),
-        ("symbol", "u2"),
-        ("side", "u1"),
-        ("generation", "u1"),
-        ("side_row", "i4"),
-    ]
-)
 
 
 def terms_of(position: Position) -> Terms:
@@ -51,263 +37,232 @@ def terms_of(position: Position) -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class RiskCounts:
-    """How many positions stand where at the current prices; value is in 1e-6 USD, for display."""
+class Unknown:
+    """Why a position cannot be decided, and what its group would have told of it."""
 
-    monitored: int
-    healthy: int
-    at_risk: int
-    liquidatable: int
-    unknown: int
-    at_risk_value_e6: int
+    reason: str
+    symbol: str
+    side: Side
+
+
+class Crosser(NamedTuple):
+    """A position that a mark has crossed, with what its exact health is made of."""
+
+    address: Pubkey
+    owner: Pubkey
+    size_e6: int
+    equity_e12: int
+    value_e12: int
+    maintenance_bps: int
 
 
 class Book:
     """Positions by address. An update older than what is known is ignored, by slot."""
 
     def __init__(self, symbols: Iterable[str], at_risk_milli: int) -> None:
-        self._at_risk_milli = at_risk_milli
-        self._symbols = list(dict.fromkeys(symbols))
-        self._symbol_index = {symbol: index for index, symbol in enumerate(self._symbols)}
-        self._sides: dict[tuple[str, Side], SideColumns] = {
-            (symbol, side): SideColumns(side) for symbol in self._symbols for side in _SIDES
-        }
-        self._data = np.zeros(_INITIAL, dtype=_COLUMNS)
-        self._rows = 0
-        self._free: list[int] = []
-        self._index: dict[bytes, int] = {}
+        self.at_risk_milli = at_risk_milli
+        self.symbols = tuple(dict.fromkeys(symbols))
+        self.shelves = Shelves(self.symbols)
         self._closed: dict[bytes, int] = {}  # slot in which a position was seen closed
-        self._unknown: dict[bytes, str] = {}
         # Anybody may invent symbols: theirs are kept with their positions and go with them.
-        self._foreign: dict[bytes, str] = {}
+        self._unknown: dict[bytes, Unknown] = {}
+        self.epoch = 0  # the snapshot that rows are marked with
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.shelves)
 
     def __contains__(self, address: Pubkey) -> bool:
-        return bytes(address) in self._index
+        return self.shelves.find(bytes(address)) is not None
 
-    @property
-    def addresses(self) -> list[Pubkey]:
-        """The address of every position that is held."""
-        return [Pubkey.from_bytes(key) for key in self._index]
+    def addresses(self) -> Iterator[Pubkey]:
+        """The address of every position that is held; the book must not change meanwhile."""
+        for leaf in self.shelves.leaves():
+            for row in range(leaf.count):
+                yield Pubkey.from_bytes(leaf.address(row))
+
+    # --- news ---
 
     def apply(self, position: Position) -> bool:
         """Take a position as its account says; returns whether it was news."""
         key = bytes(position.address)
         if position.slot < self._closed.get(key, 0):
             return False
-        row = self._index.get(key)
-        if row is not None and position.slot < int(self._data["slot"][row]):
+        found = self.shelves.find(key)
+        if found is not None and position.slot < _slot(*found):
             return False
         if position.is_liquidated or position.size_e6 == 0:
             self.remove(position.address, position.slot)
             return True
         self._closed.pop(key, None)
-        if row is None:
-            row = self._take_row()
-            self._index[key] = row
-            self._data["side_row"][row] = _NO_ROW
-        else:
-            self._leave_side(row)
-        self._write(row, position)
-        self._enter_side(row, position)
+        self._shelve(key, position)
         return True
 
     def remove(self, address: Pubkey, slot: int) -> None:
         """Forget a position whose account was closed in this slot."""
         key = bytes(address)
-        row = self._index.get(key)
-        if row is not None:
-            if slot < int(self._data["slot"][row]):
+        found = self.shelves.find(key)
+        if found is not None:
+            if slot < _slot(*found):
                 return
-            self._leave_side(row)
-            del self._index[key]
-            self._free.append(row)
+            self.shelves.take_out(key, *found)
         self._unknown.pop(key, None)
-        self._foreign.pop(key, None)
         self._closed[key] = max(slot, self._closed.pop(key, 0))
         if len(self._closed) > CLOSED_MEMORY:
             del self._closed[next(iter(self._closed))]
 
-    def forget_closed_before(self, slot: int) -> None:
-        """Drop the memory of closings that no late notification can contradict any more."""
-        self._closed = {key: closed for key, closed in self._closed.items() if closed >= slot}
-
     def mark_unknown(self, address: Pubkey, reason: str, slot: int) -> None:
         """A held position whose account cannot be read in this slot: known no longer, and never sent."""
-        row = self._index.get(bytes(address))
-        if row is not None and slot >= int(self._data["slot"][row]):
-            self._leave_side(row)
-            self._data["slot"][row] = slot
-            self._unknown[bytes(address)] = reason
+        key = bytes(address)
+        found = self.shelves.find(key)
+        if found is None or slot < _slot(*found):
+            return
+        position = self._position(*found)
+        self._unknown[key] = Unknown(reason, position.symbol, position.side)
+        leaf, row = found
+        *content, _, _ = leaf.rows[row].item()
+        self.shelves.put(key, self.shelves.limbo, (*content, self.epoch, slot), 0, 0)
+
+    # --- snapshots ---
+
+    def begin_epoch(self) -> int:
+        """A new snapshot begins; returns its number, for the rows that it has."""
+        self.epoch = (self.epoch + 1) % EPOCHS
+        return self.epoch
+
+    def sweep(self, slot: int) -> Iterator[None]:
+        """Forget positions that a complete snapshot lacks, unless they are newer; yields leaf by leaf."""
+        for leaf in list(self.shelves.leaves()):
+            rows = leaf.rows[: leaf.count]
+            missing = np.flatnonzero((rows["epoch"] != self.epoch) & (rows["slot"] <= slot))
+            for address in [leaf.address(row) for row in missing.tolist()]:
+                self.remove(Pubkey.from_bytes(address), slot)
+            yield
+        self._closed = {key: closed for key, closed in self._closed.items() if closed >= slot}
+
+    def note_unknown(self, unknown: Mapping[bytes, Unknown]) -> None:
+        """Positions that were put into limbo, with the reasons."""
+        self._unknown.update(unknown)
+
+    def closed_after(self, slot: int) -> set[bytes]:
+        """The positions that were seen closed in a slot after this one."""
+        return {key for key, closed in self._closed.items() if closed > slot}
+
+    # --- one position ---
 
     def get(self, address: Pubkey) -> Position | None:
         """The position as it was last read, None when it is not held."""
-        row = self._index.get(bytes(address))
-        return None if row is None else self._position(row)
+        found = self.shelves.find(bytes(address))
+        return None if found is None else self._position(*found)
 
     def unknown_reason(self, address: Pubkey) -> str | None:
-        """Why the position can never be decided as it is, None when it can."""
-        return self._unknown.get(bytes(address))
+        """Why the position cannot be decided as it is, None when it can."""
+        unknown = self._unknown.get(bytes(address))
+        return None if unknown is None else unknown.reason
+
+    # --- who crossed ---
 
     def crossed(self, price: Price) -> list[Pubkey]:
         """Positions of the price's symbol that are liquidatable at it; none unless the verdict is OK."""
         if price.verdict is not Verdict.OK:
             return []
-        rows = [
-            row
-            for side in _SIDES
-            if (columns := self._sides.get((price.symbol, side))) is not None
-            for row in columns.crossed(price.price_e6)
+        return [
+            Pubkey.from_bytes(leaf.address(row))
+            for leaf, rows in self.shelves.crossed(price.symbol, price.price_e6)
+            for row in rows.tolist()
         ]
-        return [self._address(row) for row in rows]
 
-    def riskiest(self, prices: Iterable[Price], limit: int) -> list[Pubkey]:
-        """Positions below the at-risk line at these prices, lowest health first, at most `limit`.
+    def crossers(self, price: Price) -> list[Crosser]:
+        """The same, each with what its exact health at this price is made of; in no order."""
+        if price.verdict is not Verdict.OK:
+            return []
+        found: list[Crosser] = []
+        for leaf, rows in self.shelves.crossed(price.symbol, price.price_e6):
+            group = self.shelves.group_of(leaf)
+            found += _crossers(leaf, rows, group.side, group.maintenance_bps, price.price_e6)
+        return found
 
-        The order is for display and comes from floats; each position's own figures are computed exactly.
-        """
-        found: list[tuple[float, int]] = []
-        for price, rows in self._at_risk_rows(prices):
-            found += zip(self._float_health(rows, price.price_e6).tolist(), rows.tolist(), strict=True)
-        found.sort()
-        return [self._address(row) for _, row in found[:limit]]
+    # --- inside ---
 
-    def counts(self, prices: Iterable[Price]) -> RiskCounts:
-        """How many positions stand in each band at these prices."""
-        known = at_risk = liquidatable = 0
-        value = 0.0
-        for price in prices:
-            if price.verdict is not Verdict.OK:
-                continue
-            for side in _SIDES:
-                columns = self._sides.get((price.symbol, side))
-                if columns is None:
-                    continue
-                rows = columns.at_risk(price.price_e6)
-                known += len(columns)
-                liquidatable += len(columns.crossed(price.price_e6))
-                at_risk += len(rows)
-                value += float(self._data["size_e6"][rows].astype(np.float64).sum()) * price.price_e6 / 1e6
-        return RiskCounts(
-            monitored=len(self._index),
-            healthy=known - at_risk,
-            at_risk=at_risk - liquidatable,
-            liquidatable=liquidatable,
-            unknown=len(self._index) - known,
-            at_risk_value_e6=int(value),
-        )
-
-    def _at_risk_rows(
-        self, prices: Iterable[Price]
-    ) -> Iterable[tuple[Price, np.ndarray[tuple[int], np.dtype[np.int64]]]]:
-        for price in prices:
-            if price.verdict is not Verdict.OK:
-                continue
-            for side in _SIDES:
-                columns = self._sides.get((price.symbol, side))
-                if columns is not None:
-                    yield price, columns.at_risk(price.price_e6)
-
-    def _float_health(
-        self, rows: np.ndarray[tuple[int], np.dtype[np.int64]], mark_e6: int
-    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Margin ratio over the entry's maintenance ratio, as floats."""
-        data = self._data[rows]
-        size = data["size_e6"].astype(np.float64)
-        entry = data["entry_price_e6"].astype(np.float64)
-        direction = np.where(data["side"] == 0, 1.0, -1.0)
-        equity = data["collateral_e6"].astype(np.float64) * 1e6 + direction * size * (mark_e6 - entry)
-        leverage = data["leverage"]
-        bps = np.select(
-            [leverage <= 20, leverage <= 50, leverage <= 100, leverage <= 500], [250, 100, 50, 25], 10
-        )
-        health: np.ndarray[tuple[int], np.dtype[np.float64]] = equity * 1e4 / (size * mark_e6 * bps)
-        return health
-
-    def _take_row(self) -> int:
-        if self._free:
-            return self._free.pop()
-        if self._rows == len(self._data):
-            self._data = np.concatenate((self._data, np.zeros(len(self._data), dtype=_COLUMNS)))
-        self._rows += 1
-        return self._rows - 1
-
-    def _number_of(self, position: Position) -> int:
-        """The number of the position's symbol; one without a feed is kept beside the columns."""
-        key = bytes(position.address)
-        number = self._symbol_index.get(position.symbol)
-        if number is None:
-            self._foreign[key] = position.symbol
-            return _FOREIGN
-        self._foreign.pop(key, None)
-        return number
-
-    def _symbol_of(self, row: int) -> str:
-        number = int(self._data["symbol"][row])
-        return (
-            self._foreign[self._data["address"][row].tobytes()]
-            if number == _FOREIGN
-            else self._symbols[number]
-        )
-
-    def _write(self, row: int, position: Position) -> None:
-        self._data[row] = (
-            bytes(position.address),
-            bytes(position.owner),
-            position.size_e6,
-            position.collateral_e6,
-            position.entry_price_e6,
-            position.maintenance_margin_e6,
-            position.slot,
-            position.created_at_s,
-            position.leverage,
-            self._number_of(position),
-            _SIDES.index(position.side),
-            _GENERATIONS.index(position.generation),
-            _NO_ROW,
-        )
-
-    def _enter_side(self, row: int, position: Position) -> None:
-        key = bytes(position.address)
-        columns = self._sides.get((position.symbol, position.side))
-        if columns is None:
-            self._unknown[key] = "no price feed for the symbol"
-            return
-        terms = terms_of(position)
+    def _shelve(self, key: bytes, position: Position) -> None:
+        row = _row(position, self.epoch)
         try:
-            lines = threshold_e6(terms), threshold_e6(terms, self._at_risk_milli)
+            terms = terms_of(position)
+            group = self.shelves.group(position.symbol, position.side, maintenance_bps(position.leverage))
+            reason = NO_FEED
         except UnsupportedLeverage:
-            self._unknown[key] = "unsupported leverage"
-            return
-        self._unknown.pop(key, None)
-        self._data["side_row"][row] = columns.insert(row, *lines)
+            group, reason = None, NO_MAINTENANCE
+        if group is None:
+            self._unknown[key] = Unknown(reason, position.symbol, position.side)
+            self.shelves.put(key, self.shelves.limbo, row, 0, 0)
+        else:
+            self._unknown.pop(key, None)
+            self.shelves.put(key, group, row, threshold_e6(terms), threshold_e6(terms, self.at_risk_milli))
 
-    def _leave_side(self, row: int) -> None:
-        side_row = int(self._data["side_row"][row])
-        if side_row == _NO_ROW:
-            return
-        self._sides[self._symbol_of(row), _SIDES[int(self._data["side"][row])]].remove(side_row)
-        self._data["side_row"][row] = _NO_ROW
-
-    def _address(self, row: int) -> Pubkey:
-        return Pubkey.from_bytes(self._data["address"][row].tobytes())
-
-    def _position(self, row: int) -> Position:
-        data = self._data[row]
+    def _position(self, leaf: Leaf, row: int) -> Position:
+        address = leaf.address(row)
+        if leaf.group == LIMBO:
+            unknown = self._unknown[address]
+            symbol, side = unknown.symbol, unknown.side
+        else:
+            group = self.shelves.group_of(leaf)
+            symbol, side = group.symbol, group.side
+        (owner, size, collateral, entry, maintenance, created, leverage, generation, _, slot) = leaf.rows[
+            row
+        ].item()
         return Position(
-            address=Pubkey.from_bytes(data["address"].tobytes()),
-            owner=Pubkey.from_bytes(data["owner"].tobytes()),
-            symbol=self._symbol_of(row),
-            side=_SIDES[int(data["side"])],
-            size_e6=int(data["size_e6"]),
-            collateral_e6=int(data["collateral_e6"]),
-            entry_price_e6=int(data["entry_price_e6"]),
-            leverage=int(data["leverage"]),
-            maintenance_margin_e6=int(data["maintenance_margin_e6"]),
+            address=Pubkey.from_bytes(address),
+            owner=Pubkey.from_bytes(owner),
+            symbol=symbol,
+            side=side,
+            size_e6=size,
+            collateral_e6=collateral,
+            entry_price_e6=entry,
+            leverage=leverage,
+            maintenance_margin_e6=maintenance,
             is_liquidated=False,
-            created_at_s=int(data["created_at_s"]),
-            generation=_GENERATIONS[int(data["generation"])],
-            slot=int(data["slot"]),
+            created_at_s=created,
+            generation=_GENERATIONS[generation],
+            slot=slot,
+        )
+
+
+def _row(position: Position, epoch: int) -> Row:
+    """The position as a row of a leaf."""
+    return (
+        bytes(position.owner),
+        position.size_e6,
+        position.collateral_e6,
+        position.entry_price_e6,
+        position.maintenance_margin_e6,
+        position.created_at_s,
+        position.leverage,
+        _GENERATIONS.index(position.generation),
+        epoch,
+        position.slot,
+    )
+
+
+def _slot(leaf: Leaf, row: int) -> int:
+    return int(leaf.rows["slot"][row])
+
+
+def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6: int) -> Iterator[Crosser]:
+    picked = leaf.rows[rows]
+    columns = zip(
+        rows.tolist(),
+        picked["owner"].tolist(),
+        picked["size_e6"].tolist(),
+        picked["collateral_e6"].tolist(),
+        picked["entry_price_e6"].tolist(),
+        strict=True,
+    )
+    sign = 1 if side is Side.LONG else -1
+    for row, owner, size, collateral, entry in columns:
+        yield Crosser(
+            Pubkey.from_bytes(leaf.address(row)),
+            Pubkey.from_bytes(owner),
+            size,
+            collateral * 10**6 + sign * size * (mark_e6 - entry),
+            size * mark_e6,
+            bps,
         )

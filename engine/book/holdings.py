@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import structlog
 from solders.pubkey import Pubkey
 
+from engine.book.batch import apply_many
 from engine.book.book import Book
-from engine.chain.port import ProgramAccount
+from engine.book.load import SnapshotLoad
 from engine.domain import Position
 from engine.protocol.accounts import AccountRefused, decode_position
+from engine.protocol.position_columns import decode_positions
 
 log = structlog.get_logger("book")
 
+MAX_DEFERRED = 200_000
+_FEW = 8  # updates that are taken one by one more quickly than in columns
+
+Update = tuple[Pubkey, bytes | None, Pubkey | None, int]
+"""An account as it was read: address, data, owner, slot."""
+
 
 class Holdings:
-    """The book with its door: every account of the program comes through here."""
+    """The book with its door: every account of the program comes through here.
+
+    While an empty book is being filled by its first snapshot, news wait. `lost_news` says that there were
+    more of them than may wait: then only another snapshot helps.
+    """
 
     def __init__(self, book: Book, program_id: Pubkey) -> None:
         self.book = book
         self.program_id = program_id
         self.skipped: Counter[str] = Counter()
+        self.lost_news = False
+        self._deferred: list[Update] | None = None
+
+    # --- news ---
 
     def apply(self, address: Pubkey, data: bytes | None, owner: Pubkey | None, slot: int) -> bool:
         """Take an account as it was read in this slot; returns whether the book changed.
@@ -30,6 +47,9 @@ class Holdings:
         A closed account, or one that another program owns now, leaves the book. One that cannot be decoded
         is counted by reason; if it was held it becomes unknown, never healthy.
         """
+        if self._deferred is not None:
+            self._defer((address, data, owner, slot))
+            return False
         if not data or owner != self.program_id:
             held = address in self.book
             self.book.remove(address, slot)
@@ -41,23 +61,62 @@ class Holdings:
             return False
         return self.book.apply(position)
 
-    def load(self, accounts: Iterable[ProgramAccount], slot: int) -> None:
-        """Take accounts of a snapshot that is at least as new as `slot`."""
-        for account in accounts:
-            self.apply(account.address, account.data, self.program_id, slot)
+    def apply_many(self, updates: Sequence[Update]) -> list[Pubkey]:
+        """Take many accounts, in the order in which they were told; returns those that were news."""
+        readable = [update for update in updates if update[1] and update[2] == self.program_id]
+        if self._deferred is not None or len(readable) != len(updates) or len(updates) <= _FEW:
+            return [update[0] for update in updates if self.apply(*update)]
+        addresses = [bytes(update[0]) for update in readable]
+        columns = decode_positions([update[1] or b"" for update in readable])
+        for index, reason in columns.refused:
+            self._skip(readable[index][0], reason, readable[index][3])
+        slots = np.array([readable[index][3] for index in columns.origin.tolist()], dtype=np.uint64)
+        news = apply_many(self.book, addresses, columns, slots, self.book.epoch)
+        return [Pubkey.from_bytes(address) for address in news]
 
-    def forget_missing(self, present: Set[Pubkey], slot: int) -> None:
-        """Positions that a complete snapshot lacks have been closed, unless they are newer than it."""
-        for address in self.book.addresses:
-            if address not in present:
-                self.book.remove(address, slot)
-        self.book.forget_closed_before(slot)
+    # --- snapshots ---
+
+    def begin_snapshot(self, slot: int) -> SnapshotLoad:
+        """A snapshot that is at least as new as `slot` begins; end it with `finish` or `abandon`."""
+        load = SnapshotLoad(self.book, slot)
+        if load.is_first:
+            self._deferred, self.lost_news = [], False
+        return load
+
+    def take(self, load: SnapshotLoad, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> None:
+        """Some accounts of the snapshot, all of this program."""
+        for address, reason in load.take(addresses, accounts):
+            self._skip(Pubkey.from_bytes(address), reason, load.slot)
+
+    def finish(self, load: SnapshotLoad) -> Iterator[None]:
+        """The snapshot is complete: what it lacks was closed, unless it is newer. Yields to give way."""
+        yield from load.finish()
+        self._take_deferred()
+
+    def abandon(self) -> None:
+        """The snapshot did not come to its end."""
+        self._take_deferred()
+
+    # --- one position ---
 
     def decidable(self, address: Pubkey) -> Position | None:
         """The position if it is held and known; None when it is gone or cannot be decided."""
         if self.book.unknown_reason(address) is not None:
             return None
         return self.book.get(address)
+
+    # --- inside ---
+
+    def _defer(self, update: Update) -> None:
+        if self._deferred is not None and len(self._deferred) < MAX_DEFERRED:
+            self._deferred.append(update)
+        else:
+            self.lost_news = True
+
+    def _take_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, None
+        for update in deferred or ():
+            self.apply(*update)
 
     def _skip(self, address: Pubkey, reason: str, slot: int) -> None:
         self.skipped[reason] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,8 @@ from solders.pubkey import Pubkey
 import engine.book.book as book_module
 from engine.book.book import Book, terms_of
 from engine.book.holdings import Holdings
-from engine.chain.port import ProgramAccount
-from engine.domain import Generation, Price, Side, Verdict
+from engine.book.risk import band_counts, riskiest
+from engine.domain import Generation, Position, Price, Side, Verdict
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, SYSTEM_PROGRAM
 from engine.protocol.margin import health_at, is_below, is_liquidatable, threshold_e6
@@ -40,6 +41,15 @@ def book() -> Book:
 @pytest.fixture
 def holdings(book) -> Holdings:
     return Holdings(book, PROGRAM_ID)
+
+
+def read_snapshot(holdings: Holdings, positions: Sequence[Position], slot: int) -> None:
+    load = holdings.begin_snapshot(slot)
+    holdings.take(
+        load, [bytes(each.address) for each in positions], [encode_position(each) for each in positions]
+    )
+    for _ in holdings.finish(load):
+        pass
 
 
 POSITIONS = st.builds(
@@ -70,7 +80,7 @@ def test_who_crossed_is_exactly_who_is_liquidatable_around_the_threshold_and_any
             assert crossed == [position.address]
         elif price_e6 < 2**63 - 1:  # beyond it the exact decision sorts out what the columns offer
             assert crossed == []
-            counts = book.counts([mark(price_e6, position.symbol)])
+            counts = band_counts(book, [mark(price_e6, position.symbol)])
             assert counts.at_risk == is_below(health, 1300)
             assert counts.liquidatable == 0
 
@@ -120,9 +130,9 @@ def test_after_the_extreme_is_gone_the_others_are_found_and_a_quiet_tick_costs_o
     assert book.crossed(mark(lines[0] + direction)) == []
     book.remove(positions[0].address, 5)
     assert book.crossed(mark(lines[1])) == [positions[1].address]
-    columns = book._sides["BTC/USD", side]
-    assert columns._extreme == lines[1]
-    columns._liquidation = None  # a scan would break
+    flank = book.shelves.flanks("BTC/USD")[side is Side.SHORT]
+    assert flank.front_e6 == lines[1]
+    flank.groups = None  # a look at any position would break
     assert book.crossed(mark(lines[1] + direction)) == []
 
 
@@ -170,12 +180,13 @@ def test_a_liquidated_or_empty_position_leaves_the_book(book, changes):
 
 
 def test_rows_of_closed_positions_are_used_again(book):
+    leaves = len(book.shelves.memory)
     for slot in range(1, 5000):
         position = make_position(slot=slot)
         book.apply(position)
         book.remove(position.address, slot)
-    assert len(book._data) <= 512
-    assert len(book._sides["BTC/USD", Side.LONG]._liquidation) <= 128
+    assert len(book.shelves.memory) == leaves
+    assert len(book.shelves.index._slots) <= 4096
 
 
 def test_the_memory_of_closings_is_bounded_even_without_a_snapshot(book, monkeypatch):
@@ -193,13 +204,14 @@ def test_any_number_of_invented_symbols_is_held_as_unknown_and_forgotten_with_it
     for number in range(count):
         addresses.append(Pubkey.from_bytes(number.to_bytes(32, "little")))
         book.apply(make_position(address=addresses[-1], symbol=f"X{number}/USD", slot=1))
-    assert book.counts([mark(1)]).unknown == count
+    assert band_counts(book, [mark(1)]).unknown == count
     assert book.get(addresses[-1]).symbol == f"X{count - 1}/USD"
     assert book.unknown_reason(addresses[0]) == "no price feed for the symbol"
     for address in addresses:
         book.remove(address, 2)
-    book.forget_closed_before(3)
-    assert not any(len(kept) for kept in (book._index, book._unknown, book._closed, book._foreign))
+    for _ in book.sweep(3):
+        pass
+    assert not any(len(kept) for kept in (book.shelves.index, book._unknown, book._closed))
     book.apply(make_position(slot=3))
     assert len(book.crossed(mark(1))) == 1
 
@@ -210,7 +222,7 @@ def test_a_leverage_without_a_maintenance_ratio_is_unknown_and_never_crosses(boo
     book.apply(position)
     assert book.unknown_reason(position.address) == "unsupported leverage"
     assert book.crossed(mark(1)) == []
-    assert book.counts([mark(1)]).unknown == 1
+    assert band_counts(book, [mark(1)]).unknown == 1
     book.apply(replace(position, leverage=20, slot=2))
     assert book.unknown_reason(position.address) is None
     assert book.crossed(mark(1)) == [position.address]
@@ -218,18 +230,18 @@ def test_a_leverage_without_a_maintenance_ratio_is_unknown_and_never_crosses(boo
 
 def test_bands_at_held_prices_are_unknown_and_not_healthy(book):
     book.apply(make_position())
-    counts = book.counts([mark(60_000 * 10**6, verdict=Verdict.STALE)])
+    counts = band_counts(book, [mark(60_000 * 10**6, verdict=Verdict.STALE)])
     assert (counts.monitored, counts.healthy, counts.unknown) == (1, 0, 1)
 
 
 def test_the_riskiest_come_first(book):
     for collateral in (3_000, 1_900, 1_000, 9_000):
         book.apply(make_position(collateral_e6=collateral * 10**6))
-    riskiest = [
-        book.get(address).collateral_e6 // 10**6 for address in book.riskiest([mark(60_000 * 10**6)], 9)
+    worst = [
+        book.get(address).collateral_e6 // 10**6 for address in riskiest(book, [mark(60_000 * 10**6)], 9)
     ]
-    assert riskiest == [1_000, 1_900]
-    assert len(book.riskiest([mark(60_000 * 10**6)], 1)) == 1
+    assert worst == [1_000, 1_900]
+    assert len(riskiest(book, [mark(60_000 * 10**6)], 1)) == 1
 
 
 # --- holdings: the door ---
@@ -255,7 +267,7 @@ def test_a_held_account_that_cannot_be_read_any_more_is_unknown_and_no_longer_de
     holdings.apply(position.address, data[:50], PROGRAM_ID, 6)
     assert holdings.decidable(position.address) is None
     assert holdings.book.crossed(mark(1)) == []
-    assert holdings.book.counts([mark(1)]).unknown == 1
+    assert band_counts(holdings.book, [mark(1)]).unknown == 1
     holdings.apply(position.address, data, PROGRAM_ID, 7)
     assert holdings.decidable(position.address) is not None
 
@@ -304,8 +316,7 @@ def test_what_a_complete_snapshot_lacks_is_closed_unless_it_is_newer(holdings):
     kept, gone, newer = (make_position() for _ in range(3))
     for position, slot in ((kept, 5), (gone, 5), (newer, 11)):
         holdings.apply(position.address, encode_position(position), PROGRAM_ID, slot)
-    holdings.load([ProgramAccount(kept.address, encode_position(kept))], 10)
-    holdings.forget_missing({kept.address}, 10)
+    read_snapshot(holdings, [kept], 10)
     assert kept.address in holdings.book
     assert gone.address not in holdings.book
     assert newer.address in holdings.book
@@ -315,7 +326,7 @@ def test_a_snapshot_does_not_bring_back_what_was_closed_while_it_was_taken(holdi
     position = make_position()
     holdings.apply(position.address, encode_position(position), PROGRAM_ID, 5)
     holdings.apply(position.address, b"", SYSTEM_PROGRAM, 12)
-    holdings.load([ProgramAccount(position.address, encode_position(position))], 10)
+    read_snapshot(holdings, [position], 10)
     assert position.address not in holdings.book
 
 

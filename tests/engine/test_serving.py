@@ -106,7 +106,7 @@ async def test_hostile_positions_at_the_ends_of_every_range_break_no_picture(ser
     rig.price("BTC/USD", 60_001)
     snapshot = await served.client.snapshot()
     assert snapshot.book.monitored == 9
-    for address in rig.parts.holdings.book.addresses:
+    for address in rig.parts.holdings.book.addresses():
         detail = await served.client.position(str(address))
         assert detail.row.symbol.isprintable()
         assert detail.row.symbol.count("\u0336") <= 2

@@ -1,0 +1,119 @@
+"""A snapshot on its way into the book: decoded in slices, sorted into groups, entered leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.book.batch import apply_many
+from engine.book.book import NO_FEED, NO_MAINTENANCE, Book, Unknown
+from engine.book.leaf import ADDRESS_BYTES, ROW
+from engine.book.placing import group_numbers, lines_of, rows_of
+from engine.book.shelves import LIMBO
+from engine.domain import Side
+from engine.protocol.position_columns import PositionColumns, decode_positions
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What one group is to get: keys, rows and lines, slice by slice."""
+
+    keys: list[NDArray[np.void]] = field(default_factory=list)
+    rows: list[NDArray[np.void]] = field(default_factory=list)
+    lines: list[NDArray[np.int64]] = field(default_factory=list)
+
+
+class SnapshotLoad:
+    """One snapshot, at least as new as `slot`. Give it slices with `take`, then exhaust `finish`.
+
+    Into an empty book the positions go sorted and all at once, and nothing else may change it until the end;
+    into another one goes what changed.
+    """
+
+    def __init__(self, book: Book, slot: int) -> None:
+        self._book = book
+        self.slot = slot
+        self._epoch = book.begin_epoch()
+        self.is_first = len(book) == 0
+        self._parts: dict[int, _Parts] = {}
+        self._unknown: dict[bytes, Unknown] = {}
+        self.count = 0
+
+    def take(self, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        """Take some accounts of the snapshot; returns those that are no positions, with the reason."""
+        columns = decode_positions(accounts)
+        if self.is_first:
+            self._collect(addresses, columns)
+        else:
+            slots = np.full(len(columns.rows), self.slot, dtype=np.uint64)
+            apply_many(self._book, addresses, columns, slots, self._epoch)
+        self.count += len(accounts)
+        return [(addresses[index], reason) for index, reason in columns.refused]
+
+    def finish(self) -> Iterator[None]:
+        """Enter what was collected, and forget what the snapshot lacks; yields every few milliseconds."""
+        shelves = self._book.shelves
+        shelves.reserve(sum(len(keys) for parts in self._parts.values() for keys in parts.keys))
+        while self._parts:
+            number, parts = self._parts.popitem()
+            yield from shelves.fill(
+                shelves.numbered(number),
+                np.concatenate(parts.keys),
+                _joined(parts.rows),
+                np.concatenate(parts.lines, axis=1),
+            )
+        self._book.note_unknown(self._unknown)
+        yield from self._book.sweep(self.slot)
+
+    # --- into an empty book ---
+
+    def _collect(self, addresses: Sequence[bytes], columns: PositionColumns) -> None:
+        source = columns.rows
+        wanted = (source["is_liquidated"] == 0) & (source["size_e6"] > 0)
+        taken = [addresses[index] for index in columns.origin.tolist()]
+        closed = self._book.closed_after(self.slot)
+        if closed:
+            wanted &= np.array([address not in closed for address in taken], dtype=np.bool_)
+        numbers = group_numbers(self._book.shelves, columns)
+        # One sort brings each group's rows together, and they are handed out as slices.
+        order = np.flatnonzero(wanted)
+        order = order[np.argsort(numbers[order], kind="stable")]
+        keys = np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}")[order]
+        ordered = rows_of(columns, self.slot, self._epoch)[order]
+        ordered_numbers = numbers[order]
+        factors = (1000, self._book.at_risk_milli)
+        is_short = source["is_short"][order]
+        lines = np.stack([lines_of(ordered, is_short, ordered_numbers, factor) for factor in factors])
+        if len(order) and ordered_numbers[0] == LIMBO:
+            self._note_unknown(columns, order[ordered_numbers == LIMBO], taken)
+        if len(order) == 0:
+            return
+        starts = np.flatnonzero(np.diff(ordered_numbers, prepend=-1)).tolist()
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            parts = self._parts.setdefault(int(ordered_numbers[start]), _Parts())
+            parts.keys.append(keys[start:end])
+            parts.rows.append(ordered[start:end])
+            parts.lines.append(lines[:, start:end])
+
+    def _note_unknown(
+        self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]
+    ) -> None:
+        for index in picked.tolist():
+            row = columns.rows[index]
+            symbol = columns.symbols[int(row["symbol"])]
+            side = Side.SHORT if row["is_short"] else Side.LONG
+            reason = NO_MAINTENANCE if symbol in self._book.symbols else NO_FEED
+            self._unknown[taken[index]] = Unknown(reason, symbol, side)
+
+
+def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """One array of all; numpy's own way works out the type of structured arrays anew for each of them."""
+    joined = np.empty(sum(len(part) for part in parts), dtype=ROW)
+    start = 0
+    for part in parts:
+        joined[start : start + len(part)] = part
+        start += len(part)
+    return joined

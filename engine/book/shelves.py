@@ -1,0 +1,178 @@
+"""The shelves: every group of the book, ordered by symbol and side, and the index over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.book.flank import Flank
+from engine.book.group import LOADED_ROWS, Group, Picked
+from engine.book.index import AddressIndex
+from engine.book.leaf import THRESHOLD_MAX, Leaf
+from engine.book.memory import LeafMemory
+from engine.domain import Side
+from engine.protocol.margin import MAINTENANCE_TIERS
+
+Row = tuple[object, ...]
+LIMBO = 0
+"""The number of the group whose positions cannot be decided: they have no lines."""
+
+_FILL_LEAVES = 8
+_TIERS = tuple(bps for _, bps in MAINTENANCE_TIERS)
+
+
+class Shelves:
+    """Where each position is. Prices and lines are in 1e-6 USD; lines are clamped at THRESHOLD_MAX."""
+
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self.memory = LeafMemory()
+        self.index = AddressIndex(self.memory)
+        self._groups: list[Group] = []
+        self._by_terms: dict[tuple[str, Side, int], Group] = {}
+        self._flanks: dict[str, tuple[Flank, Flank]] = {}
+        self._add_group("", Side.LONG, 0)
+        for symbol in symbols:
+            long, short = (
+                Flank(side, [self._add_group(symbol, side, bps) for bps in _TIERS]) for side in Side
+            )
+            self._flanks[symbol] = long, short
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    # --- where a position is ---
+
+    @property
+    def limbo(self) -> Group:
+        """The group of those that cannot be decided."""
+        return self._groups[LIMBO]
+
+    def group(self, symbol: str, side: Side, maintenance_bps: int) -> Group | None:
+        """The group of some terms, None when the symbol has no shelf."""
+        return self._by_terms.get((symbol, side, maintenance_bps))
+
+    def numbered(self, number: int) -> Group:
+        """The group with this number."""
+        return self._groups[number]
+
+    def flanks(self, symbol: str) -> Sequence[Flank]:
+        """A symbol's longs and shorts; nothing for a symbol that has no shelf."""
+        return self._flanks.get(symbol, ())
+
+    def group_of(self, leaf: Leaf) -> Group:
+        """The group to which a leaf belongs."""
+        return self._groups[leaf.group]
+
+    def find(self, address: bytes) -> tuple[Leaf, int] | None:
+        """The leaf and row of a position, None when it is not held."""
+        place = self.index.get(address)
+        return None if place is None else self.memory.find(place)
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Every leaf, group by group."""
+        for group in self._groups:
+            yield from group
+
+    # --- who comes and goes ---
+
+    def put(self, address: bytes, group: Group, row: Row, liquidation_e6: int, at_risk_e6: int) -> None:
+        """Enter a position, or move it to where it belongs now."""
+        liquidation_e6, at_risk_e6 = min(liquidation_e6, THRESHOLD_MAX), min(at_risk_e6, THRESHOLD_MAX)
+        found = self.find(address)
+        if found is not None:
+            leaf, place = found
+            if leaf.group == group.number and group.leaf_for(liquidation_e6) is leaf:
+                group.write(leaf, place, row, liquidation_e6, at_risk_e6)
+                self._widen(group, liquidation_e6)
+                return
+            self.take_out(address, leaf, place)
+        leaf, place = group.insert(address, row, liquidation_e6, at_risk_e6)
+        self.index.put(address, leaf.place(place))
+        self._widen(group, liquidation_e6)
+
+    def take_out(self, address: bytes, leaf: Leaf, row: int) -> None:
+        """Remove a position from its place."""
+        self.index.drop(address, leaf.place(row))
+        self.group_of(leaf).remove(leaf, row)
+
+    def reserve(self, count: int) -> None:
+        """Make room in the index for so many positions, so that it need not grow while they come."""
+        self.index.reserve(count)
+
+    def fill(
+        self,
+        group: Group,
+        keys: NDArray[np.void],
+        rows: NDArray[np.void],
+        lines_e6: NDArray[np.int64],
+    ) -> Iterator[None]:
+        """Enter many positions into an empty group; reserve room before, and change nothing meanwhile.
+
+        `lines_e6` has the liquidation prices in its first row, the at-risk lines in its second. Yields after
+        every few thousand positions. An address that is held already stays as it is.
+        """
+        order = np.argsort(lines_e6[0], kind="stable")
+        for start in range(0, len(order), _FILL_LEAVES * LOADED_ROWS):
+            batch = order[start : start + _FILL_LEAVES * LOADED_ROWS]
+            batch_keys, batch_rows, batch_lines = keys[batch], rows[batch], lines_e6[:, batch]
+            leaves = []
+            places = np.empty(len(batch), dtype=np.int64)
+            for first in range(0, len(batch), LOADED_ROWS):
+                part = slice(first, first + LOADED_ROWS)
+                leaf = group.append_sorted(batch_keys[part], batch_rows[part], batch_lines[:, part])
+                places[part] = leaf.place(0) + np.arange(leaf.count)
+                leaves.append(leaf)
+            addresses = [leaf.address(row) for leaf in leaves for row in range(leaf.count)]
+            # From the last on, so that a row that fills a gap is one that was entered.
+            for index in self.index.put_many(addresses, batch_keys, places)[::-1].tolist():
+                group.remove(*self.memory.find(int(places[index])))
+            yield
+        self._widen(group, group.extreme)
+
+    def note_written(
+        self, leaves: Iterable[int], numbers: NDArray[np.int64], lines_e6: NDArray[np.int64]
+    ) -> None:
+        """Rows of these leaves were overwritten; `numbers` and `lines_e6` are the rows' groups and lines."""
+        for leaf_id in leaves:
+            leaf = self.memory.leaf(leaf_id)
+            self._groups[leaf.group].touch(leaf)
+        for number in np.unique(numbers).tolist():
+            lines = lines_e6[numbers == number]
+            group = self._groups[number]
+            self._widen(group, int(lines.max() if group.side is Side.LONG else lines.min()))
+
+    # --- who crossed ---
+
+    def crossed(self, symbol: str, mark_e6: int) -> list[Picked]:
+        """The rows of a symbol that are liquidatable at a mark. One comparison a side when there are none.
+
+        A mark beyond the clamp is taken as the clamp, which offers too many rather than too few.
+        """
+        mark = min(mark_e6, THRESHOLD_MAX)
+        return [
+            picked
+            for flank in self.flanks(symbol)
+            if flank.is_reached(mark)
+            for picked in flank.crossed(mark)
+        ]
+
+    # --- inside ---
+
+    def _widen(self, group: Group, line_e6: int | None) -> None:
+        if group.number != LIMBO and line_e6 is not None:
+            self._flanks[group.symbol][group.side is Side.SHORT].widen(line_e6)
+
+    def _add_group(self, symbol: str, side: Side, maintenance_bps: int) -> Group:
+        group = Group(
+            len(self._groups),
+            symbol,
+            side,
+            maintenance_bps=maintenance_bps,
+            memory=self.memory,
+            moved=self.index.move,
+        )
+        self._groups.append(group)
+        self._by_terms[symbol, side, maintenance_bps] = group
+        return group
