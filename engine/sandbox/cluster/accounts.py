@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator, KeysView
@@ -10,10 +11,12 @@ from operator import itemgetter
 from solders.account import Account
 from solders.pubkey import Pubkey
 
+from engine.sandbox.cluster.lamports import Lamports
 from engine.sandbox.cluster.ordered_addresses import OrderedAddresses
 
 MAX_OLD_STATES = 400_000
 _slot_of = itemgetter(0)
+_lamports_of = itemgetter(1)
 
 
 class AccountStates:
@@ -33,9 +36,11 @@ class AccountStates:
         # Per account, oldest first: the slot of a change and the state that it replaced.
         self._replaced: dict[Pubkey, list[tuple[int, Account | None]]] = {}
         self._changed: deque[tuple[int, dict[Pubkey, None]]] = deque()
+        self._lamports = Lamports()
 
     def seed(self, address: Pubkey, before: Account | None, after: Account | None) -> None:
         """Note a change as if it had always been so: every bank sees it."""
+        self._lamports.changed(address, before, after, None)
         self._move(address, before, after)
 
     def write(self, address: Pubkey, before: Account | None, after: Account | None, slot: int) -> None:
@@ -47,6 +52,7 @@ class AccountStates:
             changed[address] = None
             self._replaced.setdefault(address, []).append((slot, before))
             self._old_count += 1
+        self._lamports.changed(address, before, after, slot)
         self._move(address, before, after)
 
     def at(self, address: Pubkey, slot: int) -> Account | None:
@@ -80,6 +86,26 @@ class AccountStates:
             then = self.at(address, slot)
             if then is not None:
                 yield address, then
+
+    def total_lamports(self, slot: int) -> int:
+        """The sum over all accounts that the bank of `slot` sees."""
+        return self._lamports.total_at(slot)
+
+    def largest(self, count: int, slot: int) -> list[tuple[Pubkey, int]]:
+        """The accounts with the most lamports in the bank of `slot`, largest first, and how many they are."""
+        candidates = {*self._lamports.rich, *self._changed_after(slot)}
+        held = ((address, self.at(address, slot)) for address in candidates)
+        top = heapq.nlargest(
+            count, ((address, then.lamports) for address, then in held if then is not None), key=_lamports_of
+        )
+        if not self._lamports.floor or (len(top) == count and top[-1][1] >= self._lamports.floor):
+            return top
+        # Too many of the rich have become poor: all accounts are looked at once, to know the rich again.
+        self._lamports.start_over()
+        for address, account in self.every(self._newest_slot):
+            self._lamports.found(address, account.lamports)
+        then_all = ((address, account.lamports) for address, account in self.every(slot))
+        return heapq.nlargest(count, then_all, key=_lamports_of)
 
     def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
         """The addresses of every account that a program owns in the bank of `slot`, ascending."""
@@ -117,6 +143,7 @@ class AccountStates:
             _, addresses = self._changed.pop()
             for address in addresses:
                 self._drop(address, -1)
+        self._lamports.rewind(slot)
 
     def forget_before(self, slot: int, *, sacrificed_before: int) -> None:
         """Give up states that only banks older than `slot` could see.
@@ -134,6 +161,7 @@ class AccountStates:
             for address in addresses:
                 self._drop(address, 0)
         self.oldest_slot = max(self.oldest_slot, slot)
+        self._lamports.forget_before(self.oldest_slot)
 
     def _drop(self, address: Pubkey, index: int) -> None:
         versions = self._replaced[address]
@@ -141,6 +169,10 @@ class AccountStates:
         self._old_count -= 1
         if not versions:
             del self._replaced[address]
+
+    @property
+    def _newest_slot(self) -> int:
+        return self._changed[-1][0] if self._changed else self.oldest_slot
 
     def _changed_after(self, slot: int) -> set[Pubkey]:
         newer: set[Pubkey] = set()

@@ -189,6 +189,14 @@ class Ledger:
         """Every account that the bank of a slot sees, in no order; to be read before the next write."""
         return self._states.every(slot)
 
+    def total_lamports(self, slot: int) -> int:
+        """The sum over all accounts that the bank of a slot sees."""
+        return self._states.total_lamports(slot)
+
+    def largest_accounts(self, count: int, slot: int) -> list[tuple[Pubkey, int]]:
+        """The accounts with the most lamports in the bank of a slot, largest first, and how many they are."""
+        return self._states.largest(count, slot)
+
     def accounts_changed_in(self, slot: int) -> Sequence[Pubkey]:
         """The accounts that changed in a slot that is not yet finalized."""
         return list(self._states.changed_in(slot))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from enum import StrEnum
 
-from solders.account import Account
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster.banks import Bank, Commitment
@@ -34,16 +32,14 @@ class SupplyMethods:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        # Of the newest closed bank that was asked for: it changes no more, and the sum takes a while.
-        self._total: tuple[Bank, int] | None = None
-        self._largest: dict[Commitment, tuple[Bank, list[dict[str, object]]]] = {}
+        self._largest: dict[Commitment, tuple[Bank, list[object]]] = {}
 
     def get_supply(self, params: Params) -> object:
         """The sum over all accounts of a bank."""
         config = params.config(0, "RpcSupplyConfig")
         config.flag("excludeNonCirculatingAccountsList")
         bank = self._view.bank(config.commitment())
-        total = self._total_lamports(bank)
+        total = self._view.ledger.total_lamports(bank.slot)
         value = {"total": total, "circulating": total, "nonCirculating": 0, "nonCirculatingAccounts": []}
         return with_context(bank, value)
 
@@ -58,7 +54,11 @@ class SupplyMethods:
             return with_context(bank, [])
         known = self._largest.get(commitment)
         if known is None or not 0 <= bank.slot - known[0].slot <= LARGEST_ACCOUNTS_KEPT_SLOTS:
-            known = self._largest[commitment] = (bank, self._find_largest(bank))
+            found = self._view.ledger.largest_accounts(LARGEST_ACCOUNTS, bank.slot)
+            listed: list[object] = [
+                {"address": str(address), "lamports": lamports} for address, lamports in found
+            ]
+            known = self._largest[commitment] = (bank, listed)
         return with_context(*known)
 
     def get_inflation_governor(self, params: Params) -> object:
@@ -92,19 +92,3 @@ class SupplyMethods:
         bank = params.config(0).bank(self._view)
         raised = self._view.account_at(_MINIMUM_DELEGATION_FEATURE, bank.slot) is not None
         return with_context(bank, _RAISED_MINIMUM_DELEGATION_LAMPORTS if raised else 1)
-
-    def _total_lamports(self, bank: Bank) -> int:
-        if self._total is not None and self._total[0] == bank:
-            return self._total[1]
-        total = sum(account.lamports for _, account in self._view.ledger.accounts_at(bank.slot))
-        if bank.slot < self._view.ledger.slot:
-            self._total = (bank, total)
-        return total
-
-    def _find_largest(self, bank: Bank) -> list[dict[str, object]]:
-        largest = heapq.nlargest(LARGEST_ACCOUNTS, self._view.ledger.accounts_at(bank.slot), key=_lamports)
-        return [{"address": str(address), "lamports": account.lamports} for address, account in largest]
-
-
-def _lamports(entry: tuple[Pubkey, Account]) -> int:
-    return entry[1].lamports
