@@ -24,16 +24,18 @@ import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from engine.domain import Generation, Position
+from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import AccountRefused, decode_fund, decode_position
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, insurance_fund_address
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.protocol.pyth import PriceUpdate, decode_price_update
+from engine.sandbox.program import idl_account
 
 ROOT = Path(__file__).parents[2]
 READY_S = 20.0
 ENDED_S = 15.0
 POSITIONS = 60
+IDL_ADDRESS = str(idl_account(PROGRAM_ID)[0])
 FREE_PORTS = ("--rpc-port", "0", "--ws-port", "0")
 
 # Starts a sandbox as its child, tells us which process it is, and then waits to be killed.
@@ -89,6 +91,8 @@ class Sandbox:
         )
         found = []
         for each in accounts:
+            if each["pubkey"] == IDL_ADDRESS:
+                continue
             data = base64.b64decode(each["account"]["data"][0])
             try:
                 found.append(decode_position(Pubkey.from_string(each["pubkey"]), data, 0))
@@ -213,6 +217,36 @@ def test_prices_are_fresh_and_move_with_the_slots(calm: Sandbox) -> None:
     for symbol, update in first.items():
         wait_until(lambda s=symbol, u=update: calm.price(s).price != u.price, 5, f"{symbol} moves")
         assert calm.price(symbol).posted_slot > update.posted_slot
+
+
+def test_it_says_how_many_positions_were_signed_and_how_many_are_of_the_genesis(scratch: Path) -> None:
+    sandbox = start(scratch, "--positions", "90", "--genesis-positions", "70", "--seed", "11")
+    try:
+        market = sandbox.rpc("sandboxMarket")
+        assert (market["positions_signed"], market["positions_genesis"]) == (20, 70)
+        assert len(sandbox.positions()) >= 85
+        fund = str(insurance_fund_address())
+        assert len(sandbox.rpc("getSignaturesForAddress", fund, {"commitment": "confirmed"})) >= 6
+    finally:
+        sandbox.end()
+
+
+def test_population_and_behaviour_of_the_command_line_are_in_force(scratch: Path) -> None:
+    sandbox = start(
+        scratch,
+        *("--positions", "60", "--scenario", "trend", "--trend", "up", "--slot-ms", "50"),
+        *("--population", "deployed_share=0", "--population", "long_share=0"),
+        *("--behaviour", "openings_per_minute=0", "--behaviour", "rival_share=0.5"),
+    )
+    try:
+        assert {position.side for position in sandbox.positions()} == {Side.SHORT}
+        wait_until(lambda: sandbox.rpc("sandboxMarket")["ticks"] >= 40, 20, "forty ticks")
+        market = sandbox.rpc("sandboxMarket", {"closings_per_minute": 600})
+        assert market["positions_opened"] == 60 and market["done"]["openings_sent"] == 0
+        assert market["behaviour"]["rival_share"] == 0.5
+        wait_until(lambda: sandbox.rpc("sandboxMarket")["positions_open"] < 40, 20, "twenty closings")
+    finally:
+        sandbox.end()
 
 
 def test_prices_can_be_held_and_released_while_slots_go_on(calm: Sandbox) -> None:
