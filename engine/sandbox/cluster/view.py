@@ -58,7 +58,7 @@ class View:
         self._lag_slots = slots
 
     def freeze(self) -> None:
-        """See no further slot until `thaw`."""
+        """See no further slot until `thaw`; the open one it still sees to its end."""
         self._frozen_at = self.slot
 
     def thaw(self) -> None:
