@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 from market_square import FUND, Square
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
+from engine.domain import Position
 from engine.sandbox.cluster.history import LandedTransaction
 from engine.sandbox.cluster.leader import BlockLimits
 from engine.sandbox.market.congestion import BURST_TICKS, Congestion
 from engine.sandbox.market.seeds import key
 
 ROOM = BlockLimits().writable_account_units
-STRANGERS = {key(7, f"stranger {number}").pubkey() for number in range(32)}
+STRANGERS = {key(7, f"stranger {number}").pubkey() for number in range(64)}
 
 
 class Sent:
@@ -61,7 +64,7 @@ def test_strangers_ask_for_the_share_of_the_funds_room_that_is_set(share: float)
     square.tick(3)
     sent = Sent(square)
     square.tick()
-    asked = sent.units() + 3_000 * len(sent.transactions)
+    asked = sent.units() + 1_400 * len(sent.transactions)
     assert share * ROOM - 5_000 <= asked <= share * ROOM
     signatures = {each.signatures[0] for each in sent.transactions}
     assert len(signatures) == len(sent.transactions) > 2
@@ -98,6 +101,27 @@ def test_bids_within_a_burst_differ() -> None:
     sent = Sent(square)
     square.tick(2)
     assert len(set(sent.bids())) > len(sent.bids()) / 2
+
+
+def test_who_bids_above_the_strangers_gets_into_a_full_block_and_who_bids_below_waits() -> None:
+    square = Square(positions=1, congestion=1.0)
+    first, second = square.plant(1), square.plant(2)
+    rich, poor = square.keypair("who bids much"), square.keypair("who bids little")
+    square.fall(100)
+    square.tick(5)
+    level = Congestion(square.market._venue()).level_microlamports(6)
+
+    def liquidation(position: Position, who: Keypair, bid_microlamports: int) -> bytes:
+        budget = set_compute_unit_limit(500_000), set_compute_unit_price(bid_microlamports)
+        return square.sign(who, *budget, square.liquidation(position, who.pubkey()))
+
+    square.tick_with([liquidation(second, poor, 1), liquidation(first, rich, 2 * level)])
+    assert square.ledger.account(first.address) is None
+    square.tick(3)
+    assert square.ledger.account(second.address) is not None
+    square.market.rpc_methods["sandboxMarket"]([{"congestion": 0.5}])
+    square.tick(2)
+    assert square.ledger.account(second.address) is None
 
 
 def test_equal_seeds_congest_equally() -> None:

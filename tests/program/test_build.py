@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.sandbox.program import load
-from engine.sandbox.program.build import COMPILER, FLAGS, BuildFailed, build
+from engine.sandbox.program import load, load_crowd
+from engine.sandbox.program.build import COMPILER, CROWD, FLAGS, BuildFailed, build
 from engine.sandbox.program.linker import LinkError, link
 
 BUILT_WITH = "19.1.7"
@@ -35,8 +35,9 @@ def compile_object(folder: Path, source: str) -> bytes:
 
 @needs_compiler
 @pytest.mark.skipif(VERSION != BUILT_WITH, reason=f"another clang-19 than {BUILT_WITH} gives other bytes")
-def test_the_committed_program_is_what_the_source_builds_to() -> None:
+def test_the_committed_programs_are_what_their_sources_build_to() -> None:
     assert build() == load()
+    assert build(CROWD) == load_crowd()
 
 
 @needs_compiler

@@ -15,6 +15,11 @@ def load() -> bytes:
     return (files(__name__) / "liquidation_engine.so").read_bytes()
 
 
+def load_crowd() -> bytes:
+    """The strangers' program: it uses as many compute units as its data (u32) says, and changes nothing."""
+    return (files(__name__) / "crowd.so").read_bytes()
+
+
 def idl() -> bytes:
     """The program's Anchor IDL (JSON, format of Anchor 0.30 and later)."""
     return (files(__name__) / "liquidation_engine.json").read_bytes()

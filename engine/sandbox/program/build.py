@@ -1,7 +1,7 @@
-"""Builds the program: clang compiles the C, the linker beside this file makes the shared object.
+"""Builds the programs: clang compiles the C, the linker beside this file makes the shared objects.
 
-Run as `python -m engine.sandbox.program.build`. The same compiler gives the same bytes, so the result is
-kept beside its source.
+Run as `python -m engine.sandbox.program.build`. The same compiler gives the same bytes, so the results are
+kept beside their sources: the protocol's program, and the one by which strangers congest a market.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ FLAGS = (
     "-Wall",
     "-Wextra",
     "-Werror",
+    "-Wno-unused-function",  # two programs share the headers, and neither needs all that is in them
     "-mllvm",
     "-bpf-stack-size=4096",  # a stack frame on Solana; the kernel's is 512
 )
 
 _FOLDER = Path(__file__).parent
-SOURCE = _FOLDER / "program.c"
-TARGET = _FOLDER / "liquidation_engine.so"
+PROTOCOL, CROWD = "program.c", "crowd.c"
+TARGETS = {PROTOCOL: _FOLDER / "liquidation_engine.so", CROWD: _FOLDER / "crowd.so"}
 
 
 class BuildFailed(OperatorError):
     """The compiler is missing or refused the source."""
 
 
-def build() -> bytes:
-    """Compile and link the program; raises BuildFailed, or LinkError for what the loader would refuse."""
+def build(source: str = PROTOCOL) -> bytes:
+    """Compile and link a program; raises BuildFailed, or LinkError for what the loader would refuse."""
     compiler = shutil.which(COMPILER)
     if compiler is None:
         raise BuildFailed(f"{COMPILER} is not installed: install the Debian package {COMPILER}")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "program.o"
-        command = [compiler, *FLAGS, "-c", SOURCE.name, "-o", str(target)]
+        command = [compiler, *FLAGS, "-c", source, "-o", str(target)]
         result = subprocess.run(  # noqa: S603 - the compiler, with our own source
             command, cwd=_FOLDER, capture_output=True, text=True, check=False, timeout=120
         )
@@ -57,4 +58,5 @@ def build() -> bytes:
 
 
 if __name__ == "__main__":
-    TARGET.write_bytes(build())
+    for name, built in TARGETS.items():
+        built.write_bytes(build(name))
