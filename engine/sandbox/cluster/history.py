@@ -123,7 +123,8 @@ class TransactionHistory:
     def forget_before(self, slot: int, *, protected_slot: int) -> int | None:
         """Forget the transactions of slots below `slot`, and of the oldest when there are too many.
 
-        None of `protected_slot` or later is forgotten. Answers the newest slot that lost transactions.
+        None of `protected_slot` or later is forgotten, nor what waits to be packed with others. Answers the
+        newest slot that lost transactions.
         """
         forgotten = None
         while self._starts:
