@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from benchmarks import burst, crash, sandbox_ready
+from benchmarks import burst, crash, node_fanout, node_gpa, node_tx, sandbox_ready
 from benchmarks.measurement import Measurement
 from benchmarks.processes import Failed
 from engine.errors import OperatorError
@@ -16,6 +16,9 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     sandbox_ready.measure: ("sandbox_ready",),
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
     burst.measure: ("burst_500",),
+    node_tx.measure: ("node_tx",),
+    node_gpa.measure: ("node_gpa_100k",),
+    node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),
 }
 
 

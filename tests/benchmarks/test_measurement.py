@@ -49,5 +49,6 @@ def test_an_unknown_id_is_one_line_with_exit_code_2_and_measures_nothing() -> No
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "benchmarks: unknown id what: choose "
-        "sandbox_ready, detect_to_submit_p50, detect_to_submit_p99, burst_500\n"
+        "sandbox_ready, detect_to_submit_p50, detect_to_submit_p99, burst_500, "
+        "node_tx, node_gpa_100k, node_fanout_100, node_fanout_100_last_ms\n"
     )

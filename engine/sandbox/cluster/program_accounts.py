@@ -31,8 +31,8 @@ from engine.sandbox.cluster.view import View
 SLICE_ACCOUNTS = 256
 SLICE_OF_OTHER_FORMS = 24
 MAX_CACHED_BYTES = 96 * 1024 * 1024
-# What a cached account takes beside its text and data: its place in the table, and Python's own part.
-_ENTRY_BYTES = 280
+# What an entry takes beside its text: its place in the table, and Python's own part.
+_ENTRY_BYTES = 160
 _BASE58_FORMS = (AccountEncoding.BINARY, AccountEncoding.BASE58)
 
 
@@ -47,8 +47,8 @@ class ProgramAccounts:
         self._view = view
         self._max_cached_bytes = max_cached_bytes
         self._cached_bytes = 0
-        # The latest state of accounts: data, and the entry of the answer.
-        self._cached: dict[Pubkey, tuple[bytes, str]] = {}
+        # The latest state of accounts, as entries of the answer.
+        self._cached: dict[Pubkey, str] = {}
         # The slot of the last write, oldest first, as long as some bank that can be asked for is older.
         self._written_in: OrderedDict[Pubkey, int] = OrderedDict()
         view.ledger.observers.append(self)
@@ -70,7 +70,7 @@ class ProgramAccounts:
         encoding, data_slice = config.account_encoding(), config.data_slice()
         addresses = self._view.program_addresses(program, bank.slot)
         if encoding is AccountEncoding.BASE64 and data_slice is None:
-            slices = self._plain(addresses, bank.slot, filters, str(program))
+            slices = self._plain(addresses, bank.slot, filters, program)
         else:
             found = _Found(self._view, addresses, bank.slot, filters)
             slices = _formed(found, encoding, data_slice, of_tokens=program in TOKEN_PROGRAMS)
@@ -108,36 +108,35 @@ class ProgramAccounts:
     # --- slices ---
 
     def _plain(
-        self, addresses: list[Pubkey], slot: int, filters: list[AccountFilter], owner: str
+        self, addresses: list[Pubkey], slot: int, filters: list[AccountFilter], program: Pubkey
     ) -> Iterator[list[str]]:
+        owner = str(program)
         for start in range(0, len(addresses), SLICE_ACCOUNTS):
             entries = []
             for address in addresses[start : start + SLICE_ACCOUNTS]:
-                known = self._cached.get(address)
-                if known is None or self._written_in.get(address, 0) > slot:
-                    known = self._written(address, slot, owner)
-                if known is not None and (not filters or passes(filters, known[0])):
-                    entries.append(known[1])
+                entry = self._cached.get(address)
+                if entry is None or self._written_in.get(address, 0) > slot:
+                    entry = self._entry(address, slot, program, owner)
+                if entry is not None and (not filters or passes(filters, _data_of(entry))):
+                    entries.append(entry)
             yield entries
 
-    def _written(self, address: Pubkey, slot: int, owner: str) -> tuple[bytes, str] | None:
+    def _entry(self, address: Pubkey, slot: int, program: Pubkey, owner: str) -> str | None:
         account = self._view.account_at(address, slot)
-        if account is None:
-            # Gone since, and the bank that was asked for is too old by now to be read.
+        if account is None or account.owner != program:
+            # It has gone since, and the bank that was asked for is too old by now to be read.
             return None
-        data = account.data
-        known = (data, _plain_entry(address, account, data, owner))
-        size = len(data) + len(known[1]) + _ENTRY_BYTES
-        if self._written_in.get(address, 0) <= slot and self._cached_bytes + size <= self._max_cached_bytes:
-            self._forget(address)
-            self._cached[address] = known
+        entry = _plain_entry(address, account, owner)
+        size = len(entry) + _ENTRY_BYTES
+        if self._cached_bytes + size <= self._max_cached_bytes and self._written_in.get(address, 0) <= slot:
+            self._cached[address] = entry
             self._cached_bytes += size
-        return known
+        return entry
 
     def _forget(self, address: Pubkey) -> None:
-        known = self._cached.pop(address, None)
-        if known is not None:
-            self._cached_bytes -= len(known[0]) + len(known[1]) + _ENTRY_BYTES
+        entry = self._cached.pop(address, None)
+        if entry is not None:
+            self._cached_bytes -= len(entry) + _ENTRY_BYTES
 
 
 class _Found:
@@ -203,10 +202,17 @@ def _listed(head: bytes, slices: Iterable[list[str]], tail: bytes) -> Iterator[b
     yield tail if head == b"," else head + tail
 
 
-def _plain_entry(address: Pubkey, account: Account, data: bytes, owner: str) -> str:
+def _plain_entry(address: Pubkey, account: Account, owner: str) -> str:
     """The same as keyed_account_json in base64, in half the time."""
+    data = account.data
     return (
         f'{{"pubkey":"{address}","account":{{"data":["{binascii.b2a_base64(data, newline=False).decode()}",'
         f'"base64"],"executable":{"true" if account.executable else "false"},"lamports":{account.lamports},'
         f'"owner":"{owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}}}'
     )
+
+
+def _data_of(entry: str) -> bytes:
+    """The account's data, read back from a plain entry."""
+    begins = entry.index('["') + 2
+    return binascii.a2b_base64(entry[begins : entry.index('"', begins)])
