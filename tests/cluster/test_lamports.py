@@ -62,3 +62,6 @@ def test_what_an_abandoned_fork_minted_is_no_part_of_supply(town: Town, key: New
     assert _followed(town, town.ledger.slot) == _counted(town, town.ledger.slot) != before
     town.ledger.abandon(fork)
     assert _followed(town, town.ledger.slot) == _counted(town, town.ledger.slot) == before
+    for commitment in Commitment:
+        slot = town.ledger.bank(commitment).slot
+        assert _followed(town, slot) == _counted(town, slot) == before, commitment

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from solders.instruction import AccountMeta, Instruction
 from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
@@ -24,6 +25,7 @@ from engine.sandbox.cluster.view import View
 if TYPE_CHECKING:
     from conftest import Node, Town
 
+MEMOS = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 SOL = 1_000_000_000
 NewKey = Callable[[], Pubkey]
 CONFIRMED: dict[str, Any] = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
@@ -76,6 +78,23 @@ async def test_a_block_can_be_asked_for_with_less_of_its_transactions(node: Node
     (whole,) = (await details("full", rewards=False))["transactions"]
     assert whole["meta"]["rewards"] is None
     assert whole["meta"]["logMessages"]
+
+
+async def test_programs_are_shown_as_read_only_whatever_the_message_asks_for(node: Node) -> None:
+    # It fails: the memo program wants its accounts to sign. It is in the block all the same.
+    places = [AccountMeta(MEMOS, False, True), AccountMeta(Pubkey.default(), False, True)]
+    node.town.land(Instruction(MEMOS, b"x", places))
+    slot = node.ledger.slot
+    node.town.advance()
+    (shown,) = (await node.result("getBlock", slot, CONFIRMED | {"transactionDetails": "accounts"}))[
+        "transactions"
+    ]
+    writable = {key["pubkey"]: key["writable"] for key in shown["transaction"]["accountKeys"]}
+    assert writable == {
+        str(node.town.payer.pubkey()): True,
+        str(MEMOS): False,
+        str(Pubkey.default()): False,
+    }
 
 
 async def test_blocks_form_a_chain_of_hashes_and_heights(node: Node) -> None:
