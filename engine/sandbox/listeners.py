@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.methods_cluster import Contact
 from engine.sandbox.cluster.server import ClusterServer, NodeServer, serve, serve_node
 from engine.sandbox.cluster.view import View
 from engine.sandbox.hermes import HermesServer, serve_hermes
@@ -51,6 +52,7 @@ async def listening(options: SandboxOptions, leader: Leader, market: Market) -> 
     Raises AddressInUse for a port that is taken.
     """
     desk = TroubleDesk(leader, market.oracle)
+    contacts: list[Contact] = []
     async with contextlib.AsyncExitStack() as stack:
         hermes = await serve_hermes(
             market, port=options.hermes_port, key=options.hermes_key, interference=desk.hermes_calls
@@ -68,12 +70,13 @@ async def listening(options: SandboxOptions, leader: Leader, market: Market) -> 
             ws_port=options.ws_port,
             slot_ms=options.slot_ms,
             on_slot=[desk.on_slot, market.on_slot, publish],
+            contacts=contacts,
             **_node(desk, leader, market, 0),
         )
         stack.push_async_callback(cluster.close)
         further = []
         for number in range(1, options.nodes):
-            node = await serve_node(leader, **_node(desk, leader, market, number))
+            node = await serve_node(leader, contacts=contacts, **_node(desk, leader, market, number))
             stack.push_async_callback(node.close)
             further.append(node)
         yield Listeners(cluster, further, hermes, desk)

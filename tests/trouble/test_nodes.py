@@ -70,3 +70,13 @@ async def test_two_nodes_under_the_same_settings_do_not_fail_at_the_same_calls(r
         return [(await rig.response("getHealth", url=url))[0] for _ in range(60)]
 
     assert await statuses(rig.server.rpc_url) != await statuses(second.rpc_url)
+
+
+async def test_a_node_that_is_far_behind_says_that_it_is_not_healthy(rig: Any) -> None:
+    await rig.trouble({"node": {"lag_slots": 200}})
+    rig.advance(201)
+    _, _, body = await rig.response("getHealth")
+    assert body["error"]["code"] == -32005
+    assert body["error"]["data"] == {"numSlotsBehind": 200}
+    await rig.trouble(None)
+    assert await rig.result("getHealth") == "ok"

@@ -15,6 +15,7 @@ from engine.protocol.addresses import FEEDS
 
 LONGEST_LATENCY_MS = 600_000
 LONGEST_DELAY_SLOTS = 10_000
+FARTHEST_LAG_SLOTS = 1_000  # older account states are not kept
 DEEPEST_FORK_SLOTS = 30  # a slot below that is finalized, and stays
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -183,7 +184,7 @@ class NodeTrouble(Section):
     stands_still: bool = Field(
         default=False, description="It sees no further slot and answers from its last."
     )
-    lag_slots: Annotated[int, Field(ge=0, le=31)] = Field(
+    lag_slots: Annotated[int, Field(ge=0, le=FARTHEST_LAG_SLOTS)] = Field(
         default=0, description="It sees everything so many slots late."
     )
 
