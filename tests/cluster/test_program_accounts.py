@@ -72,6 +72,21 @@ def test_an_answer_is_of_one_bank_whatever_is_written_while_it_is_made(
     assert contents(ask(accounts, program_id, PROCESSED)) == {b"newer", b"another"}
 
 
+def test_an_answer_stays_of_its_bank_when_later_slots_are_finalized_before_it_ends(
+    town: Town, program_id: Pubkey
+) -> None:
+    accounts = ProgramAccounts(View(town.ledger))
+    plant(town, program_id, 2 * SLICE_ACCOUNTS)
+    town.advance()
+    plant(town, program_id, 2 * SLICE_ACCOUNTS, b"new")
+    ask(accounts, program_id, PROCESSED)
+    town.advance(30)
+    pieces = iter(accounts.answer(Params([str(program_id), {**BASE64, "commitment": "finalized"}])))
+    begun = next(pieces)
+    town.advance(20)
+    assert contents(json.loads(begun + b"".join(pieces))) == {b"old"}
+
+
 def test_what_is_kept_is_never_older_than_the_bank_that_is_asked(town: Town, program_id: Pubkey) -> None:
     accounts = ProgramAccounts(View(town.ledger), max_cached_bytes=40_000)
     rng = Random(3)

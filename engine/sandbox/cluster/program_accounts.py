@@ -30,6 +30,8 @@ from engine.sandbox.cluster.view import View
 # As many accounts as take about a millisecond: in the form that is quick to write, and in the others.
 SLICE_ACCOUNTS = 256
 SLICE_OF_OTHER_FORMS = 24
+# How long after its bank was the finalized one an answer may still be on its way.
+LONGEST_ANSWER_SLOTS = 32
 MAX_CACHED_BYTES = 96 * 1024 * 1024
 # What an entry takes beside its text: its place in the table, and Python's own part.
 _ENTRY_BYTES = 160
@@ -92,9 +94,9 @@ class ProgramAccounts:
 
     def slot_opened(self, _slot: int, _parent: int, _root: int) -> None:
         """A write in a slot that every bank has behind it needs no remembering."""
-        root = self._view.bank(Commitment.FINALIZED).slot
+        oldest = self._view.bank(Commitment.FINALIZED).slot - LONGEST_ANSWER_SLOTS
         written_in = self._written_in
-        while written_in and next(iter(written_in.values())) <= root:
+        while written_in and next(iter(written_in.values())) <= oldest:
             written_in.popitem(last=False)
 
     def bank_reached(self, commitment: Commitment, slot: int) -> None:
