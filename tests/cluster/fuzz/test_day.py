@@ -1,4 +1,4 @@
-"""A day of slots with a market and clients that come and go, as fast as they go: it takes no more and more."""
+"""A day of slots with a market and clients that come and go, as fast as they go: memory stays what it was."""
 
 from __future__ import annotations
 
