@@ -146,10 +146,14 @@ def test_a_multisig(coins: Coins) -> None:
 def test_what_is_not_initialized_or_lacks_its_mint_is_not_parsed(coins: Coins) -> None:
     empty = Keypair()
     coins.run(coins.allocate(empty, 165), signers=[empty])
-    assert coins.shown(empty.pubkey()) is None
-    account = coins.account(coins.mint())
-    state = coins.town.ledger.account(account)
+    mint = coins.mint()
+    account, a_mint = coins.account(mint), coins.town.ledger.account(mint)
+    blank, state = coins.town.ledger.account(empty.pubkey()), coins.town.ledger.account(account)
+    assert blank is not None
     assert state is not None
+    # Not even if its mint, whose address is all zeros, were there.
+    assert parsed.account_data(account, blank.owner, blank.data, lambda _mint: a_mint) is None
+    assert parsed.account_data(account, state.owner, state.data, lambda _mint: a_mint) is not None
     assert parsed.account_data(account, state.owner, state.data, lambda _mint: None) is None
     for cut in (0, 81, 164):
         assert parsed.account_data(account, state.owner, state.data[:cut], coins.town.ledger.account) is None
@@ -179,10 +183,22 @@ def test_a_durable_nonce(town: Town) -> None:
     assert Pubkey.from_string(info["blockhash"]) != Pubkey.default()
 
 
-def test_a_plain_wallet_is_not_parsed(town: Town) -> None:
-    account = town.ledger.account(town.payer.pubkey())
-    assert account is not None
-    assert parsed.account_data(town.payer.pubkey(), account.owner, account.data, town.ledger.account) is None
+def test_wallets_are_not_parsed_whatever_room_they_have(town: Town) -> None:
+    roomy = Keypair()
+    allocate = create_account(
+        CreateAccountParams(
+            from_pubkey=town.payer.pubkey(),
+            to_pubkey=roomy.pubkey(),
+            lamports=town.ledger.rent_exempt_minimum_lamports(NONCE_BYTES),
+            space=NONCE_BYTES,
+            owner=Pubkey.default(),
+        )
+    )
+    town.land(allocate, signers=[roomy])
+    for address in (town.payer.pubkey(), roomy.pubkey()):
+        account = town.ledger.account(address)
+        assert account is not None
+        assert parsed.account_data(address, account.owner, account.data, town.ledger.account) is None
 
 
 def test_a_lookup_table(town: Town) -> None:
@@ -316,7 +332,12 @@ def test_every_sysvar_that_the_machine_has_is_parsed(town: Town) -> None:
         assert shown is not None, address
         found[shown["parsed"]["type"]] = shown["parsed"]["info"]
     assert {"clock", "rent", "slotHashes", "slotHistory", "epochSchedule", "stakeHistory"} <= set(found)
-    assert len(found["slotHistory"]["bits"]) == 1_048_576
+    history = town.ledger.account(Pubkey.from_string("SysvarS1otHistory11111111111111111111111111"))
+    assert history is not None
+    bits, blocks = found["slotHistory"]["bits"], history.data[9:-16]
+    assert (len(bits), bits.count("1")) == (1_048_576, int.from_bytes(blocks, "little").bit_count())
+    assert bits[0] == str(blocks[0] & 1)
+    assert found["slotHistory"]["nextSlot"] == int.from_bytes(history.data[-8:], "little")
     assert found["epochSchedule"]["slotsPerEpoch"] == 432_000
 
 

@@ -415,4 +415,25 @@ def test_unknown_extensions_are_not_shown_and_cut_ones_are_said_to_be() -> None:
 
     assert extensions(struct.pack("<HH", 3, 32) + NOBODY + struct.pack("<HH", 999, 0)) is None
     assert extensions(struct.pack("<HH", 3, 31) + bytes(31)) == [{"extension": "unparseableExtension"}]
+    assert extensions(struct.pack("<HH", 3, 33) + bytes(33)) == [{"extension": "unparseableExtension"}]
     assert extensions(b"") is None
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "text"),
+    [(2.0, "2"), (0.5, "0.5"), (1e22, "1" + "0" * 22), (1e-7, "0.0000001"), (1.0625, "1.0625")],
+)
+def test_multipliers_are_written_without_exponent(multiplier: float, text: str) -> None:
+    program = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
+    update = b"\x2b\x01" + struct.pack("<dq", multiplier, 9)
+    keys = [Keypair().pubkey() for _ in range(2)]
+    shown: Any = parsed.instruction(program, keys, update)
+    assert shown["parsed"] == {
+        "type": "updateMultiplier",
+        "info": {
+            "mint": str(keys[0]),
+            "newMultiplier": text,
+            "newMultiplierTimestamp": 9,
+            "authority": str(keys[1]),
+        },
+    }

@@ -193,6 +193,9 @@ async def test_questions_that_a_node_refuses(
 async def test_the_mint_of_wrapped_sol_is_there_from_the_beginning(node: Node) -> None:
     supply = (await node.result("getTokenSupply", str(WRAPPED_SOL_MINT)))["value"]
     assert (supply["decimals"], supply["amount"]) == (9, "0")
+    sized = {"encoding": "base64", "filters": [{"dataSize": 82}]}
+    listed = await node.result("getProgramAccounts", str(TOKEN_PROGRAM_ID), sized)
+    assert [entry["pubkey"] for entry in listed] == [str(WRAPPED_SOL_MINT)]
 
 
 async def test_parsed_accounts_of_single_several_and_program_reads(node: Node, coins: Coins) -> None:
@@ -296,8 +299,10 @@ async def test_a_transaction_tells_balances_before_and_after(node: Node, coins: 
     assert listed["transaction"] == shown["transaction"]
 
 
-async def test_a_transaction_that_names_no_token_program_has_no_token_balances(node: Node) -> None:
-    transaction = node.town.land(node.town.pay(Keypair().pubkey(), 1_000_000))
+async def test_a_transaction_that_names_no_token_program_has_no_token_balances(
+    node: Node, coins: Coins
+) -> None:
+    transaction = node.town.land(node.town.pay(coins.account(coins.mint()), 1_000_000))
     node.town.advance(2)
     options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0}
     meta = (await node.result("getTransaction", str(transaction.signatures[0]), options))["meta"]

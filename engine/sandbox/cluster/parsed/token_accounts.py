@@ -9,7 +9,6 @@ from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster.parsed.byte_reader import ByteReader, Unparsable
 from engine.sandbox.cluster.parsed.token_amounts import (
-    NATIVE_DISPLAY,
     AmountDisplay,
     amount_json,
     display_of,
@@ -17,7 +16,6 @@ from engine.sandbox.cluster.parsed.token_amounts import (
 from engine.sandbox.cluster.parsed.token_extensions import extensions_json
 from engine.sandbox.cluster.parsed.token_state import (
     MINT_BYTES,
-    NATIVE_MINT,
     TOKEN_ACCOUNT_BYTES,
     Mint,
     Multisig,
@@ -52,8 +50,6 @@ def parse_token_account(data: bytes, account_of: AccountOf) -> dict[str, object]
 
 def mint_display(mint: Pubkey, account_of: AccountOf) -> AmountDisplay | None:
     """How a mint's amounts are shown in the bank that `account_of` reads; None when there is no such mint."""
-    if mint == NATIVE_MINT:
-        return NATIVE_DISPLAY
     account = account_of(mint)
     if account is None:
         return None
