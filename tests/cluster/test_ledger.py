@@ -25,6 +25,7 @@ from engine.protocol.addresses import PROGRAM_ID
 from engine.sandbox import program
 from engine.sandbox.cluster import Commitment, CommitmentDepths, Genesis, Ledger, TransactionRefused
 from engine.sandbox.cluster.accounts import AccountStates
+from engine.sandbox.cluster.compute_budget import fee_lamports
 from engine.sandbox.cluster.machine import CLOCK_SYSVAR
 from engine.sandbox.cluster.wire_transaction import WireTransaction, decode_transaction
 
@@ -59,7 +60,7 @@ def test_the_priority_fee_is_price_times_limit_rounded_up(town: Town, key: NewKe
     assert record is not None
     assert record.fee_lamports == 5_000 + 1_236  # 1001 * 1.234567 = 1235.80
     assert record.pre_balances[0] - record.post_balances[0] == record.fee_lamports + 1
-    assert town.ledger.fee_lamports(Message.from_bytes(bytes(_legacy(town, [limit, price])))) == 6_236
+    assert fee_lamports(Message.from_bytes(bytes(_legacy(town, [limit, price])))) == 6_236
 
 
 def _legacy(town: Town, instructions: list[Instruction]) -> Message:

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Confirmed, Finalized, Processed
 from solana.rpc.models import TxOpts
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import AccountMeta, CompiledInstruction, Instruction
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.system_program import (
+    AdvanceNonceAccountParams,
+    TransferParams,
+    advance_nonce_account,
+    transfer,
+)
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster.encoding import base58_encode
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from conftest import Node
 
 SOL = 1_000_000_000
+ED25519 = Pubkey.from_string("Ed25519SigVerify111111111111111111111111111")
 TOKENS = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 NewKey = Callable[[], Pubkey]
@@ -263,3 +271,46 @@ async def test_a_rehearsal_that_fails_moves_its_fee_alone(node: Node, key: NewKe
     assert value["accounts"] == [None]
     assert value["preBalances"][0] - value["postBalances"][0] == 5_000
     assert value["preBalances"][1:] == value["postBalances"][1:]
+
+
+async def test_a_fee_is_known_of_payers_without_money_of_nonces_and_of_checked_signatures(
+    node: Node, key: NewKey
+) -> None:
+    payer, nonce, stored = key(), key(), Hash.new_unique()
+    state = (1).to_bytes(4, "little") * 2 + bytes(payer) + bytes(stored) + (5_000).to_bytes(8, "little")
+    node.town.plant(nonce, SOL, state)
+    advance = advance_nonce_account(AdvanceNonceAccountParams(nonce_pubkey=nonce, authorized_pubkey=payer))
+    checks = Instruction(ED25519, bytes([3, 0]), [])
+
+    async def fee(blockhash: Hash, *instructions: Instruction) -> int | None:
+        message = Message.new_with_blockhash(instructions, payer, blockhash)
+        text = base64.b64encode(bytes(message)).decode()
+        value: int | None = (await node.result("getFeeForMessage", text, {"commitment": "processed"}))[
+            "value"
+        ]
+        return value
+
+    pay = transfer(TransferParams(from_pubkey=payer, to_pubkey=nonce, lamports=1))
+    assert await fee(node.town.blockhash(), pay) == 5_000
+    assert await fee(node.town.blockhash(), pay, checks) == 20_000
+    assert await fee(stored, advance, pay) == 5_000
+    # The value must be the nonce's, and advancing it come first.
+    assert await fee(Hash.new_unique(), advance, pay) is None
+    assert await fee(stored, pay, advance) is None
+
+
+async def test_rehearsals_and_fees_of_what_makes_no_sense_are_refused(node: Node, key: NewKey) -> None:
+    table = AddressLookupTableAccount(key(), [to := key()])
+    payer, blockhash = node.town.payer, node.town.blockhash()
+    message = MessageV0.try_compile(payer.pubkey(), [node.town.pay(to, SOL)], [table], blockhash)
+    transaction = base64.b64encode(bytes(VersionedTransaction(message, [payer]))).decode()
+    options = {"encoding": "base64", "commitment": "processed"}
+    missing = "invalid transaction: Transaction loads an address table account that doesn't exist"
+    for method in ("simulateTransaction", "sendTransaction"):
+        assert await node.error(method, transaction, options) == {"code": -32602, "message": missing}
+    # A message whose instruction names an account that it does not have.
+    call = CompiledInstruction(200, b"", b"")
+    broken = Message.new_with_compiled_instructions(1, 0, 0, [payer.pubkey()], blockhash, [call])
+    error = await node.error("getFeeForMessage", base64.b64encode(bytes(broken)).decode())
+    assert error["code"] == -32602
+    assert error["message"].startswith("invalid transaction message: ")

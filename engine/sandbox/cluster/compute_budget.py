@@ -38,6 +38,16 @@ _BUILTIN_PROGRAMS = frozenset(
     )
 )
 
+# Programs of the runtime that check signatures; the first byte of their data says how many.
+_PRECOMPILES = frozenset(
+    Pubkey.from_string(address)
+    for address in (
+        "Ed25519SigVerify111111111111111111111111111",
+        "KeccakSecp256k11111111111111111111111111111",
+        "Secp256r1SigVerify1111111111111111111111111",
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ComputeBudget:
@@ -76,6 +86,18 @@ def compute_budget_of(message: AnyMessage, keys: Sequence[Pubkey]) -> ComputeBud
                 loaded_bytes = int.from_bytes(data[1:5], "little")
     units = min(default_units if unit_limit is None else unit_limit, MAX_COMPUTE_UNITS)
     return ComputeBudget(units, unit_price, loaded_bytes)
+
+
+def fee_lamports(message: AnyMessage) -> int:
+    """What a message costs its payer: signatures, those that precompiles check for it too, priority fee."""
+    keys = message.account_keys
+    checked = sum(
+        instruction.data[0]
+        for instruction in message.instructions
+        if instruction.data and keys[instruction.program_id_index] in _PRECOMPILES
+    )
+    signatures = message.header.num_required_signatures + checked
+    return LAMPORTS_PER_SIGNATURE * signatures + compute_budget_of(message, keys).priority_fee_lamports
 
 
 def fixed_cost_units(message: AnyMessage, writable_count: int, budget: ComputeBudget) -> int:

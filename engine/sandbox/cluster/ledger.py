@@ -13,7 +13,6 @@ from solders.account import Account
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.signature import Signature
-from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster.accounts import AccountStates
 from engine.sandbox.cluster.banks import Bank, Commitment
@@ -30,7 +29,7 @@ from engine.sandbox.cluster.retention import Retention
 from engine.sandbox.cluster.rpc_errors import INTERNAL_ERROR, RpcError
 from engine.sandbox.cluster.runtime import Run, Runtime, Simulation
 from engine.sandbox.cluster.transaction_faults import Fault, fault_message
-from engine.sandbox.cluster.wire_transaction import AnyMessage, WireTransaction, decode_transaction
+from engine.sandbox.cluster.wire_transaction import WireTransaction, decode_transaction
 
 __all__ = ["Block", "Ledger", "LedgerObserver", "Simulation"]
 
@@ -285,11 +284,6 @@ class Ledger:
         )
         self._record_landed(landed, run)
         return landed
-
-    def fee_lamports(self, message: AnyMessage) -> int:
-        """What the machine charges for a message, base and priority fee; 0 when it cannot run at all."""
-        unsigned = [Signature.default()] * message.header.num_required_signatures
-        return self._machine.simulate(VersionedTransaction.populate(message, unsigned)).metadata.fee()
 
     def airdrop_payment(self, address: Pubkey, lamports: int) -> WireTransaction:
         """A payment from the faucet, signed and not yet sent."""

@@ -7,21 +7,29 @@ import binascii
 from functools import partial
 
 from solders.message import Message, MessageV0, from_bytes_versioned
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import SanitizeError, VersionedTransaction
 
-from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.banks import Bank, Commitment
+from engine.sandbox.cluster.compute_budget import fee_lamports
 from engine.sandbox.cluster.encoding import AccountEncoding, base58_decode
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.methods_chain import check_health, with_context
-from engine.sandbox.cluster.params import Params, parse_hash, parse_pubkey, parse_word
+from engine.sandbox.cluster.nonces import advanced_nonce, holds
+from engine.sandbox.cluster.params import Config, Params, parse_hash, parse_pubkey, parse_word
 from engine.sandbox.cluster.preflight import signature_verification_failure
 from engine.sandbox.cluster.rpc_errors import RpcError, invalid_params
-from engine.sandbox.cluster.simulation_json import AccountOf, accounts_after_json, simulation_json
-from engine.sandbox.cluster.transaction_accounts import accounts_of
+from engine.sandbox.cluster.simulation_json import accounts_after_json, simulation_json
+from engine.sandbox.cluster.transaction_accounts import accounts_of, lookup_fault
+from engine.sandbox.cluster.transaction_faults import fault_message
 from engine.sandbox.cluster.transaction_json import TransactionEncoding
+from engine.sandbox.cluster.transaction_loading import AccountOf
 from engine.sandbox.cluster.view import View
 from engine.sandbox.cluster.wire_transaction import (
     MAX_TRANSACTION_BYTES,
     RUST_TYPE,
+    AnyMessage,
     decode_transaction,
 )
 
@@ -68,18 +76,21 @@ class SendingMethods:
         text, config = params.text(0), params.config(1, "RpcSimulateTransactionConfig")
         raw = _wire_bytes(text, config.words("encoding", TransactionEncoding, TransactionEncoding.BASE58))
         transaction, bank = decode_transaction(raw), config.bank(self._view)
+        account_of: AccountOf = partial(self._view.account_at, slot=bank.slot)
         replacement = None
         check_signatures, with_inner = config.flag("sigVerify"), config.flag("innerInstructions")
-        wanted = config.nested("accounts", "RpcSimulateTransactionAccountsConfig", required=("addresses",))
+        wanted = _wanted_accounts(config)
         if config.flag("replaceRecentBlockhash"):
             if check_signatures:
                 raise invalid_params("sigVerify may not be used with replaceRecentBlockhash")
             replacement = self._view.latest_blockhash(bank)
             transaction = transaction.with_blockhash(replacement.value)
+        unresolved = lookup_fault(transaction.message, bank.slot, account_of)
+        if unresolved is not None:
+            raise invalid_params(f"invalid transaction: {fault_message(unresolved)}")
         if check_signatures and not transaction.has_valid_signatures():
             raise signature_verification_failure()
         simulation = self._view.ledger.simulate(transaction, bank, replayable=replacement is not None)
-        account_of: AccountOf = partial(self._view.account_at, slot=bank.slot)
         value = simulation_json(
             simulation,
             transaction,
@@ -88,15 +99,11 @@ class SendingMethods:
             replacement=replacement,
         )
         if wanted is not None:
-            encoding = parse_word(wanted.raw("encoding") or "base64", AccountEncoding)
-            if encoding in (AccountEncoding.BINARY, AccountEncoding.BASE58):
-                raise invalid_params("base58 encoding not supported")
-            addresses = Params([wanted.raw("addresses")]).sequence(0)
+            addresses, encoding = wanted
             count = len(accounts_of(transaction.message, account_of).every)
             if len(addresses) > count:
                 raise invalid_params(f"Too many accounts provided; max {count}")
-            keys = [parse_pubkey(text) for text in addresses]
-            value["accounts"] = accounts_after_json(simulation, keys, encoding, account_of)
+            value["accounts"] = accounts_after_json(simulation, addresses, encoding, account_of)
         return with_context(bank, value)
 
     def get_fee_for_message(self, params: Params) -> object:
@@ -108,11 +115,34 @@ class SendingMethods:
         except ValueError as error:
             raise invalid_params(f"failed to deserialize {_RUST_MESSAGE_TYPE}: {error}") from error
         bank = config.bank(self._view)
-        if not isinstance(message, Message | MessageV0) or not self._view.accepts_blockhash(
-            bank, message.recent_blockhash
-        ):
-            return with_context(bank, None)
-        return with_context(bank, self._view.ledger.fee_lamports(message) or None)
+        if not isinstance(message, Message | MessageV0):
+            raise invalid_params("invalid transaction message: Transaction version is unsupported")
+        unsigned = [Signature.default()] * message.header.num_required_signatures
+        try:
+            VersionedTransaction.populate(message, unsigned).sanitize()
+        except SanitizeError as error:
+            raise invalid_params(f"invalid transaction message: {error}") from error
+        return with_context(bank, fee_lamports(message) if self._accepts(message, bank) else None)
+
+    def _accepts(self, message: AnyMessage, bank: Bank) -> bool:
+        """Whether a bank knows the blockhash of a message, be it a recent one or a nonce's."""
+        if self._view.accepts_blockhash(bank, message.recent_blockhash):
+            return True
+        nonce = advanced_nonce(message)
+        if nonce is None:
+            return False
+        return holds(self._view.account_at(nonce.address, bank.slot), message.recent_blockhash)
+
+
+def _wanted_accounts(config: Config) -> tuple[list[Pubkey], AccountEncoding] | None:
+    """The accounts that a rehearsal shall show, and how; None when it shall show none."""
+    wanted = config.nested("accounts", "RpcSimulateTransactionAccountsConfig", required=("addresses",))
+    if wanted is None:
+        return None
+    encoding = parse_word(wanted.raw("encoding") or "base64", AccountEncoding)
+    if encoding in (AccountEncoding.BINARY, AccountEncoding.BASE58):
+        raise invalid_params("base58 encoding not supported")
+    return [parse_pubkey(text) for text in Params([wanted.raw("addresses")]).sequence(0)], encoding
 
 
 def _wire_bytes(text: str, encoding: TransactionEncoding) -> bytes:

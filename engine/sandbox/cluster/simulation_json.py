@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from solders.account import Account
@@ -19,14 +19,8 @@ from engine.sandbox.cluster.transaction_json import (
     loaded_addresses_json,
     token_balances_json,
 )
+from engine.sandbox.cluster.transaction_loading import AccountOf, loaded_bytes
 from engine.sandbox.cluster.wire_transaction import WireTransaction
-
-AccountOf = Callable[[Pubkey], Account | None]
-# What loading an account counts beside its data, and what loading a lookup table counts whatever its size.
-_ACCOUNT_BASE_BYTES = 64
-_LOOKUP_TABLE_BYTES = 8_248
-_UPGRADEABLE_LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
-_PROGRAM_HEADER_BYTES = 4
 
 
 def simulation_json(
@@ -47,7 +41,7 @@ def simulation_json(
         "unitsConsumed": 0 if metadata is None else metadata.compute_units_consumed(),
         "loadedAccountsDataSize": 0
         if metadata is None
-        else _loaded_bytes(transaction, accounts.every, account_of),
+        else loaded_bytes(transaction.message, accounts.every, account_of),
         "returnData": None if metadata is None else return_data_json(metadata),
         "innerInstructions": None
         if metadata is None or not with_inner_instructions
@@ -103,24 +97,3 @@ def _balances_json(
         assert isinstance(before, list)
         shown["postBalances"] = [before[0] - simulation.execution.metadata.fee(), *before[1:]]
     return shown
-
-
-def _loaded_bytes(transaction: WireTransaction, keys: Sequence[Pubkey], account_of: AccountOf) -> int:
-    """How much the transaction loads, as its limit on loaded data counts it."""
-    message = transaction.message
-    tables = getattr(message, "address_table_lookups", ())
-    counted = set(keys)
-    total = _LOOKUP_TABLE_BYTES * len(tables)
-    for key in keys:
-        account = account_of(key)
-        if account is None:
-            continue
-        total += _ACCOUNT_BASE_BYTES + len(account.data)
-        if account.owner == _UPGRADEABLE_LOADER and account.executable:
-            # A program's code lies in an account of its own, which the program's names.
-            code_at = Pubkey(account.data[_PROGRAM_HEADER_BYTES : _PROGRAM_HEADER_BYTES + 32])
-            code = None if code_at in counted else account_of(code_at)
-            if code is not None:
-                counted.add(code_at)
-                total += _ACCOUNT_BASE_BYTES + len(code.data)
-    return total

@@ -56,6 +56,11 @@ def size_fault(
     """
     if limit_bytes is None or limit_bytes >= MAX_LOADED_BYTES:
         return None
+    return LOADED_TOO_MUCH if loaded_bytes(message, keys, account_of) > limit_bytes else None
+
+
+def loaded_bytes(message: AnyMessage, keys: Sequence[Pubkey], account_of: AccountOf) -> int:
+    """How much a transaction loads."""
     total = 0
     if isinstance(message, MessageV0):
         total += LOOKUP_TABLE_BYTES * len(message.address_table_lookups)
@@ -67,7 +72,7 @@ def size_fault(
         code = _program_data(account, account_of)
         if code is not None:
             total += ACCOUNT_BASE_BYTES + len(code.data)
-    return LOADED_TOO_MUCH if total > limit_bytes else None
+    return total
 
 
 def _program_data(account: Account, account_of: AccountOf) -> Account | None:
