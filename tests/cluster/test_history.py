@@ -194,6 +194,7 @@ def test_addresses_stay_in_order_when_their_buckets_split_and_empty() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_day_of_slots_does_not_grow_beyond_what_is_kept() -> None:
     """216,000 slots of 400 ms, a payment and a price in each; memory is measured after a third of the day."""
     retention = Retention(transactions=20_000, blocks=10_000)
