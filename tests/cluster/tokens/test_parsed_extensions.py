@@ -403,6 +403,22 @@ def test_an_account_is_shown_by_the_interest_of_its_mint(coins_2022: Coins) -> N
     assert amount["uiAmount"] == pytest.approx(1.051271, abs=2e-6)
 
 
+def test_interest_beyond_all_numbers_has_no_number(coins_2022: Coins) -> None:
+    coins, key = coins_2022, Keypair()
+    configure = b"\x21\x00" + bytes(coins.owner) + struct.pack("<h", 32_767)
+    mint = coins.mint(coins.call(configure, key.pubkey()), key=key, size=_size(52))
+    account = coins.town.ledger.account(mint)
+    assert account is not None
+    display = display_of(account.data, coins.town.ledger.unix_time_s + 1_000 * YEAR_S)
+    assert display is not None
+    assert amount_json(5, display) == {
+        "amount": "5",
+        "decimals": 6,
+        "uiAmount": None,
+        "uiAmountString": "inf",
+    }
+
+
 def test_unknown_extensions_are_not_shown_and_cut_ones_are_said_to_be() -> None:
     base = bytes(4) + NOBODY + struct.pack("<QBB", 5, 6, 1) + bytes(36) + bytes(83) + b"\x01"
     program = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
