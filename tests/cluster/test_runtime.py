@@ -79,6 +79,21 @@ def test_a_transaction_with_a_nonce_lands_long_after_it_was_signed(
         town.ledger.submit(bytes(transaction), skip_preflight=False)
 
 
+def test_a_nonce_serves_in_preflight_against_the_block_that_made_it(
+    town: Town, nonce: Pubkey, key: NewKey
+) -> None:
+    # One slot ago it was made: that block is closed, and the newest that is confirmed.
+    assert town.ledger.bank(Commitment.CONFIRMED).slot == town.ledger.slot - 1
+    transaction = town.sign(
+        advancing(town, nonce), town.pay(to := key(), SOL), blockhash=value_of(town, nonce)
+    )
+    Leader(town.ledger).take_in(
+        bytes(transaction), skip_preflight=False, preflight_commitment=Commitment.CONFIRMED
+    )
+    town.ledger.submit(bytes(transaction), skip_preflight=False)
+    assert town.lamports(to) == SOL
+
+
 def test_a_nonce_advances_even_when_its_transaction_fails(town: Town, nonce: Pubkey, key: NewKey) -> None:
     value, before = value_of(town, nonce), town.lamports(town.payer.pubkey())
     failing = town.sign(advancing(town, nonce), town.pay(key(), 10**15), blockhash=value)

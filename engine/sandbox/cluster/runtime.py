@@ -155,7 +155,7 @@ class Runtime:
         return lambda address: self._states.at(address, slot)
 
     def _nonce_of(self, transaction: WireTransaction, bank: Bank) -> Pubkey | None:
-        newest = self._blockhashes.before(bank).value
+        newest = self._blockhashes.latest_at(bank).value
         return accepts_nonce(transaction.message, newest, self._at(bank.slot))
 
     def _settle_nonces(
