@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from engine.sandbox.cluster import Genesis, Ledger, serve
 from engine.sandbox.cluster.connections import Connections
 from engine.sandbox.cluster.http_server import HttpService
-from engine.sandbox.cluster.interference import NoInterference
+from engine.sandbox.cluster.interference import Interference, NoInterference, Push, Respond
 from engine.sandbox.cluster.jsonrpc import Dispatcher, Pieces
 from engine.sandbox.cluster.params import Params
 from engine.sandbox.cluster.view import View
@@ -133,10 +133,17 @@ class Stand:
 
 @asynccontextmanager
 async def stand(
-    methods: dict[str, Callable[[Params], object]], *, health: Callable[[], str] = str, **limits: Any
+    methods: dict[str, Callable[[Params], object]],
+    *,
+    interference: Interference | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Stand]:
     service = HttpService(
-        Dispatcher(methods), NoInterference(), health, body_deadline_s=0.05, write_deadline_s=0.2
+        Dispatcher(methods),
+        interference or NoInterference(),
+        lambda: "ok",
+        body_deadline_s=0.05,
+        write_deadline_s=0.2,
     )
     connections = Connections(service.handle, **limits)
     runner = web.ServerRunner(connections, shutdown_timeout=0.1)
@@ -276,6 +283,33 @@ async def test_others_are_answered_while_a_long_answer_is_made() -> None:
         assert await long == 1
     assert answers == ["ok"] * 5
     assert order == ["short"] * 5 + ["long"]
+
+
+class Twice:
+    """Has every request answered twice, and returns the second answer."""
+
+    async def around(
+        self, _request: web.BaseRequest, _methods: Sequence[str], respond: Respond
+    ) -> web.StreamResponse:
+        await respond()
+        return await respond()
+
+    def notifications(self, push: Push) -> Push:
+        return push
+
+
+async def test_an_answer_made_twice_is_on_its_connection_once_however_long() -> None:
+    made: list[str] = []
+
+    def answer(size: int) -> Pieces:
+        made.append("answer")
+        return Pieces([b'"%b' % (b"x" * size), b'y"'])
+
+    methods = {"short": lambda _: answer(10), "long": lambda _: answer(500_000)}
+    async with stand(methods, interference=Twice()) as served, _caller(served) as call:
+        for method, size in (("long", 500_000), ("short", 10), ("long", 500_000)):
+            assert len(await call(method)) == size + 1
+    assert len(made) == 6
 
 
 # --- health, and what a node answers by whole responses ---

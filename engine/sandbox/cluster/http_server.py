@@ -82,8 +82,19 @@ class HttpService:
         if not call.well_formed and (place := _utf8_fault(body)) is not None:
             return web.Response(status=400, text=f"utf-8 encoding error at byte {place} in request body")
 
+        under_way: web.StreamResponse | None = None
+
         async def respond() -> web.StreamResponse:
-            return await self._write(request, self._dispatcher.answer(call))
+            nonlocal under_way
+            pieces = self._dispatcher.answer(call)
+            if under_way is not None:
+                # Made a second time; a connection can carry only the answer that is on it already.
+                for _ in pieces:
+                    await asyncio.sleep(0)
+                return under_way
+            response = await self._write(request, pieces)
+            under_way = response if response.prepared else None
+            return response
 
         return await self._interference.around(request, call.methods, respond)
 

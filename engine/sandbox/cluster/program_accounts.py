@@ -103,9 +103,7 @@ class ProgramAccounts:
         """Changes nothing here."""
 
     def slots_abandoned(self, _first: int, _last: int) -> None:
-        """Accounts are again what they were."""
-        self._cached.clear()
-        self._cached_bytes = 0
+        """What they had written is written back, and told as that."""
 
     # --- slices ---
 
