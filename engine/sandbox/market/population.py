@@ -20,11 +20,13 @@ traders     60 for 100 positions, so that some own several.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from bisect import bisect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
+from typing import TypeVar
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -38,6 +40,8 @@ _ROUND_LEVERAGES = (1, 2, 3, 5, 8, 10, 15, 20, 25, 50, 75, 100, 125, 200, 250, 5
 _FARTHEST_ENTRY = 0.2
 _LARGEST_SIZE_E6 = 2**63 - 1
 _KEYS_KEPT = 10_000
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,7 @@ class _Dice:
     def opening(self, rng: Random, mark_e6: Mapping[str, int], trader: int, account: str | None) -> Opening:
         """A position of a trader at the mark prices; the order of the draws is part of what a seed means."""
         settings = self.settings
-        [symbol] = rng.choices(self._symbols, cum_weights=self._symbol_weights)
+        symbol = _weighted(rng, self._symbols, self._symbol_weights)
         side = Side.LONG if account is None or rng.random() < settings.long_share else Side.SHORT
         leverage = self._leverage(rng)
         mark = mark_e6[symbol]
@@ -172,11 +176,16 @@ class _Dice:
         )
 
     def _leverage(self, rng: Random) -> int:
-        [(lowest, highest, offered)] = rng.choices(self._tiers, cum_weights=self._tier_weights)
+        lowest, highest, offered = _weighted(rng, self._tiers, self._tier_weights)
         leverage = rng.randint(lowest, highest)
         if rng.random() < 0.5 and offered:
             leverage = rng.choice(offered)
         return leverage
+
+
+def _weighted(rng: Random, values: Sequence[_Value], cumulative: Sequence[float]) -> _Value:
+    """What `rng.choices` draws, in a quarter of its time."""
+    return values[bisect(cumulative, rng.random() * cumulative[-1], 0, len(values) - 1)]
 
 
 def collateral_for_health_e6(terms: Terms, mark_e6: int, health_milli: int) -> int:
