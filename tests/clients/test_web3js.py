@@ -129,21 +129,22 @@ def test_what_is_no_longer_subscribed_to_is_no_longer_told(subscriptions: Any) -
 
 
 def test_program_accounts_are_filtered_by_content_and_size(program_accounts: Any) -> None:
-    told = program_accounts
-    assert told["all"] > told["of the discriminator"] >= 60
+    told = program_accounts["compared"]
+    assert told["all"] > told["of the discriminator"] >= 40
     assert told["memcmp of the discriminator"] == told["of the discriminator"]
     assert told["memcmp twice"] == told["base64 memcmp"] == told["of the first owner"] >= 1
-    assert told["dataSize"] == told["withContext"]["accounts"] == told["of that size"]
-    assert "filter" in told.failure("five filters")["message"]
+    assert told["dataSize"] == told["withContext"]["accounts"] == told["of that size"] >= 1
+    assert "filter" in program_accounts.failure("five filters")["message"]
 
 
 def test_program_accounts_and_single_accounts_are_sliced(program_accounts: Any) -> None:
     told = program_accounts
-    assert told["dataSlice"] == told["of the first owner"]
+    assert told["compared"]["dataSlice"] == told["compared"]["of the first owner"]
     assert told["getAccountInfo"] == str(PROGRAM_ID)
     assert told["getAccountInfo with a slice"] is True
     several = told["getMultipleAccountsInfo"]
-    assert (several["found"], several["unknown"]) == (several["asked"], None)
+    assert several["asked"] - several["found"] <= 2  # closed by their owners in between
+    assert several["unknown"] is None
 
 
 def test_a_lookup_table_is_made_extended_and_used_by_a_versioned_transaction(transactions: Any) -> None:
@@ -168,7 +169,7 @@ def test_a_durable_nonce_takes_the_place_of_a_blockhash_and_advances(transaction
 def test_a_transaction_is_simulated_with_accounts_and_a_replaced_blockhash(transactions: Any) -> None:
     simulated = transactions["simulateTransaction"]
     assert (simulated["err"], simulated["logs"], simulated["unitsConsumed"]) == (None, TRANSFER_LOGS, 150)
-    assert simulated["accounts"][0]["lamports"] == 2_000_000
+    assert simulated["accounts"][0]["lamports"] == 3_000_000  # after two payments of 1,000,000
     assert simulated["replacementBlockhash"]["lastValidBlockHeight"] > 0
     assert transactions["simulateTransaction unsigned and old"] == "BlockhashNotFound"
     assert transactions["simulateTransaction legacy"] is None
