@@ -110,6 +110,7 @@ def test_an_abandoned_fork_takes_back_all_that_it_did(town: Town, key: NewKey) -
     lost_hash = town.blockhash()
     last = ledger.slot
     returned = ledger.abandon(first)
+    assert not ledger.accounts_changed_in(first)
     assert [each.signature for each in returned] == [one.signatures[0], two.signatures[0]]
     assert (ledger.slot, town.lamports(to), town.lamports(opened)) == (last + 1, SOL, 0)
     assert (town.lamports(closed), town.lamports(town.payer.pubkey())) == (SOL, paid)

@@ -117,6 +117,17 @@ def test_readers_of_an_account_share_it_and_writers_do_not(town: Town, payers: P
     assert order_of(town) == names(later, reader, writer, other)
 
 
+def test_a_writer_never_overtakes_a_better_paying_reader(town: Town, payers: Payers, key: NewKey) -> None:
+    leader, shared, busy = Leader(town.ledger), key(), key()
+    first = payers.sign(Instruction(_MEMO, b"1", [AccountMeta(busy, False, True)]), price=9_000_000)
+    metas = [AccountMeta(busy, False, True), AccountMeta(shared, False, False)]
+    reader = payers.sign(Instruction(_MEMO, b"2", metas), price=8_000_000)
+    writer = payers.sign(Instruction(_MEMO, b"3", [AccountMeta(shared, False, True)]), price=7_000_000)
+    take_in(leader, writer, reader, first)
+    leader.work()
+    assert order_of(town) == names(first, reader, writer)
+
+
 _MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 
 

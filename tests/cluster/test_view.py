@@ -102,6 +102,8 @@ def test_a_node_that_is_told_to_lag_far_behind_stands_still_until_it_is(town: To
     view.lag(200)
     seen, oldest = view.slot, town.ledger.oldest_bank_slot
     assert seen == oldest == town.ledger.bank(FINALIZED).slot - 32
+    # What lies below can no longer be read: nothing that old is named.
+    assert [view.bank(level).slot for level in Commitment] == [oldest] * 3
     town.advance(100)
     assert view.slot == seen
     town.advance(100)

@@ -21,7 +21,7 @@ class OrderedAddresses:
     def __init__(self) -> None:
         self._unordered: set[bytes] | None = set()
         self._buckets: list[list[bytes]] = []
-        # The last address of each bucket.
+        # Per bucket, what is not less than any address in it and less than all in the next.
         self._ends: list[bytes] = []
         self._count = 0
 
@@ -65,9 +65,7 @@ class OrderedAddresses:
         place = bisect_left(bucket, key)
         assert bucket[place] == key, "only what is there can be taken out"
         del bucket[place]
-        if bucket:
-            self._ends[index] = bucket[-1]
-        else:
+        if not bucket:
             del self._buckets[index], self._ends[index]
 
     def _order(self, addresses: set[bytes]) -> None:
