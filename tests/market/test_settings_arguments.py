@@ -49,6 +49,8 @@ def test_a_file_and_values_are_merged_and_the_last_one_wins(tmp_path: Path) -> N
         wind=Wind(speed=7, from_where="south"), rain=(1, 2), days=4
     )
     assert parse("wind.speed=7", str(file)).wind.speed == 3.5
+    file.write_text('{"wind": {"speed": 3.5}}')
+    assert parse("wind.from_where=east", str(file)).wind == Wind(speed=3.5, from_where="east")
 
 
 def test_a_value_is_json_or_else_text() -> None:
