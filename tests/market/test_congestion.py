@@ -77,6 +77,7 @@ def test_they_land_lock_the_fund_for_writing_and_leave_it_as_it_was() -> None:
     square.tick(10)
     landed = of_strangers(square, square.ledger.slot)
     assert len(landed) > 5
+    assert sum(each.metadata.compute_units_consumed() for each in landed) > 0.98 * 0.5 * ROOM
     assert all(each.fault is None and FUND in each.accounts.writable for each in landed)
     assert square.ledger.account(FUND) == before
 

@@ -178,8 +178,8 @@ def test_bad_debt_that_it_takes_over_is_paid_by_the_fund() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [OracleCondition(outage=True), OracleCondition(confidence_factor=1_000.0)],
-    ids=["outage", "wide"],
+    [OracleCondition(age_s=61), OracleCondition(confidence_factor=1_000.0)],
+    ids=["old", "wide"],
 )
 def test_a_price_that_the_program_would_refuse_is_no_reason_to_send(trouble: OracleCondition) -> None:
     square = Square(positions=1, rival_share=1.0)
@@ -188,9 +188,12 @@ def test_a_price_that_the_program_would_refuse_is_no_reason_to_send(trouble: Ora
     for symbol in FEEDS:
         square.market.oracle.set(symbol, trouble)
     square.fall(100)
-    square.now_s += 61
     square.tick(2)
     assert square.figure("rival_sent") == 0
+    for symbol in FEEDS:
+        square.market.oracle.set(symbol, OracleCondition())
+    square.tick(2)
+    assert square.figure("rival_won") > 0
 
 
 def test_a_tick_in_which_nothing_crosses_reads_no_position(monkeypatch: pytest.MonkeyPatch) -> None:

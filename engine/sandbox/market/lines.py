@@ -25,12 +25,11 @@ class _Ladder:
     live: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Line:
     ladder: _Ladder
     number: int
     serial: int
-    is_crossed: bool
 
 
 class Lines:
@@ -56,7 +55,7 @@ class Lines:
         ladder = self._ladders.setdefault((symbol, side), _Ladder())
         number = threshold_e6 if side is Side.LONG else -threshold_e6
         self._serial += 1
-        self._lines[address] = _Line(ladder, number, self._serial, False)
+        self._lines[address] = _Line(ladder, number, self._serial)
         ladder.live += 1
         heapq.heappush(ladder.standing, (-number, self._serial, address))
         if len(ladder.standing) + len(ladder.crossed) > 2 * ladder.live + _SLACK:
@@ -67,11 +66,6 @@ class Lines:
         line = self._lines.pop(address, None)
         if line is not None:
             line.ladder.live -= 1
-
-    def is_crossed(self, address: Pubkey) -> bool:
-        """Whether the last price that was told is beyond this position's line."""
-        line = self._lines.get(address)
-        return line is not None and line.is_crossed
 
     def cross(self, symbol: str, mark_e6: int) -> list[Pubkey]:
         """Tell a symbol's new mark price; returns whose lines it crossed just now.
@@ -89,20 +83,18 @@ class Lines:
     def _fall(self, ladder: _Ladder, number: int) -> list[Pubkey]:
         found = []
         while ladder.standing and -ladder.standing[0][0] >= number:
-            negated, serial, address = heapq.heappop(ladder.standing)
-            line = self._lines.get(address)
-            if line is not None and line.serial == serial:
-                line.is_crossed = True
+            entry = heapq.heappop(ladder.standing)
+            if self._counts(entry):
+                negated, serial, address = entry
                 heapq.heappush(ladder.crossed, (-negated, serial, address))
                 found.append(address)
         return found
 
     def _recover(self, ladder: _Ladder, number: int) -> None:
         while ladder.crossed and ladder.crossed[0][0] < number:
-            own, serial, address = heapq.heappop(ladder.crossed)
-            line = self._lines.get(address)
-            if line is not None and line.serial == serial:
-                line.is_crossed = False
+            entry = heapq.heappop(ladder.crossed)
+            if self._counts(entry):
+                own, serial, address = entry
                 heapq.heappush(ladder.standing, (-own, serial, address))
 
     def _sweep(self, ladder: _Ladder) -> None:
