@@ -82,7 +82,7 @@ async def test_a_black_hole_holds_so_many_connections_and_lets_go_of_clients_tha
 
     async def ends() -> str:
         try:
-            await rig.response("getSlot", timeout_s=0.2)
+            await rig.response("getSlot", timeout_s=1)
         except aiohttp.ClientConnectionError:
             return "cut"
         except TimeoutError:
@@ -129,7 +129,7 @@ async def test_a_repeated_call_is_carried_out_twice_and_the_second_answer_is_sen
 
 
 async def test_latencies_follow_their_distribution(rig: Any) -> None:
-    await rig.trouble({"http": {"latency": {"kind": "lognormal", "p50_ms": 20, "p99_ms": 200}}})
+    await rig.trouble({"http": {"latency": {"kind": "lognormal", "p50_ms": 100, "p99_ms": 1000}}})
     loop = asyncio.get_running_loop()
 
     async def took_ms() -> float:
@@ -137,11 +137,15 @@ async def test_latencies_follow_their_distribution(rig: Any) -> None:
         await rig.result("getHealth")
         return (loop.time() - begun) * 1000
 
-    drawn = [each for _ in range(30) for each in await asyncio.gather(*(took_ms() for _ in range(20)))]
+    async def client() -> list[float]:
+        return [await took_ms() for _ in range(20)]
+
+    drawn = [each for of_one in await asyncio.gather(*(client() for _ in range(25))) for each in of_one]
     cuts = quantiles(drawn, n=100)
-    # 600 draws: the sample's own scatter, and a busy machine on top of it.
-    assert 15 < cuts[49] < 40
-    assert 100 < cuts[98] < 450
+    # 500 draws: the sample's own scatter, and on top of it a busy machine, which only adds.
+    assert 85 < cuts[49] < 250
+    assert 600 < cuts[98] < 2_200
+    assert 20 < cuts[9] < 120  # a tenth is below 28 ms
     assert min(drawn) > 0.5
 
 
