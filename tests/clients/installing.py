@@ -2,8 +2,8 @@
 
 package.json names the newest version of each client that runs on node 18, which Debian 12 has, and on later
 ones; run with 18.20 and 20.20. @solana/kit asks for node 20.18, but 8.4.0 needs no more than two globals that
-node 18 shows on request (conftest.py). commander stays at 12: later ones want node 20 or 22, and only a command
-line that nobody uses here needs it.
+node 18 shows on request (conftest.py). commander stays at 12: later ones want node 20 or 22, and only a
+command line that nobody uses here needs it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 // @coral-xyz/anchor: the definitions that the operational guide's TypeScript takes for granted, around that TypeScript.
 import anchor from '@coral-xyz/anchor';
-import { rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const { AnchorProvider, BN, Program, Wallet, web3 } = anchor;
 const { Connection, Keypair, LAMPORTS_PER_SOL, PublicKey, SystemProgram } = web3;
@@ -22,4 +22,4 @@ saw('insurance fund', {
   contributed: after.totalContributions.sub(before.totalContributions).toString(),
   paid: 2 * LAMPORTS_PER_SOL - (await connection.getBalance(wallet.publicKey)),
 });
-process.exit(0);
+end();

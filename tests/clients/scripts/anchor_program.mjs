@@ -1,6 +1,6 @@
 // @coral-xyz/anchor: our program from the IDL that is on chain: every instruction, account, event and named error.
 import anchor from '@coral-xyz/anchor';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const { AnchorError, AnchorProvider, BN, Program, Wallet, utils, web3 } = anchor;
 const { Connection, Keypair, LAMPORTS_PER_SOL, PublicKey } = web3;
@@ -179,4 +179,4 @@ await look('landed refusal', async () => {
   return { err: landed.meta.err, code: AnchorError.parse(landed.meta.logMessages).error.errorCode };
 });
 saw('fund afterwards', plain(await program.account.insuranceFund.fetch(fund)));
-process.exit(0);
+end();

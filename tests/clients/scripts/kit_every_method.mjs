@@ -2,7 +2,7 @@
 import { airdropFactory, createSolanaRpc, createSolanaRpcSubscriptions, generateKeyPairSigner, lamports } from '@solana/kit';
 import { Connection, Keypair } from '@solana/web3.js';
 import { createMint, getOrCreateAssociatedTokenAccount, mintTo } from '@solana/spl-token';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const rpc = createSolanaRpc(rpcUrl);
 const rpcSubscriptions = createSolanaRpcSubscriptions(wsUrl);
@@ -83,4 +83,4 @@ const questions = {
 };
 saw('asked about', { key, mint, tokens, signature, slot });
 for (const [method, parameters] of Object.entries(questions)) await look(method, () => rpc[method](...parameters).send());
-process.exit(0);
+end();

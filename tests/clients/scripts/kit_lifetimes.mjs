@@ -11,7 +11,7 @@ import {
   AddressLookupTableProgram, Connection, Keypair, LAMPORTS_PER_SOL, NONCE_ACCOUNT_LENGTH, SystemProgram, Transaction,
   sendAndConfirmTransaction,
 } from '@solana/web3.js';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'confirmed', wsEndpoint: wsUrl });
 const [payer, nonce] = [Keypair.generate(), Keypair.generate()];
@@ -89,4 +89,4 @@ await look('durable nonce', async () => {
   saw('nonce signature', getSignatureFromTransaction(transaction));
   return { advanced: (await value()) !== before };
 });
-process.exit(0);
+end();

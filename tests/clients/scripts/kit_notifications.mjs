@@ -2,7 +2,7 @@
 import {
   airdropFactory, createSolanaRpc, createSolanaRpcSubscriptions, createSolanaRpcSubscriptions_UNSTABLE, generateKeyPairSigner, lamports,
 } from '@solana/kit';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const rpc = createSolanaRpc(rpcUrl);
 const rpcSubscriptions = createSolanaRpcSubscriptions(wsUrl, { intervalMs: 250 }); // between pings, which have no answer
@@ -56,4 +56,4 @@ saw('airdrop', airdrop);
 listening.signature = await listen(rpcSubscriptions.signatureNotifications(airdrop, { commitment: 'finalized', enableReceivedNotification: true }),
   ({ value }) => value !== 'receivedSignature');
 for (const [what, { seen }] of Object.entries(listening)) await look(what, () => seen);
-process.exit(0);
+end();

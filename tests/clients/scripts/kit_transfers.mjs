@@ -6,7 +6,7 @@ import {
   isSolanaError, lamports, pipe, sendAndConfirmTransactionFactory, setTransactionMessageFeePayerSigner,
   setTransactionMessageLifetimeUsingBlockhash, signTransactionMessageWithSigners, address,
 } from '@solana/kit';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const rpc = createSolanaRpc(rpcUrl);
 const rpcSubscriptions = createSolanaRpcSubscriptions(wsUrl);
@@ -72,4 +72,4 @@ await look('simulate', async () => (await rpc.simulateTransaction(getBase64Encod
   encoding: 'base64', commitment,
 }).send()).value);
 await look('finalized', () => sendAndConfirmTransactionFactory({ rpc, rpcSubscriptions })(paid, { commitment: 'finalized', skipPreflight: true }));
-process.exit(0);
+end();

@@ -4,7 +4,7 @@ import {
   getOrCreateAssociatedTokenAccount, mintTo, revoke, transfer, transferChecked,
 } from '@solana/spl-token';
 import { Connection, Keypair, LAMPORTS_PER_SOL } from '@solana/web3.js';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'confirmed', wsEndpoint: wsUrl });
 const [alice, bob, delegate] = [Keypair.generate(), Keypair.generate(), Keypair.generate()];
@@ -64,4 +64,4 @@ await look('closed', async () => {
   await closeAccount(connection, alice, purse, bob.publicKey, alice);
   return [await connection.getAccountInfo(purse), await connection.getBalance(bob.publicKey)];
 });
-process.exit(0);
+end();

@@ -14,6 +14,11 @@ export function saw(what, value = null) {
   console.log(JSON.stringify({ saw: what, value }, plain));
 }
 
+/** End a script whose sockets are still open, once all that it told is written. */
+export function end() {
+  process.stdout.write('', () => process.exit(0));
+}
+
 /** Tell what a promise brings, or how it fails, and go on either way. Returns what it brought. */
 export async function look(what, ask) {
   try {

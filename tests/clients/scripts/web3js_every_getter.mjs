@@ -4,7 +4,7 @@ import {
   sendAndConfirmTransaction,
 } from '@solana/web3.js';
 import { TOKEN_PROGRAM_ID, createMint, getOrCreateAssociatedTokenAccount, mintTo } from '@solana/spl-token';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'confirmed', wsEndpoint: wsUrl });
 const program = new PublicKey(process.argv[4]);
@@ -115,4 +115,4 @@ saw('asked about', { key, mint, tokens, nonce: nonce.publicKey, signature, slot 
 for (const [method, parameters] of Object.entries(questions)) {
   await look(method, () => connection[method](...parameters));
 }
-process.exit(0);
+end();

@@ -1,6 +1,6 @@
 // @solana/web3.js: each of its subscriptions hears something, and nothing more once it is removed.
 import { Connection, Keypair, LAMPORTS_PER_SOL, PublicKey, SystemProgram, Transaction } from '@solana/web3.js';
-import { hearing, look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, hearing, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'processed', wsEndpoint: wsUrl });
 const owner = new PublicKey(process.argv[4]); // a program whose accounts change all the time
@@ -62,4 +62,4 @@ connection.onSignature(await connection.sendRawTransaction(transfer.serialize())
 await look('onSignature', async () => (await again.heard)[0]);
 saw('notifications after removal', late);
 saw('slots in order', slotIds.every((slot, i) => i === 0 || slot > slotIds[i - 1]) && slotIds.length);
-process.exit(0);
+end();

@@ -4,7 +4,7 @@ import {
   NONCE_ACCOUNT_LENGTH, NonceAccount, SendTransactionError, SystemProgram, Transaction, TransactionMessage,
   VersionedTransaction, sendAndConfirmTransaction,
 } from '@solana/web3.js';
-import { look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'confirmed', wsEndpoint: wsUrl });
 const payer = Keypair.generate();
@@ -128,4 +128,4 @@ await look('wrong signature', async () => {
   transaction.addSignature(payer.publicKey, Buffer.alloc(64, 7));
   return connection.sendRawTransaction(transaction.serialize({ verifySignatures: false }));
 });
-process.exit(0);
+end();

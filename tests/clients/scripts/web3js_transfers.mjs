@@ -2,7 +2,7 @@
 import {
   Connection, Keypair, LAMPORTS_PER_SOL, SystemProgram, Transaction, sendAndConfirmTransaction,
 } from '@solana/web3.js';
-import { hearing, look, rpcUrl, saw, wsUrl } from './telling.mjs';
+import { end, hearing, look, rpcUrl, saw, wsUrl } from './telling.mjs';
 
 const connection = new Connection(rpcUrl, { commitment: 'confirmed', wsEndpoint: wsUrl });
 const [sender, receiver] = [Keypair.generate(), Keypair.generate()];
@@ -63,4 +63,4 @@ const second = new Transaction().add(
 await look('sendAndConfirmTransaction', () => sendAndConfirmTransaction(connection, second, [sender]));
 await look('finalized', async () => (await connection.confirmTransaction({ signature, ...validity }, 'finalized')).value);
 saw('final status', (await connection.getSignatureStatus(signature)).value);
-process.exit(0);
+end();
