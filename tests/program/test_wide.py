@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
-from engine.sandbox.program.build import COMPILER, FLAGS, SOURCE
+from engine.sandbox.program.build import COMPILER, FLAGS, FOLDER
 from engine.sandbox.program.linker import link
 
 pytestmark = pytest.mark.skipif(
@@ -123,7 +123,7 @@ def ask(new_chain: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory) 
     """Runs one operation of wide.h in the VM."""
     folder: Path = tmp_path_factory.mktemp("probe")
     (folder / "probe.c").write_text(PROBE_SOURCE)
-    flags = [*FLAGS, f"-I{SOURCE.parent}", "-Wno-unused-function"]
+    flags = [*FLAGS, f"-I{FOLDER}"]
     subprocess.run([COMPILER, *flags, "-c", "probe.c", "-o", "probe.o"], cwd=folder, check=True)
     chain = new_chain()
     chain.svm.add_program(PROBE, link((folder / "probe.o").read_bytes()))

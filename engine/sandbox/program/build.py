@@ -32,9 +32,9 @@ FLAGS = (
     "-bpf-stack-size=4096",  # a stack frame on Solana; the kernel's is 512
 )
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 PROTOCOL, CROWD = "program.c", "crowd.c"
-TARGETS = {PROTOCOL: _FOLDER / "liquidation_engine.so", CROWD: _FOLDER / "crowd.so"}
+TARGETS = {PROTOCOL: FOLDER / "liquidation_engine.so", CROWD: FOLDER / "crowd.so"}
 
 
 class BuildFailed(OperatorError):
@@ -50,7 +50,7 @@ def build(source: str = PROTOCOL) -> bytes:
         target = Path(folder) / "program.o"
         command = [compiler, *FLAGS, "-c", source, "-o", str(target)]
         result = subprocess.run(  # noqa: S603 - the compiler, with our own source
-            command, cwd=_FOLDER, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=FOLDER, capture_output=True, text=True, check=False, timeout=120
         )
         if result.returncode != 0:
             raise BuildFailed(f"{COMPILER} refused the program: mend the source\n{result.stderr}")
