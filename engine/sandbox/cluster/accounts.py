@@ -107,17 +107,18 @@ class AccountStates:
         then_all = ((address, account.lamports) for address, account in self.every(slot))
         return heapq.nlargest(count, then_all, key=_lamports_of)
 
-    def addresses_owned_by(self, program: Pubkey, slot: int) -> list[Pubkey]:
-        """The addresses of every account that a program owns in the bank of `slot`, ascending."""
-        found = list(self._owned.get(program, ()))
+    def keys_owned_by(self, program: Pubkey, slot: int) -> list[bytes]:
+        """The addresses of every account that a program owns in the bank of `slot`, ascending, as bytes."""
+        owned = self._owned.get(program)
+        found = [] if owned is None else owned.keys()
         for address in self._changed_after(slot):
             now, then = self.latest(address), self.at(address, slot)
             owned_now = now is not None and now.owner == program
             owned_then = then is not None and then.owner == program
             if owned_then and not owned_now:
-                insort(found, address, key=bytes)
+                insort(found, bytes(address))
             elif owned_now and not owned_then:
-                del found[bisect_left(found, bytes(address), key=bytes)]
+                del found[bisect_left(found, bytes(address))]
         return found
 
     def changed_in(self, slot: int) -> KeysView[Pubkey]:

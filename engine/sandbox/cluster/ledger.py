@@ -177,12 +177,12 @@ class Ledger:
         """The same in the bank of a slot that is not older than `oldest_bank_slot`."""
         return self._states.owned_by(program_id, slot)
 
-    def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
-        """The addresses of a program's accounts in the bank of a slot, ascending.
+    def program_keys(self, program_id: Pubkey, slot: int) -> list[bytes]:
+        """The addresses of a program's accounts in the bank of a slot, ascending, as bytes.
 
         What they are there can be read later, with `account_at`.
         """
-        return self._states.addresses_owned_by(program_id, slot)
+        return self._states.keys_owned_by(program_id, slot)
 
     def accounts_at(self, slot: int) -> Iterator[tuple[Pubkey, Account]]:
         """Every account that the bank of a slot sees, in no order; to be read before the next write."""

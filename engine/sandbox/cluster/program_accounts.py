@@ -50,9 +50,9 @@ class ProgramAccounts:
         self._max_cached_bytes = max_cached_bytes
         self._cached_bytes = 0
         # The latest state of accounts, as entries of the answer.
-        self._cached: dict[Pubkey, str] = {}
+        self._cached: dict[bytes, str] = {}
         # The slot of the last write, oldest first, as long as some bank that can be asked for is older.
-        self._written_in: OrderedDict[Pubkey, int] = OrderedDict()
+        self._written_in: OrderedDict[bytes, int] = OrderedDict()
         view.ledger.observers.append(self)
 
     @property
@@ -70,11 +70,11 @@ class ProgramAccounts:
         bank = config.bank(self._view)
         filters = parse_filters(config.raw("filters"))
         encoding, data_slice = config.account_encoding(), config.data_slice()
-        addresses = self._view.program_addresses(program, bank.slot)
+        keys = self._view.program_keys(program, bank.slot)
         if encoding is AccountEncoding.BASE64 and data_slice is None:
-            slices = self._plain(addresses, bank.slot, filters, program)
+            slices = self._plain(keys, bank.slot, filters, program)
         else:
-            found = _Found(self._view, addresses, bank.slot, filters)
+            found = _Found(self._view, keys, bank.slot, filters)
             slices = _formed(found, encoding, data_slice, of_tokens=program in TOKEN_PROGRAMS)
         if not config.flag("withContext"):
             return Pieces(_listed(b"[", slices, b"]"))
@@ -85,9 +85,10 @@ class ProgramAccounts:
 
     def account_written(self, address: Pubkey, _account: Account | None, slot: int) -> None:
         """What was written of the account before is not true any more."""
-        self._forget(address)
-        self._written_in[address] = slot
-        self._written_in.move_to_end(address)
+        key = bytes(address)
+        self._forget(key)
+        self._written_in[key] = slot
+        self._written_in.move_to_end(key)
 
     def transaction_landed(self, landed: LandedTransaction) -> None:
         """Told by the accounts that it wrote."""
@@ -108,33 +109,34 @@ class ProgramAccounts:
     # --- slices ---
 
     def _plain(
-        self, addresses: list[Pubkey], slot: int, filters: list[AccountFilter], program: Pubkey
+        self, keys: list[bytes], slot: int, filters: list[AccountFilter], program: Pubkey
     ) -> Iterator[list[str]]:
         owner = str(program)
-        for start in range(0, len(addresses), SLICE_ACCOUNTS):
+        for start in range(0, len(keys), SLICE_ACCOUNTS):
             entries = []
-            for address in addresses[start : start + SLICE_ACCOUNTS]:
-                entry = self._cached.get(address)
-                if entry is None or self._written_in.get(address, 0) > slot:
-                    entry = self._entry(address, slot, program, owner)
+            for key in keys[start : start + SLICE_ACCOUNTS]:
+                entry = self._cached.get(key)
+                if entry is None or self._written_in.get(key, 0) > slot:
+                    entry = self._entry(key, slot, program, owner)
                 if entry is not None and (not filters or passes(filters, _data_of(entry))):
                     entries.append(entry)
             yield entries
 
-    def _entry(self, address: Pubkey, slot: int, program: Pubkey, owner: str) -> str | None:
+    def _entry(self, key: bytes, slot: int, program: Pubkey, owner: str) -> str | None:
+        address = Pubkey.from_bytes(key)
         account = self._view.account_at(address, slot)
         if account is None or account.owner != program:
             # It has gone since, and the bank that was asked for is too old by now to be read.
             return None
         entry = _plain_entry(address, account, owner)
         size = len(entry) + _ENTRY_BYTES
-        if self._cached_bytes + size <= self._max_cached_bytes and self._written_in.get(address, 0) <= slot:
-            self._cached[address] = entry
+        if self._cached_bytes + size <= self._max_cached_bytes and self._written_in.get(key, 0) <= slot:
+            self._cached[key] = entry
             self._cached_bytes += size
         return entry
 
-    def _forget(self, address: Pubkey) -> None:
-        entry = self._cached.pop(address, None)
+    def _forget(self, key: bytes) -> None:
+        entry = self._cached.pop(key, None)
         if entry is not None:
             self._cached_bytes -= len(entry) + _ENTRY_BYTES
 
@@ -142,9 +144,9 @@ class ProgramAccounts:
 class _Found:
     """The accounts of one bank that pass the filters."""
 
-    def __init__(self, view: View, addresses: list[Pubkey], slot: int, filters: list[AccountFilter]) -> None:
+    def __init__(self, view: View, keys: list[bytes], slot: int, filters: list[AccountFilter]) -> None:
         self._view = view
-        self._addresses = addresses
+        self._keys = keys
         self._slot = slot
         self._filters = filters
 
@@ -154,8 +156,9 @@ class _Found:
 
     def slices(self, size: int) -> Iterator[list[tuple[Pubkey, Account]]]:
         """What is found in each so many accounts of the program."""
-        for start in range(0, len(self._addresses), size):
-            accounts = [(address, self.account(address)) for address in self._addresses[start : start + size]]
+        for start in range(0, len(self._keys), size):
+            addresses = map(Pubkey.from_bytes, self._keys[start : start + size])
+            accounts = [(address, self.account(address)) for address in addresses]
             yield [
                 (address, account)
                 for address, account in accounts

@@ -97,7 +97,11 @@ class View:
 
     def program_addresses(self, program_id: Pubkey, slot: int) -> list[Pubkey]:
         """The addresses of a program's accounts in the bank of a slot, ascending."""
-        return self.ledger.program_addresses(program_id, slot)
+        return [Pubkey.from_bytes(key) for key in self.program_keys(program_id, slot)]
+
+    def program_keys(self, program_id: Pubkey, slot: int) -> list[bytes]:
+        """The addresses of a program's accounts in the bank of a slot, ascending, as bytes."""
+        return self.ledger.program_keys(program_id, slot)
 
     def program_accounts(
         self, program_id: Pubkey, commitment: Commitment
