@@ -27,7 +27,6 @@ from solders.rpc.responses import (
 from engine.sandbox.cluster import Genesis, Ledger, serve
 from engine.sandbox.cluster.encoding import base58_encode
 from engine.sandbox.cluster.subscriptions import Subscriptions
-from engine.sandbox.cluster.websocket_server import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from conftest import Node
@@ -269,7 +268,7 @@ async def test_a_subscription_belongs_to_its_connection(node: Node) -> None:
 
 async def test_a_message_that_is_too_big_ends_the_connection(node: Node) -> None:
     async with await raw_socket(node) as socket:
-        await socket.send_str(" " * (MAX_MESSAGE_BYTES + 1))
+        await socket.send_str(" " * 4_097)
         message = await socket.receive(timeout=5)
         assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         assert socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
