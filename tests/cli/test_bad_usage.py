@@ -21,7 +21,7 @@ REFUSALS = [
     ("--sandbox --positions 1e3", "Invalid value for '--positions'"),
     ("--sandbox --positions -5 --slot-ms 1", "--positions -5 is out of range: give 0 to"),
     ("--sandbox --positions -5 --slot-ms 1", "--slot-ms 1 is out of range: give 20 to"),
-    ("--sandbox --scenario boom", "--scenario 'boom' is unknown: choose calm, trend, crash, flash, grind, gap"),
+    ("--sandbox --scenario boom", "--scenario 'boom' is unknown: choose calm, trend, crash, flash"),
     ("--sandbox --scenario replay", "--scenario replay needs --prices"),
     ("--sandbox --scenario replay --prices SOL", "--prices 'SOL' is not of the form SYMBOL=FILE.csv"),
     ("--sandbox --scenario replay --prices DOGE=x.csv", "unknown symbol: choose SOL/USD, BTC/USD, ETH/USD"),

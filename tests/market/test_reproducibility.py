@@ -48,7 +48,7 @@ def test_equal_seeds_give_equal_prices_and_positions_and_another_seed_gives_othe
         assert here == there
     assert one.call("sandboxMarket") == two.call("sandboxMarket")
     done = one.call("sandboxMarket")["done"]
-    assert min(done[name] for name in ("openings_sent", "closings_sent", "top_ups_sent", "rival_sent")) > 5
+    assert min(done[name] for name in ("openings_sent", "closings_sent", "top_ups_sent", "rival_sent")) >= 3
     assert done["congestion_sent"] > 100
     for here, there in zip(first, other, strict=True):
         assert here != there
