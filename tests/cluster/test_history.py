@@ -204,7 +204,7 @@ def test_both_halves_of_a_split_bucket_find_their_addresses() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 def test_a_day_of_slots_does_not_grow_beyond_what_is_kept() -> None:
     """216,000 slots of 400 ms, a payment and a price in each; memory is measured after a third of the day."""
     retention = Retention(transactions=20_000, blocks=10_000)
