@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -26,6 +27,7 @@ from engine.errors import OperatorError
 from engine.paths import ProfilePaths
 
 START_DEADLINE_S: Final = 60.0
+_START_DEADLINE_S_PER_POSITION: Final = 0.0005
 STOP_DEADLINE_S: Final = 20.0
 ENGINE_END_S: Final = 30.0  # longer than the engine gives itself to finish
 DEFAULT_SERVER_PORT: Final = 8080
@@ -100,7 +102,7 @@ async def ensure_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> Sandb
     """The profile's sandbox: the running one, or a new one that is ready when this returns.
 
     Raises OperatorError when one runs with other arguments, when an engine of another cluster already
-    serves the profile, and StartFailed when a new one does not come up within START_DEADLINE_S.
+    serves the profile, and StartFailed when a new one does not come up in time.
     """
     paths.prepare()
     async with _launching(paths):
@@ -125,7 +127,7 @@ async def start_private_sandbox(
 ) -> tuple[SandboxDescriptor, asyncio.subprocess.Process]:
     """A sandbox that ends when this process does, however it ends; it writes to `log`, or to our stderr.
 
-    Raises StartFailed when it does not come up within START_DEADLINE_S.
+    Raises StartFailed when it does not come up in time.
     """
     with contextlib.nullcontext() if log is None else _open_log(log) as stderr:
         begin = stderr.tell() if stderr else 0
@@ -141,7 +143,7 @@ async def start_private_sandbox(
     if process.stdout is None:
         raise RuntimeError("the sandbox was started without a pipe")
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), START_DEADLINE_S)
+        line = await asyncio.wait_for(process.stdout.readline(), _sandbox_deadline_s(arguments))
         return _parse_descriptor(line, process.pid), process
     except (TimeoutError, ValueError):
         await _end_private(process)
@@ -314,7 +316,9 @@ async def _answers_in_time(socket_path: Path, process: subprocess.Popen[bytes]) 
 async def _start_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> SandboxDescriptor:
     process, begin = _spawn_sandbox(paths, arguments)
     try:
-        descriptor = _parse_descriptor(await _first_line(process), process.pid)
+        descriptor = _parse_descriptor(
+            await _first_line(process, _sandbox_deadline_s(arguments)), process.pid
+        )
     except (TimeoutError, ValueError):
         _end(process)
         said = _last_line(_sandbox_log(paths), begin)
@@ -328,15 +332,22 @@ async def _start_sandbox(paths: ProfilePaths, arguments: Sequence[str]) -> Sandb
     return descriptor
 
 
-async def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+async def _first_line(process: subprocess.Popen[bytes], deadline_s: float) -> bytes:
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), process.stdout
     )
     try:
-        return await asyncio.wait_for(reader.readline(), START_DEADLINE_S)
+        return await asyncio.wait_for(reader.readline(), deadline_s)
     finally:
         transport.close()
+
+
+def _sandbox_deadline_s(arguments: Sequence[str]) -> float:
+    """How long a sandbox may take to start: a million positions take minutes on a busy host."""
+    said = [value for flag, value in pairwise(arguments) if flag == "--positions"]
+    positions = int(said[-1]) if said and said[-1].isdecimal() else 0
+    return START_DEADLINE_S + positions * _START_DEADLINE_S_PER_POSITION
 
 
 def _sandbox_log(paths: ProfilePaths) -> Path:

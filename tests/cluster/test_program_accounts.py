@@ -1,4 +1,4 @@
-"""getProgramAccounts in slices: one bank whatever is written meanwhile, and a bounded store of its entries."""
+"""getProgramAccounts in slices: one bank whatever is written meanwhile, and a bounded store of entries."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 MAX_BASE58_DATA_BYTES = 128
+# Every account that a transaction leaves behind is exempt from rent, and a node says so with this epoch.
+RENT_EXEMPT_EPOCH = 2**64 - 1
 _COMPRESSOR = zstandard.ZstdCompressor(level=0)
 
 
@@ -131,7 +133,7 @@ def _with_data(account: Account, shown: str, space: int) -> str:
     executable = "true" if account.executable else "false"
     return (
         f'{{"data":{shown},"executable":{executable},"lamports":{account.lamports},'
-        f'"owner":"{account.owner}","rentEpoch":{account.rent_epoch},"space":{space}}}'
+        f'"owner":"{account.owner}","rentEpoch":{RENT_EXEMPT_EPOCH},"space":{space}}}'
     )
 
 

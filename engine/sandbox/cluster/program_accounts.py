@@ -13,6 +13,7 @@ from solders.pubkey import Pubkey
 from engine.sandbox.cluster.banks import Commitment
 from engine.sandbox.cluster.encoding import (
     MAX_BASE58_DATA_BYTES,
+    RENT_EXEMPT_EPOCH,
     AccountEncoding,
     DataSlice,
     account_json,
@@ -211,7 +212,7 @@ def _plain_entry(address: Pubkey, account: Account, owner: str) -> str:
     return (
         f'{{"pubkey":"{address}","account":{{"data":["{binascii.b2a_base64(data, newline=False).decode()}",'
         f'"base64"],"executable":{"true" if account.executable else "false"},"lamports":{account.lamports},'
-        f'"owner":"{owner}","rentEpoch":{account.rent_epoch},"space":{len(data)}}}}}'
+        f'"owner":"{owner}","rentEpoch":{RENT_EXEMPT_EPOCH},"space":{len(data)}}}}}'
     )
 
 
