@@ -23,7 +23,6 @@ log = structlog.get_logger("ingest")
 RESYNC_S = 60.0
 RETRY_S = 1.0
 SLOT_SILENCE_NS = 5 * 10**9
-LOAD_SLICE = 500  # accounts decoded between two looks at the event loop
 
 
 class Ingest:
@@ -154,11 +153,8 @@ class Ingest:
         """Every position, decoded in slices between which the event loop goes on."""
         load = self._holdings.begin_snapshot(slot)
         try:
-            accounts = await self._chain.positions(self._program_id)
-            for start in range(0, len(accounts), LOAD_SLICE):
-                part = accounts[start : start + LOAD_SLICE]
-                addresses = [bytes(account.address) for account in part]
-                self._holdings.take(load, addresses, [account.data for account in part])
+            async for addresses, accounts in self._chain.position_slices(self._program_id, slot):
+                self._holdings.take(load, addresses, accounts)
                 await self._clock.sleep(0)
             for _ in self._holdings.finish(load):
                 await self._clock.sleep(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -21,11 +21,23 @@ class Level(IntEnum):
 
 
 class RpcFailure(Exception):
-    """A node did not answer in time, or answered with an error. `is_timeout` tells which."""
+    """A node did not answer in time, or answered with an error. `is_timeout` tells which.
 
-    def __init__(self, message: str, *, is_timeout: bool = False) -> None:
+    `code` is the node's own JSON-RPC error, `retry_after_s` how long it asks to be left alone.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_timeout: bool = False,
+        code: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.is_timeout = is_timeout
+        self.code = code
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +50,8 @@ class AccountRead:
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramAccount:
-    """One account of a program's snapshot."""
-
-    address: Pubkey
-    data: bytes
+PositionSlice = tuple[list[bytes], list[bytes]]
+"""Some accounts of a snapshot: addresses of 32 bytes, and at the same indexes their data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +92,40 @@ class LandedTransaction:
     lamports_change: dict[Pubkey, int]
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """How one endpoint stands. `name` is its host and port, never its URL; `why` says why it is not used."""
+
+    name: str
+    state: str  # ok, behind, still, failing, resting, distrusted, foreign, unmet
+    why: str
+    slot: int
+    behind_slots: int
+    error_permille: int
+    p50_us: int
+    p99_us: int
+    requests_left: int
+    requests_per_s: int
+
+
 class Chain(Protocol):
-    """Reads of a cluster. Every method has a deadline and raises RpcFailure."""
+    """Reads of a cluster. Every method with a deadline raises RpcFailure."""
+
+    def is_current(self) -> bool:
+        """Whether a node is there that answers, goes on, and is not behind: else nothing is decided."""
+        ...
+
+    def why_not_current(self) -> str:
+        """In words, for the operator: what is wrong with each node; empty while one is current."""
+        ...
+
+    def tip(self) -> int:
+        """The newest slot that any node was believed to be at, 0 before the first."""
+        ...
+
+    def endpoints(self) -> list[EndpointReport]:
+        """How each node stands, in the order of the settings."""
+        ...
 
     async def genesis_hash(self) -> str:
         """The identity of the cluster."""
@@ -107,8 +147,11 @@ class Chain(Protocol):
         """Up to a hundred accounts at processed, in the order asked for."""
         ...
 
-    async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
-        """Every account of the program that starts with the position discriminator, at processed."""
+    def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
+        """Every account of the program that starts with the position discriminator, at processed.
+
+        All of them no older than `min_slot`. RpcFailure may come after some slices: then it was not all.
+        """
         ...
 
     async def latest_blockhash(self) -> FreshBlockhash:
@@ -116,9 +159,14 @@ class Chain(Protocol):
         ...
 
     async def statuses(
-        self, signatures: Sequence[Signature], *, search_history: bool
+        self, signatures: Sequence[Signature], *, search_history: bool, above_height: int | None = None
     ) -> list[SignatureStatus | None]:
-        """The status of each signature, None where the node knows nothing; at most 256 signatures."""
+        """The status of each signature, None where the node knows nothing; at most 256 signatures.
+
+        With `above_height` None is said only by nodes whose finalized block height is above it: of a
+        transaction whose last valid block height that is, it proves that it never landed. Raises RpcFailure
+        while they are not.
+        """
         ...
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:

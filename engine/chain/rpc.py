@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -11,7 +11,6 @@ from solana.exceptions import SolanaRpcException
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Commitment, Confirmed, Finalized, Processed
 from solana.rpc.core import RPCException
-from solana.rpc.models import MemcmpOpts
 from solders.account import Account
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -28,12 +27,12 @@ from engine.chain.port import (
     FreshBlockhash,
     LandedTransaction,
     Level,
-    ProgramAccount,
+    PositionSlice,
     RpcFailure,
     SignatureStatus,
     TransactionFault,
 )
-from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
+from engine.chain.snapshot import read_positions
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,7 +42,7 @@ COMMITMENTS: dict[Level, Commitment] = {
     Level.CONFIRMED: Confirmed,
     Level.FINALIZED: Finalized,
 }
-_SNAPSHOT_DEADLINE_S = 60.0
+_SNAPSHOT_DEADLINE_S = 300.0
 _CONNECTIONS = 64
 
 
@@ -123,16 +122,9 @@ class RpcReader:
             raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(reads)}")
         return reads
 
-    async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
+    def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         """Every account of the program that starts with the position discriminator."""
-        only_positions = MemcmpOpts(offset=0, bytes=POSITION_DISCRIMINATOR_BASE58)
-        return await self._ask(
-            self._client.get_program_accounts(program_id, Processed, "base64", filters=[only_positions]),
-            lambda answer: [
-                ProgramAccount(keyed.pubkey, bytes(keyed.account.data)) for keyed in answer.value
-            ],
-            _SNAPSHOT_DEADLINE_S,
-        )
+        return read_positions(self.url, program_id, min_slot, _SNAPSHOT_DEADLINE_S)
 
     async def latest_blockhash(self) -> FreshBlockhash:
         """A blockhash at confirmed."""
@@ -182,15 +174,13 @@ class RpcReader:
             lambda answer: [row.prioritization_fee for row in answer.value],
         )
 
-    async def _ask(self, call: Awaitable[T], read: Callable[[T], R], deadline_s: float | None = None) -> R:
+    async def _ask(self, call: Awaitable[T], read: Callable[[T], R]) -> R:
         """Await one call of the client within the deadline and read it; any way to fail is an RpcFailure."""
         try:
-            async with asyncio.timeout(deadline_s or self._deadline_s):
+            async with asyncio.timeout(self._deadline_s):
                 return read(await call)
         except TimeoutError as error:
-            raise RpcFailure(
-                f"timeout after {deadline_s or self._deadline_s:.1f} s", is_timeout=True
-            ) from error
+            raise RpcFailure(f"timeout after {self._deadline_s:.1f} s", is_timeout=True) from error
         except SolanaRpcException as error:
             cause = error.__cause__
             late = "timeout" in type(cause).__name__.lower()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -25,7 +25,7 @@ from engine.chain.port import (
     FreshBlockhash,
     LandedTransaction,
     Level,
-    ProgramAccount,
+    PositionSlice,
     RpcFailure,
     SignatureStatus,
     TransactionFault,
@@ -39,6 +39,7 @@ from engine.sandbox.cluster.ledger import Ledger
 
 START_NS = 1_760_000_000 * 10**9
 SLOT_S = 0.4
+SLICE_ACCOUNTS = 700
 _COMMITMENTS = {
     Level.PROCESSED: Commitment.PROCESSED,
     Level.CONFIRMED: Commitment.CONFIRMED,
@@ -144,6 +145,7 @@ class NodeFaults:
     hidden: set[Signature] = field(default_factory=set)
     unread: set[Signature] = field(default_factory=set)  # has a status, but getTransaction is null
     finalized_height: int | None = None
+    breaking_off: Exception | None = None  # raised after the first slice of a snapshot
 
 
 class SimulatedChain:
@@ -184,13 +186,20 @@ class SimulatedChain:
         await self._answer("accounts")
         return [self._read(address, Level.PROCESSED) for address in addresses]
 
-    async def positions(self, program_id: Pubkey) -> list[ProgramAccount]:
+    async def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         await self._answer("positions")
-        return [
-            ProgramAccount(address, bytes(account.data))
+        assert self.ledger.slot >= min_slot
+        found = [
+            (bytes(address), bytes(account.data))
             for address, account in self.ledger.program_accounts(program_id)
             if bytes(account.data[:8]) == POSITION_DISCRIMINATOR
         ]
+        for start in range(0, len(found), SLICE_ACCOUNTS):
+            part = found[start : start + SLICE_ACCOUNTS]
+            yield [address for address, _ in part], [data for _, data in part]
+            failure = self.faults.breaking_off
+            if failure is not None:
+                raise failure
 
     async def latest_blockhash(self) -> FreshBlockhash:
         await self._answer("latest_blockhash")

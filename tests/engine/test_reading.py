@@ -19,13 +19,19 @@ from engine.chain.rpc import RpcReader
 
 ADDRESS = Pubkey.new_unique()
 SIGNATURE = Signature.new_unique()
+
+
+async def every_slice(reader: RpcReader) -> list[Any]:
+    return [part async for part in reader.position_slices(ADDRESS, 0)]
+
+
 CALLS: dict[str, Callable[[RpcReader], Any]] = {
     "genesis_hash": lambda reader: reader.genesis_hash(),
     "slot": lambda reader: reader.slot(),
     "block_height": lambda reader: reader.block_height(Level.FINALIZED),
     "account": lambda reader: reader.account(ADDRESS),
     "accounts": lambda reader: reader.accounts([ADDRESS, ADDRESS]),
-    "positions": lambda reader: reader.positions(ADDRESS),
+    "positions": every_slice,
     "latest_blockhash": lambda reader: reader.latest_blockhash(),
     "statuses": lambda reader: reader.statuses([SIGNATURE], search_history=True),
     "transaction": lambda reader: reader.transaction(SIGNATURE, Level.FINALIZED),

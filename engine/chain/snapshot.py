@@ -1,0 +1,108 @@
+"""Reads every position of the program from a node, in slices that the event loop hardly notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import aiohttp
+import msgspec
+from solders.pubkey import Pubkey
+
+from engine.chain.json_array import ArrayReader, UnreadableAnswer
+from engine.chain.port import PositionSlice, RpcFailure
+from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
+
+SLICE_ACCOUNTS = 2048
+DEADLINE_S = 300.0  # a million accounts are 350 MB
+SILENCE_S = 15.0
+MOST_ACCOUNTS = 20_000_000
+_READ_BYTES = 512 * 1024
+
+
+class _Account(msgspec.Struct, gc=False):
+    data: tuple[bytes, Literal["base64"]]
+
+
+class _Entry(msgspec.Struct, gc=False):
+    pubkey: str
+    account: _Account
+
+
+_DECODER = msgspec.json.Decoder(list[_Entry])
+
+
+def request_for(program_id: Pubkey, min_slot: int) -> bytes:
+    """getProgramAccounts at processed, of nothing but positions, by a node that has come to `min_slot`."""
+    config = {
+        "encoding": "base64",
+        "commitment": "processed",
+        "minContextSlot": min_slot,
+        "filters": [{"memcmp": {"offset": 0, "bytes": POSITION_DISCRIMINATOR_BASE58}}],
+    }
+    params = [str(program_id), config]
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "getProgramAccounts", "params": params})
+
+
+async def read_positions(
+    url: str, program_id: Pubkey, min_slot: int, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[PositionSlice]:
+    """Every account of the program that starts with the position discriminator, no older than `min_slot`.
+
+    Raises RpcFailure, also after some slices: only when it ends by itself was that all. A connection of its
+    own takes its buffers with it.
+    """
+    timeout = aiohttp.ClientTimeout(total=deadline_s, sock_read=min(SILENCE_S, deadline_s))
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, read_bufsize=_READ_BYTES) as session,
+            session.post(
+                url,
+                data=request_for(program_id, min_slot),
+                headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+            ) as response,
+        ):
+            if response.status != 200:
+                raise RpcFailure(f"node error: HTTP {response.status}")
+            async for part in _slices(response.content.iter_any()):
+                yield part
+    except TimeoutError as error:
+        raise RpcFailure("timeout while reading the positions", is_timeout=True) from error
+    except aiohttp.ClientError as error:
+        raise RpcFailure(f"node unreachable ({type(error).__name__})") from error
+
+
+async def _slices(chunks: AsyncIterator[bytes]) -> AsyncIterator[PositionSlice]:
+    """The answer's accounts, in slices of about the same size; raises RpcFailure."""
+    reader = ArrayReader(_DECODER)
+    waiting: list[_Entry] = []
+    count = 0
+    try:
+        async for chunk in chunks:
+            for entries in reader.feed(chunk):
+                waiting += entries
+                # Also between cuts, however much has come at once.
+                await asyncio.sleep(0)
+            if len(waiting) >= SLICE_ACCOUNTS:
+                count += len(waiting)
+                if count > MOST_ACCOUNTS:
+                    raise RpcFailure(f"the node has more than {MOST_ACCOUNTS:,} positions")
+                yield _in_columns(waiting)
+                waiting = []
+        for entries in reader.end():
+            waiting += entries
+        yield _in_columns(waiting)
+    except UnreadableAnswer as error:
+        text = str(error).split("\n", 1)[0][:200]
+        is_fault = text.startswith("node error: ")
+        raise RpcFailure(text if is_fault else f"the node's answer cannot be read: {text}") from error
+
+
+def _in_columns(entries: list[_Entry]) -> PositionSlice:
+    read = Pubkey.from_string
+    try:
+        addresses = [bytes(read(entry.pubkey)) for entry in entries]
+    except ValueError:
+        raise UnreadableAnswer("an address is not base58") from None
+    return addresses, [entry.account.data[0] for entry in entries]
