@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from engine.protocol.addresses import PROGRAM_ID
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.methods_cluster import Contact
@@ -71,6 +72,7 @@ async def listening(options: SandboxOptions, leader: Leader, market: Market) -> 
             slot_ms=options.slot_ms,
             on_slot=[desk.on_slot, market.on_slot, publish],
             contacts=contacts,
+            prepared=[PROGRAM_ID],
             **_node(desk, leader, market, 0),
         )
         stack.push_async_callback(cluster.close)

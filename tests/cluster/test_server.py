@@ -20,7 +20,7 @@ from solders.transaction import Transaction
 from websockets.exceptions import ConnectionClosedOK
 
 from engine.errors import AddressInUse
-from engine.sandbox.cluster import Genesis, Ledger, serve
+from engine.sandbox.cluster import Genesis, Ledger, program_accounts, serve
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.server import DEFAULT_RPC_PORT, DEFAULT_WS_PORT, serve_node
 from engine.sandbox.cluster.subscriptions import Subscriptions
@@ -155,3 +155,23 @@ async def test_closing_says_goodbye_to_clients_and_frees_the_ports() -> None:
             await waiting
     again = await serve(new_ledger(), rpc_port=rpc_port, ws_port=ws_port)
     await again.close()
+
+
+@pytest.mark.parametrize("is_prepared", [True, False])
+async def test_the_first_reader_of_a_prepared_program_waits_for_nobody_to_write_its_accounts(
+    monkeypatch: pytest.MonkeyPatch, is_prepared: bool
+) -> None:
+    ledger, program = new_ledger(), Keypair().pubkey()
+    for number in range(1, 701):
+        ledger.set_account(Pubkey.from_bytes(number.to_bytes(32, "big")), Account(SOL, b"kept", program))
+    server = await serve(ledger, rpc_port=0, ws_port=0, prepared=[program] if is_prepared else [])
+    written: list[Pubkey] = []
+    write = program_accounts._plain_entry
+    monkeypatch.setattr(
+        program_accounts, "_plain_entry", lambda key, *rest: written.append(key) or write(key, *rest)
+    )
+    async with AsyncClient(server.rpc_url) as client:
+        found = (await client.get_program_accounts(program, encoding="base64")).value
+    assert len(found) == 700
+    assert len(written) == (0 if is_prepared else 700)
+    await server.close()

@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
+from solders.pubkey import Pubkey
 
 from engine.errors import AddressInUse
 from engine.sandbox.cluster.connections import Connections
 from engine.sandbox.cluster.http_server import HttpService
 from engine.sandbox.cluster.interference import Interference, NoInterference
-from engine.sandbox.cluster.jsonrpc import Dispatcher
+from engine.sandbox.cluster.jsonrpc import Dispatcher, Pieces
 from engine.sandbox.cluster.leader import Leader
 from engine.sandbox.cluster.ledger import Ledger
 from engine.sandbox.cluster.method_table import methods_of
@@ -91,6 +92,7 @@ async def serve(
     view: View | None = None,
     interference: Interference | None = None,
     contacts: list[Contact] | None = None,
+    prepared: Sequence[Pubkey] = (),
 ) -> ClusterServer:
     """Serve a ledger over JSON-RPC and WebSocket in the running loop, and advance its slots.
 
@@ -108,6 +110,7 @@ async def serve(
         extra_methods=extra_methods,
         max_unsent_bytes=max_unsent_bytes,
         contacts=contacts,
+        prepared=prepared,
     )
     clock = SlotClock(leader, slot_ms, on_slot)
     clock.start()
@@ -125,6 +128,7 @@ async def serve_node(
     extra_methods: ExtraMethods | None = None,
     max_unsent_bytes: int = MAX_UNSENT_BYTES,
     contacts: list[Contact] | None = None,
+    prepared: Sequence[Pubkey] = (),
 ) -> NodeServer:
     """Serve one node's view of a ledger whose slots somebody else advances.
 
@@ -132,6 +136,7 @@ async def serve_node(
     `extra_methods` get the positional parameters and return JSON, or raise RpcError. A port of 0 is any that
     makes the two neighbours (the WebSocket's is the next one: clients that know one URL expect that). Default
     ports that are taken are replaced by a free pair; other ports that are taken raise AddressInUse.
+    The accounts of `prepared` programs are written before the first client comes, who would wait for them.
     """
     listeners = _listen(host, rpc_port, ws_port)
     view = view or View(leader.ledger)
@@ -146,6 +151,8 @@ async def serve_node(
         max_unsent_bytes=max_unsent_bytes,
         interference=interference,
     )
+    for program in prepared:
+        await _prepare(program, methods["getProgramAccounts"])
     http = HttpService(Dispatcher(methods), interference, lambda: _health(view, methods["getHealth"]))
     runners = []
     for listener, handler in zip(listeners, (http.handle, websockets.handle), strict=True):
@@ -156,6 +163,14 @@ async def serve_node(
     node = NodeServer(host, listeners, runners, websockets)
     contacts.append(Contact(*(url.partition("://")[2] for url in (node.rpc_url, node.ws_url))))
     return node
+
+
+async def _prepare(program: Pubkey, get_program_accounts: Method) -> None:
+    """Have a program's accounts written in the form in which clients read whole programs."""
+    answer = get_program_accounts(Params([str(program), {"encoding": "base64"}]))
+    if isinstance(answer, Pieces):
+        for _ in answer:
+            await asyncio.sleep(0)
 
 
 def _health(view: View, get_health: Method) -> str:
