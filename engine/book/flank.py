@@ -79,9 +79,10 @@ class Flank:
         Whole leaves are counted by their profiles; only those that a level cuts through are looked into.
         """
         profiles = self._current_profiles()
-        marks = np.minimum(
-            np.array(levels, dtype=np.float64 if line is Line.BREAK_EVEN else np.int64), THRESHOLD_MAX
-        )
+        if line is Line.BREAK_EVEN:
+            marks: NDArray[np.float64] | NDArray[np.int64] = np.array(levels, dtype=np.float64)
+        else:  # lines are clamped, and a price that is a u64 may be beyond them
+            marks = np.array([min(level, THRESHOLD_MAX) for level in levels], dtype=np.int64)
         low, high = profiles.low[line][:, None], profiles.high[line][:, None]
         if self.side is Side.LONG:
             every, some = low >= marks, high >= marks
