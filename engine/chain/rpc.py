@@ -1,27 +1,31 @@
-"""Reads a node through the `solana` package: every call has a deadline and one kind of failure."""
+"""Reads one node: every call has a deadline and one kind of failure, and says which slot it answers for."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
-from solana.exceptions import SolanaRpcException
-from solana.rpc.async_api import AsyncClient
-from solana.rpc.commitment import Commitment, Confirmed, Finalized, Processed
-from solana.rpc.core import RPCException
-from solders.account import Account
+import aiohttp
 from solders.pubkey import Pubkey
-from solders.signature import Signature
-from solders.transaction_status import (
-    EncodedConfirmedTransactionWithStatusMeta,
-    InstructionErrorCustom,
-    TransactionConfirmationStatus,
-    TransactionErrorInstructionError,
-    TransactionStatus,
+from solders.rpc.responses import (
+    GetAccountInfoResp,
+    GetBalanceResp,
+    GetBlockHeightResp,
+    GetEpochInfoResp,
+    GetGenesisHashResp,
+    GetLatestBlockhashResp,
+    GetMultipleAccountsResp,
+    GetRecentPrioritizationFeesResp,
+    GetSignaturesForAddressResp,
+    GetSignatureStatusesResp,
+    GetSlotResp,
+    GetTransactionResp,
 )
+from solders.signature import Signature
 
+from engine.chain.answers import read_account, read_status, read_transaction
+from engine.chain.jsonrpc import JsonRpc, open_session
 from engine.chain.port import (
     AccountRead,
     FreshBlockhash,
@@ -30,97 +34,143 @@ from engine.chain.port import (
     PositionSlice,
     RpcFailure,
     SignatureStatus,
-    TransactionFault,
 )
 from engine.chain.snapshot import read_positions
 
-T = TypeVar("T")
 R = TypeVar("R")
 
-COMMITMENTS: dict[Level, Commitment] = {
-    Level.PROCESSED: Processed,
-    Level.CONFIRMED: Confirmed,
-    Level.FINALIZED: Finalized,
+_COMMITMENTS: Final = {
+    Level.PROCESSED: "processed",
+    Level.CONFIRMED: "confirmed",
+    Level.FINALIZED: "finalized",
 }
 _SNAPSHOT_DEADLINE_S = 300.0
-_CONNECTIONS = 64
+_BASE64: Final = "base64"
 
 
-def read_fault(error: object | None) -> TransactionFault | None:
-    """The solders error of a transaction as a TransactionFault, None for success."""
-    if error is None:
+class Witness(Protocol):
+    """Who judges a node by what its answers say; the checks raise RpcFailure when they are not to be believed."""
+
+    def floor(self) -> int | None:
+        """The slot that answers at processed must have come to, None when nothing is known."""
+        ...
+
+    def saw_slot(self, slot: int, level: Level) -> None:
+        """An answer is for this slot."""
+        ...
+
+    def saw_height(self, height: int, level: Level) -> None:
+        """An answer gives this block height."""
+        ...
+
+    def saw_validity(self, last_valid_block_height: int) -> None:
+        """A blockhash is said to be valid up to this block height."""
+        ...
+
+
+class Trusting:
+    """Believes a node whatever it says: where it is the only one, and nothing is decided by it."""
+
+    def floor(self) -> int | None:
+        """No floor."""
         return None
-    if isinstance(error, TransactionErrorInstructionError):
-        inner: object = error.err
-        if isinstance(inner, InstructionErrorCustom):
-            return TransactionFault("Custom", inner.code)
-        return TransactionFault(_variant(inner), None)
-    return TransactionFault(_variant(error), None)
 
+    def saw_slot(self, slot: int, level: Level) -> None:
+        """Believe it."""
 
-def _level(status: TransactionStatus) -> Level:
-    """How far a transaction is; a node that leaves the word out has rooted it once it counts no more."""
-    word = status.confirmation_status
-    if word == TransactionConfirmationStatus.Finalized or (word is None and status.confirmations is None):
-        return Level.FINALIZED
-    return Level.CONFIRMED if word == TransactionConfirmationStatus.Confirmed else Level.PROCESSED
+    def saw_height(self, height: int, level: Level) -> None:
+        """Believe it."""
 
-
-def _variant(error: object) -> str:
-    """The bare variant name of a solders error, whose text is `Type.Variant` or `Type(...)`."""
-    text = str(error)
-    return text.rsplit(".", 1)[-1].split("(", 1)[0].strip() or type(error).__name__
+    def saw_validity(self, last_valid_block_height: int) -> None:
+        """Believe it."""
 
 
 class RpcReader:
-    """One node's answers. Use as an async context manager."""
+    """One node's answers. Use as an async context manager, or give it a session that somebody else closes."""
 
-    def __init__(self, url: str, deadline_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        deadline_s: float,
+        session: aiohttp.ClientSession | None = None,
+        witness: Witness | None = None,
+    ) -> None:
         self.url = url
         self._deadline_s = deadline_s
-        self._client = AsyncClient(
-            url,
-            timeout=deadline_s,
-            http2=False,
-            max_connections=_CONNECTIONS,
-            max_keepalive_connections=_CONNECTIONS,
-        )
+        self._witness = witness or Trusting()
+        self._own_session: aiohttp.ClientSession | None = None
+        self._rpc = None if session is None else JsonRpc(url, session)
 
     async def __aenter__(self) -> Self:
+        self._own_session = open_session()
+        self._rpc = JsonRpc(self.url, self._own_session)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        if self._own_session is not None:
+            await self._own_session.close()
 
     async def genesis_hash(self) -> str:
         """The identity of the cluster."""
-        return await self._ask(self._client.get_genesis_hash(), lambda answer: str(answer.value))
+        return await self._ask("getGenesisHash", [], lambda text: str(GetGenesisHashResp.from_json(text).value))
+
+    async def progress(self, deadline_s: float) -> int:
+        """The current slot at processed; the block height beside it is judged too."""
+
+        def read(text: str) -> int:
+            info = GetEpochInfoResp.from_json(text).value
+            self._witness.saw_slot(info.absolute_slot, Level.PROCESSED)
+            self._witness.saw_height(info.block_height, Level.PROCESSED)
+            return info.absolute_slot
+
+        return await self._ask("getEpochInfo", [_at(Level.PROCESSED)], read, deadline_s)
 
     async def slot(self) -> int:
         """The current slot at processed."""
-        return await self._ask(self._client.get_slot(Processed), lambda answer: answer.value)
+
+        def read(text: str) -> int:
+            slot = GetSlotResp.from_json(text).value
+            self._witness.saw_slot(slot, Level.PROCESSED)
+            return slot
+
+        return await self._ask("getSlot", [self._fresh()], read)
 
     async def block_height(self, level: Level) -> int:
         """The block height at a commitment level."""
-        call = self._client.get_block_height(COMMITMENTS[level])
-        return await self._ask(call, lambda answer: answer.value)
+
+        def read(text: str) -> int:
+            height = GetBlockHeightResp.from_json(text).value
+            self._witness.saw_height(height, level)
+            return height
+
+        return await self._ask("getBlockHeight", [_at(level)], read)
 
     async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
         """One account."""
-        call = self._client.get_account_info(address, COMMITMENTS[level])
-        return await self._ask(call, lambda answer: _read_account(answer.value, answer.context.slot))
+        config = {**(self._fresh() if level is Level.PROCESSED else _at(level)), "encoding": _BASE64}
+
+        def read(text: str) -> AccountRead:
+            answer = GetAccountInfoResp.from_json(text)
+            self._witness.saw_slot(answer.context.slot, level)
+            return read_account(answer.value, answer.context.slot)
+
+        return await self._ask("getAccountInfo", [str(address), config], read)
 
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
         """Up to a hundred accounts at processed, in the order asked for."""
-        reads = await self._ask(
-            self._client.get_multiple_accounts(list(addresses), Processed),
-            lambda answer: [_read_account(account, answer.context.slot) for account in answer.value],
-        )
-        if len(reads) != len(addresses):
-            raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(reads)}")
-        return reads
+
+        def read(text: str) -> list[AccountRead]:
+            answer = GetMultipleAccountsResp.from_json(text)
+            if len(answer.value) != len(addresses):
+                raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(answer.value)}")
+            slot = answer.context.slot
+            self._witness.saw_slot(slot, Level.PROCESSED)
+            return [read_account(account, slot) for account in answer.value]
+
+        names = [str(address) for address in addresses]
+        return await self._ask("getMultipleAccounts", [names, {**self._fresh(), "encoding": _BASE64}], read)
 
     def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         """Every account of the program that starts with the position discriminator."""
@@ -128,106 +178,103 @@ class RpcReader:
 
     async def latest_blockhash(self) -> FreshBlockhash:
         """A blockhash at confirmed."""
-        return await self._ask(
-            self._client.get_latest_blockhash(Confirmed),
-            lambda answer: FreshBlockhash(answer.value.blockhash, answer.value.last_valid_block_height),
-        )
+
+        def read(text: str) -> FreshBlockhash:
+            answer = GetLatestBlockhashResp.from_json(text)
+            self._witness.saw_slot(answer.context.slot, Level.CONFIRMED)
+            self._witness.saw_validity(answer.value.last_valid_block_height)
+            return FreshBlockhash(answer.value.blockhash, answer.value.last_valid_block_height)
+
+        return await self._ask("getLatestBlockhash", [_at(Level.CONFIRMED)], read)
 
     async def statuses(
-        self, signatures: Sequence[Signature], *, search_history: bool
+        self, signatures: Sequence[Signature], *, search_history: bool, above_height: int | None = None
     ) -> list[SignatureStatus | None]:
         """The status of each signature, None where the node knows nothing."""
-        statuses = await self._ask(
-            self._client.get_signature_statuses(list(signatures), search_history),
-            lambda answer: [_read_status(status) for status in answer.value],
-        )
-        if len(statuses) != len(signatures):
-            raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(statuses)}")
-        return statuses
+        if above_height is not None and await self.block_height(Level.FINALIZED) <= above_height:
+            raise RpcFailure(f"the node's finalized blocks do not go beyond {above_height} yet")
+        return (await self.statuses_at(signatures, search_history=search_history))[1]
+
+    async def statuses_at(
+        self, signatures: Sequence[Signature], *, search_history: bool
+    ) -> tuple[int, list[SignatureStatus | None]]:
+        """The slot at which the node says so, and the status of each signature."""
+
+        def read(text: str) -> tuple[int, list[SignatureStatus | None]]:
+            answer = GetSignatureStatusesResp.from_json(text)
+            if len(answer.value) != len(signatures):
+                raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(answer.value)}")
+            self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
+            return answer.context.slot, [read_status(status) for status in answer.value]
+
+        config = {"searchTransactionHistory": search_history}
+        names = [str(signature) for signature in signatures]
+        return await self._ask("getSignatureStatuses", [names, config], read)
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
-        return await self._ask(
-            self._client.get_transaction(signature, "base64", COMMITMENTS[level], 0),
-            lambda answer: None if answer.value is None else _read_transaction(answer.value),
-        )
+
+        def read(text: str) -> LandedTransaction | None:
+            value = GetTransactionResp.from_json(text).value
+            return None if value is None else read_transaction(value)
+
+        config = {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}
+        return await self._ask("getTransaction", [str(signature), config], read)
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
     ) -> list[Signature]:
         """Signatures that name an address, newest first, at finalized."""
+        config = {**_at(Level.FINALIZED), "limit": limit}
+        if before is not None:
+            config["before"] = str(before)
         return await self._ask(
-            self._client.get_signatures_for_address(
-                address, before=before, limit=limit, commitment=Finalized
-            ),
-            lambda answer: [row.signature for row in answer.value],
+            "getSignaturesForAddress",
+            [str(address), config],
+            lambda text: [row.signature for row in GetSignaturesForAddressResp.from_json(text).value],
         )
 
     async def balance(self, address: Pubkey) -> int:
         """Lamports of an account at processed."""
-        return await self._ask(self._client.get_balance(address, Processed), lambda answer: answer.value)
+
+        def read(text: str) -> int:
+            answer = GetBalanceResp.from_json(text)
+            self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
+            return answer.value
+
+        return await self._ask("getBalance", [str(address), self._fresh()], read)
 
     async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
         """Recently paid priority fees in micro-lamports per compute unit."""
         return await self._ask(
-            self._client.get_recent_prioritization_fees(list(writable)),
-            lambda answer: [row.prioritization_fee for row in answer.value],
+            "getRecentPrioritizationFees",
+            [[str(address) for address in writable]],
+            lambda text: [
+                row.prioritization_fee for row in GetRecentPrioritizationFeesResp.from_json(text).value
+            ],
         )
 
-    async def _ask(self, call: Awaitable[T], read: Callable[[T], R]) -> R:
-        """Await one call of the client within the deadline and read it; any way to fail is an RpcFailure."""
+    async def _ask(
+        self, method: str, params: Sequence[Any], read: Callable[[str], R], deadline_s: float | None = None
+    ) -> R:
+        """One call within the deadline, read; any way to fail is an RpcFailure."""
+        if self._rpc is None:
+            raise RuntimeError("RpcReader is used outside of its context")
+        answer = await self._rpc.call(method, params, deadline_s or self._deadline_s)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return read(await call)
-        except TimeoutError as error:
-            raise RpcFailure(f"timeout after {self._deadline_s:.1f} s", is_timeout=True) from error
-        except SolanaRpcException as error:
-            cause = error.__cause__
-            late = "timeout" in type(cause).__name__.lower()
-            name = type(cause).__name__ if cause is not None else _first_line(error)
-            raise RpcFailure("timeout" if late else f"node unreachable ({name})", is_timeout=late) from error
-        except RPCException as error:
-            raise RpcFailure(f"node error: {_first_line(error)}") from error
+            return read(answer.decode())
         except RpcFailure:
             raise
         except Exception as error:
             # The libraries have many ways to choke on an answer; none of them may end the engine.
             raise RpcFailure(f"the node's answer cannot be read: {type(error).__name__}") from error
 
-
-def _first_line(error: Exception) -> str:
-    detail: Any = error.args[0] if error.args else error
-    message = getattr(detail, "message", None)
-    return str(message if message is not None else detail).split("\n", 1)[0][:200]
-
-
-def _read_account(account: Account | None, slot: int) -> AccountRead:
-    if account is None:
-        return AccountRead(None, None, 0, slot)
-    return AccountRead(bytes(account.data), account.owner, account.lamports, slot)
+    def _fresh(self) -> dict[str, Any]:
+        """At processed, by a node that has come as far as is known to be possible."""
+        floor = self._witness.floor()
+        config = _at(Level.PROCESSED)
+        return config if floor is None else {**config, "minContextSlot": floor}
 
 
-def _read_status(status: TransactionStatus | None) -> SignatureStatus | None:
-    if status is None:
-        return None
-    return SignatureStatus(slot=status.slot, level=_level(status), fault=read_fault(status.err))
-
-
-def _read_transaction(value: EncodedConfirmedTransactionWithStatusMeta) -> LandedTransaction:
-    meta = value.transaction.meta
-    if meta is None:
-        raise RpcFailure("the node has the transaction without its meta")
-    keys = list(value.transaction.transaction.message.account_keys)  # type: ignore[union-attr]  # base64 was asked for
-    loaded = meta.loaded_addresses
-    if loaded is not None:
-        keys += [*loaded.writable, *loaded.readonly]
-    changes = [post - pre for pre, post in zip(meta.pre_balances, meta.post_balances, strict=True)]
-    return LandedTransaction(
-        slot=value.slot,
-        block_time_s=value.block_time,
-        fault=read_fault(meta.err),
-        fee_lamports=meta.fee,
-        compute_units=meta.compute_units_consumed or 0,
-        logs=list(meta.log_messages or []),
-        lamports_change=dict(zip(keys, changes, strict=True)),
-    )
+def _at(level: Level) -> dict[str, Any]:
+    return {"commitment": _COMMITMENTS[level]}
