@@ -20,6 +20,10 @@ class RpcUnreachable(OperatorError):
     """No RPC node answered in time at start."""
 
 
+class WrongCluster(OperatorError):
+    """The RPC endpoints are of another cluster than the operator means, or of several."""
+
+
 class DatabaseUnavailable(OperatorError):
     """PostgreSQL could not be reached at start, or refused us."""
 

@@ -93,7 +93,7 @@ def _refusal(detail: object) -> RpcFailure:
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:
-    """Raise for what no node says when it answers the call. (An error of the node may come with any status.)"""
+    """Raise RpcFailure for what a node that answers the call does not say."""
     if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         header = response.headers.get("Retry-After")
         if header is not None or response.status == HTTPStatus.TOO_MANY_REQUESTS:

@@ -11,6 +11,9 @@ from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+MIN_CONTEXT_SLOT_NOT_REACHED = -32016
+"""The JSON-RPC error of a node that is behind what is asked for; also ours for an answer that is."""
+
 
 class Level(IntEnum):
     """Commitment levels in order; only FINALIZED is final."""

@@ -27,6 +27,7 @@ from solders.signature import Signature
 from engine.chain.answers import read_account, read_status, read_transaction
 from engine.chain.jsonrpc import JsonRpc, open_session
 from engine.chain.port import (
+    MIN_CONTEXT_SLOT_NOT_REACHED,
     AccountRead,
     FreshBlockhash,
     LandedTransaction,
@@ -37,6 +38,7 @@ from engine.chain.port import (
 )
 from engine.chain.snapshot import read_positions
 
+P = TypeVar("P")
 R = TypeVar("R")
 
 _COMMITMENTS: Final = {
@@ -49,7 +51,7 @@ _BASE64: Final = "base64"
 
 
 class Witness(Protocol):
-    """Who judges a node by what its answers say; the checks raise RpcFailure when they are not to be believed."""
+    """Who judges a node by what its answers say; raises RpcFailure for what is not to be believed."""
 
     def floor(self) -> int | None:
         """The slot that answers at processed must have come to, None when nothing is known."""
@@ -114,13 +116,15 @@ class RpcReader:
 
     async def genesis_hash(self) -> str:
         """The identity of the cluster."""
-        return await self._ask("getGenesisHash", [], lambda text: str(GetGenesisHashResp.from_json(text).value))
+        return await self._ask(
+            "getGenesisHash", [], lambda text: str(_parsed(GetGenesisHashResp, text).value)
+        )
 
     async def progress(self, deadline_s: float) -> int:
         """The current slot at processed; the block height beside it is judged too."""
 
         def read(text: str) -> int:
-            info = GetEpochInfoResp.from_json(text).value
+            info = _parsed(GetEpochInfoResp, text).value
             self._witness.saw_slot(info.absolute_slot, Level.PROCESSED)
             self._witness.saw_height(info.block_height, Level.PROCESSED)
             return info.absolute_slot
@@ -131,7 +135,7 @@ class RpcReader:
         """The current slot at processed."""
 
         def read(text: str) -> int:
-            slot = GetSlotResp.from_json(text).value
+            slot = _parsed(GetSlotResp, text).value
             self._witness.saw_slot(slot, Level.PROCESSED)
             return slot
 
@@ -141,7 +145,7 @@ class RpcReader:
         """The block height at a commitment level."""
 
         def read(text: str) -> int:
-            height = GetBlockHeightResp.from_json(text).value
+            height = _parsed(GetBlockHeightResp, text).value
             self._witness.saw_height(height, level)
             return height
 
@@ -152,7 +156,7 @@ class RpcReader:
         config = {**(self._fresh() if level is Level.PROCESSED else _at(level)), "encoding": _BASE64}
 
         def read(text: str) -> AccountRead:
-            answer = GetAccountInfoResp.from_json(text)
+            answer = _parsed(GetAccountInfoResp, text)
             self._witness.saw_slot(answer.context.slot, level)
             return read_account(answer.value, answer.context.slot)
 
@@ -162,7 +166,7 @@ class RpcReader:
         """Up to a hundred accounts at processed, in the order asked for."""
 
         def read(text: str) -> list[AccountRead]:
-            answer = GetMultipleAccountsResp.from_json(text)
+            answer = _parsed(GetMultipleAccountsResp, text)
             if len(answer.value) != len(addresses):
                 raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(answer.value)}")
             slot = answer.context.slot
@@ -180,7 +184,7 @@ class RpcReader:
         """A blockhash at confirmed."""
 
         def read(text: str) -> FreshBlockhash:
-            answer = GetLatestBlockhashResp.from_json(text)
+            answer = _parsed(GetLatestBlockhashResp, text)
             self._witness.saw_slot(answer.context.slot, Level.CONFIRMED)
             self._witness.saw_validity(answer.value.last_valid_block_height)
             return FreshBlockhash(answer.value.blockhash, answer.value.last_valid_block_height)
@@ -192,7 +196,10 @@ class RpcReader:
     ) -> list[SignatureStatus | None]:
         """The status of each signature, None where the node knows nothing."""
         if above_height is not None and await self.block_height(Level.FINALIZED) <= above_height:
-            raise RpcFailure(f"the node's finalized blocks do not go beyond {above_height} yet")
+            raise RpcFailure(
+                f"the node's finalized blocks do not go beyond {above_height} yet",
+                code=MIN_CONTEXT_SLOT_NOT_REACHED,
+            )
         return (await self.statuses_at(signatures, search_history=search_history))[1]
 
     async def statuses_at(
@@ -201,7 +208,7 @@ class RpcReader:
         """The slot at which the node says so, and the status of each signature."""
 
         def read(text: str) -> tuple[int, list[SignatureStatus | None]]:
-            answer = GetSignatureStatusesResp.from_json(text)
+            answer = _parsed(GetSignatureStatusesResp, text)
             if len(answer.value) != len(signatures):
                 raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(answer.value)}")
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
@@ -215,7 +222,7 @@ class RpcReader:
         """A landed transaction at CONFIRMED or FINALIZED."""
 
         def read(text: str) -> LandedTransaction | None:
-            value = GetTransactionResp.from_json(text).value
+            value = _parsed(GetTransactionResp, text).value
             return None if value is None else read_transaction(value)
 
         config = {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}
@@ -231,14 +238,14 @@ class RpcReader:
         return await self._ask(
             "getSignaturesForAddress",
             [str(address), config],
-            lambda text: [row.signature for row in GetSignaturesForAddressResp.from_json(text).value],
+            lambda text: [row.signature for row in _parsed(GetSignaturesForAddressResp, text).value],
         )
 
     async def balance(self, address: Pubkey) -> int:
         """Lamports of an account at processed."""
 
         def read(text: str) -> int:
-            answer = GetBalanceResp.from_json(text)
+            answer = _parsed(GetBalanceResp, text)
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
             return answer.value
 
@@ -250,7 +257,7 @@ class RpcReader:
             "getRecentPrioritizationFees",
             [[str(address) for address in writable]],
             lambda text: [
-                row.prioritization_fee for row in GetRecentPrioritizationFeesResp.from_json(text).value
+                row.prioritization_fee for row in _parsed(GetRecentPrioritizationFeesResp, text).value
             ],
         )
 
@@ -278,3 +285,11 @@ class RpcReader:
 
 def _at(level: Level) -> dict[str, Any]:
     return {"commitment": _COMMITMENTS[level]}
+
+
+def _parsed(kind: type[P], text: str) -> P:
+    """The answer as solders reads it; an error in its place has been raised before."""
+    answer = kind.from_json(text)  # type: ignore[attr-defined]  # every response of solders has it
+    if not isinstance(answer, kind):
+        raise RpcFailure(f"the node's answer cannot be read: {type(answer).__name__}")
+    return answer

@@ -1,0 +1,258 @@
+"""One RPC endpoint as the pool sees it: how far it is, how well it answers, and whether it is used."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+
+from engine.chain.budget import Budget
+from engine.chain.port import MIN_CONTEXT_SLOT_NOT_REACHED, EndpointReport, Level, RpcFailure
+from engine.chain.rise import SLACK, Rise
+from engine.chain.rpc import RpcReader
+from engine.clock import Clock
+
+log = structlog.get_logger("chain")
+
+STILL_S = 5.0  # twelve slots: a cluster that makes none for so long is in trouble, or the node is
+DISTRUST_S = 10.0
+UNHEALTHY_S = 1.0
+FAILURES_IN_A_ROW = 3
+OVERTAKEN_IN_A_ROW = 5  # of healthy endpoints one in twenty answers is overtaken, five in a row never
+RECENT_CALLS = 20
+WORST_ERROR_PERMILLE = 500
+LATENCIES = 200
+FIRST_PATIENCE_S = 0.1  # before there are latencies to go by
+LONGEST_PATIENCE_S = 0.5
+SHORTEST_PATIENCE_S = 0.01
+VALID_BLOCKS = 150  # the life of a blockhash
+NODE_UNHEALTHY: Final = -32005
+
+
+class State(Enum):
+    """Whether an endpoint is used; only OK ones are, and FAILING ones when nothing else is left."""
+
+    OK = "ok"
+    BEHIND = "behind"
+    STILL = "still"
+    FAILING = "failing"
+    RESTING = "resting"
+    DISTRUSTED = "distrusted"
+    FOREIGN = "foreign"
+    UNMET = "unmet"
+
+
+class Horizon:
+    """What all endpoints together have shown: newest slot, highest block; and what is too far behind."""
+
+    def __init__(self, clock: Clock, max_behind_slots: int) -> None:
+        self.slots = Rise(clock)
+        self.blocks = Rise(clock)
+        self.max_behind_slots = max_behind_slots
+
+
+class Endpoint:
+    """One URL with its reader. It is the witness of that reader: what its answers say is judged here."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        session: aiohttp.ClientSession,
+        horizon: Horizon,
+        clock: Clock,
+        *,
+        requests_per_s: int,
+        deadline_s: float,
+    ) -> None:
+        self.name = name
+        self.url = url
+        self.reader = RpcReader(url, deadline_s, session, witness=self)
+        self.budget = Budget(requests_per_s, clock)
+        self.genesis: str | None = None
+        self.is_foreign = False
+        self.must_be_met = True  # its genesis hash is asked for before it is used (again)
+        self.slot = 0
+        self.behind_slots = 0
+        self.heard_ns = 0  # when an answer last told its slot
+        self.snapshot_failed_ns: int | None = None
+        self.last_failure = "has not answered yet"
+        self._horizon = horizon
+        self._clock = clock
+        self._progress_ns = clock.monotonic_ns()
+        self._resting_until_ns = 0
+        self._distrusted_until_ns = 0
+        self._lie = ""
+        self._failures_in_a_row = 0
+        self._overtaken_in_a_row = 0
+        self._recent: deque[bool] = deque(maxlen=RECENT_CALLS)
+        self._latencies_ns: deque[int] = deque(maxlen=LATENCIES)
+        self._sorted_ns: list[int] = []
+
+    # --- what its answers say ---
+
+    def floor(self) -> int | None:
+        """The oldest slot that is still good enough."""
+        newest = self._horizon.slots.value
+        return max(0, newest - self._horizon.max_behind_slots) if newest else None
+
+    def saw_slot(self, slot: int, level: Level) -> None:
+        """Judge the slot of an answer; raises RpcFailure when it is made up, or too old for its level."""
+        if not self._horizon.slots.believes(slot):
+            raise self.distrust(
+                f"it answered for slot {slot}, {slot - self._horizon.slots.value} ahead of all"
+            )
+        if level is not Level.PROCESSED:
+            return
+        self._horizon.slots.note(slot)
+        now_ns = self._clock.monotonic_ns()
+        self.heard_ns = now_ns
+        if slot > self.slot:
+            self.slot, self._progress_ns = slot, now_ns
+        self.behind_slots = max(0, self._horizon.slots.value - self.slot)
+        if slot < self._horizon.slots.value - self._horizon.max_behind_slots:
+            behind = self._horizon.slots.value - slot
+            raise RpcFailure(f"the node is {behind} slots behind", code=MIN_CONTEXT_SLOT_NOT_REACHED)
+
+    def saw_height(self, height: int, level: Level) -> None:
+        """Judge a block height; raises RpcFailure when it is made up. Blocks are never more than slots."""
+        newest = self._horizon.slots.value
+        if not self._horizon.blocks.believes(height) or (newest and height > newest + SLACK):
+            raise self.distrust(f"it told block height {height} at slot {newest}")
+        if level is Level.PROCESSED:
+            self._horizon.blocks.note(height)
+
+    def saw_validity(self, last_valid_block_height: int) -> None:
+        """Judge a blockhash's last block; raises RpcFailure when no blockhash can live that long."""
+        highest = self._horizon.blocks.value
+        if highest and abs(last_valid_block_height - VALID_BLOCKS - highest) > 2 * SLACK:
+            raise self.distrust(f"it told a blockhash valid to {last_valid_block_height} at block {highest}")
+
+    def distrust(self, lie: str) -> RpcFailure:
+        """Leave it out for a while; returns the failure to raise."""
+        if self.state is not State.DISTRUSTED:
+            log.warning("node is not believed", node=self.name, reason=lie)
+        self._lie = lie
+        self._distrusted_until_ns = self._clock.monotonic_ns() + int(DISTRUST_S * 1e9)
+        return RpcFailure(f"the node is not believed: {lie}")
+
+    # --- how well it answers ---
+
+    def answered(self, latency_ns: int) -> None:
+        """A good answer came after so long."""
+        self._failures_in_a_row = self._overtaken_in_a_row = 0
+        self._recent.append(True)
+        self._latencies_ns.append(latency_ns)
+        self._sorted_ns = []
+
+    def failed(self, failure: RpcFailure) -> None:
+        """A call failed; what that says of the node depends on how."""
+        now_ns = self._clock.monotonic_ns()
+        if failure.retry_after_s is not None:
+            self.last_failure = str(failure)
+            self._resting_until_ns = max(self._resting_until_ns, now_ns + int(failure.retry_after_s * 1e9))
+        elif failure.code == NODE_UNHEALTHY:
+            self.last_failure = str(failure)
+            self._resting_until_ns = max(self._resting_until_ns, now_ns + int(UNHEALTHY_S * 1e9))
+        elif failure.code is None:
+            self.last_failure = str(failure)
+            self._recent.append(False)
+            self._failures_in_a_row += 1
+            self.must_be_met |= self._failures_in_a_row >= FAILURES_IN_A_ROW
+        # Any other error is the node's answer: it works, it only could not tell this.
+
+    def overtaken(self) -> None:
+        """Another endpoint that was asked later answered first."""
+        self._overtaken_in_a_row += 1
+        if self._overtaken_in_a_row == OVERTAKEN_IN_A_ROW:
+            self.last_failure = "others answer while it does not"
+
+    @property
+    def error_permille(self) -> int:
+        """How many of a thousand calls failed, by the last twenty."""
+        return 1000 * self._recent.count(False) // len(self._recent) if self._recent else 0
+
+    def latency_ns(self, percent: int) -> int | None:
+        """A percentile of its recent latencies, None without any."""
+        if not self._latencies_ns:
+            return None
+        if not self._sorted_ns:
+            self._sorted_ns = sorted(self._latencies_ns)
+        return self._sorted_ns[min(len(self._sorted_ns) - 1, len(self._sorted_ns) * percent // 100)]
+
+    def patience_s(self, *, is_hot: bool) -> float:
+        """How long its answer is waited for before another endpoint is asked too."""
+        if not is_hot:
+            return LONGEST_PATIENCE_S
+        p95_ns = self.latency_ns(95)
+        expected_s = FIRST_PATIENCE_S if p95_ns is None else p95_ns / 1e9
+        return min(LONGEST_PATIENCE_S, max(SHORTEST_PATIENCE_S, expected_s))
+
+    # --- whether it is used ---
+
+    @property
+    def state(self) -> State:
+        """The first thing that keeps it from being used, OK when nothing does."""
+        now_ns = self._clock.monotonic_ns()
+        ailments = (
+            (State.FOREIGN, self.is_foreign),
+            (State.UNMET, self.genesis is None),
+            (State.DISTRUSTED, now_ns < self._distrusted_until_ns),
+            (State.RESTING, now_ns < self._resting_until_ns),
+            (State.FAILING, self._is_failing()),
+            (State.BEHIND, self.behind_slots > self._horizon.max_behind_slots),
+            (State.STILL, now_ns - self._progress_ns > STILL_S * 1e9),
+        )
+        return next((state for state, is_ill in ailments if is_ill), State.OK)
+
+    def _is_failing(self) -> bool:
+        return (
+            self._failures_in_a_row >= FAILURES_IN_A_ROW
+            or self._overtaken_in_a_row >= OVERTAKEN_IN_A_ROW
+            or (len(self._recent) >= RECENT_CALLS // 2 and self.error_permille > WORST_ERROR_PERMILLE)
+        )
+
+    def why(self) -> str:
+        """Why it is not used, in words; empty when it is."""
+        now_ns = self._clock.monotonic_ns()
+        resting_s = (self._resting_until_ns - now_ns) / 1e9
+        return {
+            State.OK: "",
+            State.FOREIGN: f"of another cluster: its genesis hash is {self.genesis}",
+            State.UNMET: self.last_failure,
+            State.DISTRUSTED: f"not believed: {self._lie}",
+            State.RESTING: f"left alone for {resting_s:.1f} s: {self.last_failure}",
+            State.FAILING: self.last_failure,
+            State.BEHIND: f"{self.behind_slots} slots behind",
+            State.STILL: f"no new slot for {(now_ns - self._progress_ns) / 1e9:.0f} s",
+        }[self.state]
+
+    def report(self) -> EndpointReport:
+        """How it stands."""
+        return EndpointReport(
+            name=self.name,
+            state=self.state.value,
+            why=self.why(),
+            slot=self.slot,
+            behind_slots=self.behind_slots,
+            error_permille=self.error_permille,
+            p50_us=(self.latency_ns(50) or 0) // 1000,
+            p99_us=(self.latency_ns(99) or 0) // 1000,
+            requests_left=self.budget.left,
+            requests_per_s=self.budget.per_s,
+        )
+
+
+def names_of(urls: list[str]) -> list[str]:
+    """Each URL's host and port: what follows may be a credential. Equal ones are numbered."""
+    names: list[str] = []
+    for url in urls:
+        parts = urlsplit(url)
+        host = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
+        same = sum(name.partition(" #")[0] == host for name in names)
+        names.append(f"{host} #{same + 1}" if same else host)
+    return names
