@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from solders.pubkey import Pubkey
 
 from engine.book.leaf import Leaf
 from engine.book.shelves import LIMBO, Row, Shelves
+from engine.book.unknown import Unknown, Unknowns
 from engine.domain import Generation, Position, Price, Side, Verdict
 from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
 
@@ -36,15 +37,6 @@ def terms_of(position: Position) -> Terms:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Why a position cannot be decided, and what its group would have told of it."""
-
-    reason: str
-    symbol: str
-    side: Side
-
-
 class Crosser(NamedTuple):
     """A position that a mark has crossed, with what its exact health is made of."""
 
@@ -65,8 +57,10 @@ class Book:
         self.shelves = Shelves(self.symbols)
         self._closed: dict[bytes, int] = {}  # slot in which a position was seen closed
         # Anybody may invent symbols: theirs are kept with their positions and go with them.
-        self._unknown: dict[bytes, Unknown] = {}
+        self.unknowns = Unknowns()
         self.epoch = 0  # the snapshot that rows are marked with
+        # Positions that left, for whoever keeps something of them; the oldest are forgotten when nobody asks.
+        self.departed: deque[bytes] = deque(maxlen=CLOSED_MEMORY)
 
     def __len__(self) -> int:
         return len(self.shelves)
@@ -79,6 +73,14 @@ class Book:
         for leaf in self.shelves.leaves():
             for row in range(leaf.count):
                 yield Pubkey.from_bytes(leaf.address(row))
+
+    def addresses_from(self, place: int, limit: int) -> tuple[list[Pubkey], int]:
+        """Up to `limit` held addresses from a place on, and where to go on; 0 after the last.
+
+        The book may change between two calls: whoever moves meanwhile may be passed over, or come twice.
+        """
+        found, following = self.shelves.memory.addresses_from(place, limit)
+        return [Pubkey.from_bytes(address) for address in found], following
 
     # --- news ---
 
@@ -105,7 +107,8 @@ class Book:
             if slot < _slot(*found):
                 return
             self.shelves.take_out(key, *found)
-        self._unknown.pop(key, None)
+            self.departed.append(key)
+        self.unknowns.drop(key)
         self._closed[key] = max(slot, self._closed.pop(key, 0))
         if len(self._closed) > CLOSED_MEMORY:
             del self._closed[next(iter(self._closed))]
@@ -117,7 +120,7 @@ class Book:
         if found is None or slot < _slot(*found):
             return
         position = self._position(*found)
-        self._unknown[key] = Unknown(reason, position.symbol, position.side)
+        self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
         leaf, row = found
         *content, _, _ = leaf.rows[row].item()
         self.shelves.put(key, self.shelves.limbo, (*content, self.epoch, slot), 0, 0)
@@ -141,7 +144,7 @@ class Book:
 
     def note_unknown(self, unknown: Mapping[bytes, Unknown]) -> None:
         """Positions that were put into limbo, with the reasons."""
-        self._unknown.update(unknown)
+        self.unknowns.update(unknown)
 
     def closed_after(self, slot: int) -> set[bytes]:
         """The positions that were seen closed in a slot after this one."""
@@ -156,7 +159,7 @@ class Book:
 
     def unknown_reason(self, address: Pubkey) -> str | None:
         """Why the position cannot be decided as it is, None when it can."""
-        unknown = self._unknown.get(bytes(address))
+        unknown = self.unknowns.get(bytes(address))
         return None if unknown is None else unknown.reason
 
     # --- who crossed ---
@@ -192,16 +195,17 @@ class Book:
         except UnsupportedLeverage:
             group, reason = None, NO_MAINTENANCE
         if group is None:
-            self._unknown[key] = Unknown(reason, position.symbol, position.side)
+            self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
             self.shelves.put(key, self.shelves.limbo, row, 0, 0)
         else:
-            self._unknown.pop(key, None)
+            self.unknowns.drop(key)
             self.shelves.put(key, group, row, threshold_e6(terms), threshold_e6(terms, self.at_risk_milli))
 
     def _position(self, leaf: Leaf, row: int) -> Position:
         address = leaf.address(row)
         if leaf.group == LIMBO:
-            unknown = self._unknown[address]
+            unknown = self.unknowns.get(address)
+            assert unknown is not None, "whoever is in limbo has a reason"
             symbol, side = unknown.symbol, unknown.side
         else:
             group = self.shelves.group_of(leaf)

@@ -51,6 +51,11 @@ class Flank:
     def __len__(self) -> int:
         return sum(len(group) for group in self.groups)
 
+    @property
+    def version(self) -> int:
+        """Grows with every change of its positions."""
+        return sum(group.version for group in self.groups)
+
     def widen(self, line_e6: int) -> None:
         """A position with this liquidation price is there now."""
         if self.side is Side.LONG:

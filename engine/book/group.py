@@ -54,6 +54,7 @@ class Group:
         self._bounds: list[int] = [_LOWEST]
         self._leaves: list[Leaf] = [memory.new(number, _LOWEST, _BEYOND)]
         self.changed = True  # since its flank last looked
+        self.version = 0  # grows with every change
 
     def __len__(self) -> int:
         return sum(leaf.count for leaf in self._leaves)
@@ -103,6 +104,7 @@ class Group:
         """Rows of a leaf were overwritten in their places."""
         leaf.touch()
         self.changed = True
+        self.version += 1
 
     def append_sorted(self, keys: NDArray[np.void], rows: NDArray[np.void], lines: NDArray[np.int64]) -> Leaf:
         """Make a leaf of rows that all come behind those that are here; for filling an empty group."""

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.book.batch import apply_many
-from engine.book.book import NO_FEED, NO_MAINTENANCE, Book, Unknown
+from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
 from engine.book.leaf import ADDRESS_BYTES, ROW
 from engine.book.placing import group_numbers, lines_of, rows_of
 from engine.book.shelves import LIMBO
+from engine.book.unknown import Unknown
 from engine.domain import Side
 from engine.protocol.position_columns import PositionColumns, decode_positions
 

@@ -70,6 +70,19 @@ class LeafMemory:
         """The leaf with this id."""
         return self._leaves[leaf_id]
 
+    def addresses_from(self, place: int, limit: int) -> tuple[list[bytes], int]:
+        """Up to `limit` addresses from a place on, leaf by leaf, and the place after them; 0 at the end."""
+        found: list[bytes] = []
+        leaf_id, row = divmod(place, LEAF_ROWS)
+        while leaf_id < len(self._leaves):
+            leaf = self._leaves[leaf_id]
+            end = max(row, min(leaf.count, row + limit - len(found)))
+            found += [leaf.address(at) for at in range(row, end)]
+            if len(found) == limit:
+                return found, leaf_id * LEAF_ROWS + end
+            leaf_id, row = leaf_id + 1, 0
+        return found, 0
+
     def same_keys(self, places: Places, keys: NDArray[np.void]) -> NDArray[np.bool_]:
         """Whether each place holds the address at the same index of `keys`."""
         same = np.zeros(len(places), dtype=np.bool_)

@@ -211,7 +211,7 @@ def test_any_number_of_invented_symbols_is_held_as_unknown_and_forgotten_with_it
         book.remove(address, 2)
     for _ in book.sweep(3):
         pass
-    assert not any(len(kept) for kept in (book.shelves.index, book._unknown, book._closed))
+    assert not any(len(kept) for kept in (book.shelves.index, book.unknowns, book._closed))
     book.apply(make_position(slot=3))
     assert len(book.crossed(mark(1))) == 1
 
