@@ -8,18 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from solders.hash import Hash
 from solders.pubkey import Pubkey
 
 from engine.errors import SettingsError
 from engine.protocol.addresses import PROGRAM_ID
+from engine.symbol_settings import SymbolSettings, default_symbols, parse_symbols
 
 LAMPORTS_PER_SOL: Final = 1_000_000_000
 MAX_COMPUTE_UNITS: Final = 1_400_000  # the runtime's own limit per transaction
+MOST_ENDPOINTS: Final = 8
+REQUESTS_PER_S: Final = (1, 100_000)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _SHOWN_CHARACTERS: Final = 40
 
@@ -33,14 +43,15 @@ def _shown(value: object) -> str:
 def _whole(low: int, high: int) -> BeforeValidator:
     """A whole number from `low` to `high`."""
 
-    def check(value: object) -> int:
-        text = str(value).strip()
-        digits = text.removeprefix("-")
-        if len(digits) < 20 and digits.isascii() and digits.isdigit() and low <= int(text) <= high:
-            return int(text)
-        raise ValueError(f"must be a whole number from {low} to {high}, not {_shown(value)}")
+    return BeforeValidator(lambda value: _whole_number(value, low, high))
 
-    return BeforeValidator(check)
+
+def _whole_number(value: object, low: int, high: int) -> int:
+    text = str(value).strip()
+    digits = text.removeprefix("-")
+    if len(digits) < 20 and digits.isascii() and digits.isdigit() and low <= int(text) <= high:
+        return int(text)
+    raise ValueError(f"must be a whole number from {low} to {high}, not {_shown(value)}")
 
 
 def _scaled(low: str, high: str, scale: int) -> BeforeValidator:
@@ -81,6 +92,38 @@ def _url(*schemes: str) -> Callable[[object], str]:
     return check
 
 
+def _urls(*schemes: str) -> Callable[[object], tuple[str, ...]]:
+    """One or several such URLs, separated by commas, none of them twice."""
+    check_one = _url(*schemes)
+
+    def check(value: object) -> tuple[str, ...]:
+        texts = value if isinstance(value, tuple) else str(value).split(",")
+        urls = tuple(check_one(text) for text in texts)
+        if len(urls) > MOST_ENDPOINTS:
+            raise ValueError(f"must not name more than {MOST_ENDPOINTS} URLs")
+        if len(set(urls)) < len(urls):
+            raise ValueError("must not name a URL twice")
+        return urls
+
+    return check
+
+
+def _rates(value: object) -> tuple[int, ...]:
+    """One whole number for all endpoints, or one for each of them, separated by commas."""
+    texts = value if isinstance(value, tuple) else str(value).split(",")
+    rates = tuple(_whole_number(text, *REQUESTS_PER_S) for text in texts)
+    if len(rates) > MOST_ENDPOINTS:
+        raise ValueError(f"must not hold more than {MOST_ENDPOINTS} numbers")
+    return rates
+
+
+def _genesis_hash(value: object) -> str:
+    try:
+        return str(Hash.from_string(str(value).strip()))
+    except ValueError:
+        raise ValueError(f"must be a base58 hash of 32 bytes, not {_shown(value)}") from None
+
+
 def _database_url(value: object) -> SecretStr:
     """A PostgreSQL DSN; the host may be missing, since a unix socket can stand in the query part."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value).strip()
@@ -112,6 +155,18 @@ def _pubkey(value: object) -> Pubkey:
         raise ValueError(f"must be a base58 address of 32 bytes, not {_shown(value)}") from None
 
 
+def _bearer_key(value: object) -> SecretStr:
+    """A key as it may stand in a header. The message never repeats it."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value).strip()
+    if text.isascii() and _is_plain(text) and len(text) <= 4096:
+        return SecretStr(text)
+    raise ValueError("must be printable ASCII without spaces")
+
+
+def _symbols(value: object) -> object:
+    return parse_symbols(value.strip()) if isinstance(value, str) else value
+
+
 def _log_level(value: object) -> str:
     level = str(value).strip().lower()
     if level in LOG_LEVELS:
@@ -126,12 +181,25 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", case_sensitive=True, validate_default=False
     )
 
-    rpc_url: Annotated[str, BeforeValidator(_url("http", "https"))] = Field(
+    rpc_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls("http", "https"))] = Field(
         validation_alias="SOLANA_RPC_URL", repr=False
     )
-    ws_url: Annotated[str, BeforeValidator(_url("ws", "wss"))] = Field(
+    """The nodes to read from and send to; of equals the first is asked first."""
+    ws_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls("ws", "wss"))] = Field(
         validation_alias="SOLANA_WS_URL", repr=False
     )
+    genesis_hash: Annotated[str | None, BeforeValidator(_genesis_hash)] = Field(
+        default=None, validation_alias="SOLANA_GENESIS_HASH"
+    )
+    """The cluster that every node must be of; None means that of the first node."""
+    rpc_requests_per_s: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_rates)] = Field(
+        default=(500,), validation_alias="RPC_REQUESTS_PER_S"
+    )
+    """What each node may be asked; `rpc_budgets` has one for each URL."""
+    rpc_max_behind_slots: Annotated[int, _whole(1, 150)] = Field(
+        default=5, validation_alias="RPC_MAX_BEHIND_SLOTS"
+    )
+    """Nothing is decided by a node that is further behind the others."""
     database_url: Annotated[SecretStr | None, BeforeValidator(_database_url)] = Field(
         default=None, validation_alias="DATABASE_URL"
     )
@@ -183,11 +251,32 @@ class Settings(BaseSettings):
         default=10 * LAMPORTS_PER_SOL, validation_alias="INSURANCE_FUND_MINIMUM_SOL"
     )
     """Below this balance the fund is shown as low; read as SOL."""
-    max_price_age_s: Annotated[int, _whole(1, 300)] = Field(default=60, validation_alias="MAX_PRICE_AGE_S")
+    max_price_age_s: Annotated[int, _whole(1, 60)] = Field(default=60, validation_alias="MAX_PRICE_AGE_S")
+    """Older prices hold their symbol; the program refuses them beyond 60 s, so it can only be less."""
+    halt_price_age_s: Annotated[int, _whole(60, 86_400)] = Field(
+        default=300, validation_alias="HALT_PRICE_AGE_S"
+    )
+    """A symbol without a price younger than this is shown as halted."""
     max_confidence_bps: Annotated[int, _whole(1, 10_000)] = Field(
         default=100, validation_alias="MAX_CONFIDENCE_BPS"
     )
     max_jump_bps: Annotated[int, _whole(1, 100_000)] = Field(default=1000, validation_alias="MAX_JUMP_BPS")
+    max_divergence_bps: Annotated[int, _whole(1, 10_000)] = Field(
+        default=100, validation_alias="MAX_DIVERGENCE_BPS"
+    )
+    """How far the second source may be from the chain's price."""
+    symbols: Annotated[tuple[InstanceOf[SymbolSettings], ...], NoDecode, BeforeValidator(_symbols)] = Field(
+        default_factory=default_symbols, validation_alias="SYMBOLS"
+    )
+    """What is watched, and each symbol's own limits; engine.symbol_settings reads it."""
+    hermes_url: Annotated[str | None, BeforeValidator(_url("http", "https"))] = Field(
+        default=None, validation_alias="HERMES_URL", repr=False
+    )
+    """The second source of prices; None means that there is none."""
+    hermes_api_key: Annotated[SecretStr | None, BeforeValidator(_bearer_key)] = Field(
+        default=None, validation_alias="HERMES_API_KEY"
+    )
+    """Its bearer key; it leaves only over TLS, or to this machine itself."""
 
     @classmethod
     def settings_customise_sources(
@@ -201,6 +290,41 @@ class Settings(BaseSettings):
         """Only what the caller passes counts: `load_settings` reads the mapping that it was given."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+    @model_validator(mode="after")
+    def _key_stays_secret(self) -> Self:
+        """A key must not cross a network that others can read."""
+        if self.hermes_api_key is None or self.hermes_url is None:
+            return self
+        parts = urlsplit(self.hermes_url)
+        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("HERMES_URL must begin with https:// when HERMES_API_KEY is set")
+        return self
+
+    @model_validator(mode="after")
+    def _one_rate_for_each_node(self) -> Self:
+        if len(self.rpc_requests_per_s) not in (1, len(self.rpc_urls)):
+            raise ValueError(
+                f"RPC_REQUESTS_PER_S must hold one number, or one for each of the {len(self.rpc_urls)} URLs "
+                "of SOLANA_RPC_URL"
+            )
+        return self
+
+    @property
+    def rpc_url(self) -> str:
+        """The first node."""
+        return self.rpc_urls[0]
+
+    @property
+    def ws_url(self) -> str:
+        """The first node's WebSocket."""
+        return self.ws_urls[0]
+
+    @property
+    def rpc_budgets(self) -> tuple[int, ...]:
+        """Requests per second for each of `rpc_urls`."""
+        rates = self.rpc_requests_per_s
+        return rates if len(rates) == len(self.rpc_urls) else rates * len(self.rpc_urls)
 
     @property
     def database_dsn(self) -> str | None:
@@ -246,7 +370,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 def _derived_or_placeholder(rpc_url: str) -> str:
     """A bad RPC URL is reported once, under its own name, not a second time as a bad WebSocket URL."""
     try:
-        return derive_ws_url(_url("http", "https")(rpc_url))
+        return ",".join(derive_ws_url(url) for url in _urls("http", "https")(rpc_url))
     except ValueError:
         return "ws://localhost"
 
@@ -254,12 +378,12 @@ def _derived_or_placeholder(rpc_url: str) -> str:
 def _one_line(error: ValidationError) -> str:
     complaints = []
     for each in error.errors(include_url=False, include_input=False):
-        name = str(each["loc"][0])
+        name = str(each["loc"][0]) if each["loc"] else ""
         if each["type"] == "missing":
             if name == "SOLANA_RPC_URL":
                 complaints.append("SOLANA_RPC_URL is not set (your node's URL)")
             continue
-        complaints.append(f"{name} {each['msg'].removeprefix('Value error, ')}")
+        complaints.append(f"{name} {each['msg'].removeprefix('Value error, ')}".strip())
     remedy = "correct the environment"
     if any(complaint.startswith("SOLANA_RPC_URL is not set") for complaint in complaints):
         remedy += ", or use --sandbox, which needs none"
