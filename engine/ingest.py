@@ -10,11 +10,11 @@ from solders.pubkey import Pubkey
 from engine.book.holdings import Holdings
 from engine.chain.port import Chain, RpcFailure
 from engine.clock import Clock
-from engine.domain import Verdict
 from engine.fund import FundWatcher
 from engine.liquidation.detector import Detector
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
+from engine.price_watch import PriceWatch
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 
@@ -35,6 +35,7 @@ class Ingest:
         program_id: Pubkey,
         holdings: Holdings,
         board: PriceBoard,
+        prices: PriceWatch,
         fund: FundWatcher,
         wallet: WalletWatch,
         detector: Detector,
@@ -46,6 +47,7 @@ class Ingest:
         self._program_id = program_id
         self._holdings = holdings
         self._board = board
+        self._prices = prices
         self._price_accounts = frozenset(board.accounts)
         self._fund = fund
         self._wallet = wallet
@@ -54,7 +56,6 @@ class Ingest:
         self._events = events
         self._clock = clock
         self._due = asyncio.Event()
-        self._verdicts: dict[str, Verdict] = {}
         self._slot_seen_ns = 0
         self.loaded = asyncio.Event()
         self.slot = 0
@@ -94,7 +95,7 @@ class Ingest:
         """An account changed in this slot."""
         self.updated_at_ns = self._clock.now_ns()
         if address in self._price_accounts:
-            self._on_price_account(address, data, owner, slot)
+            self._prices.on_account(address, data, owner, slot)
         elif address == self._fund.address:
             self._fund.apply(data, owner, slot)
         elif address == self._wallet.address:
@@ -117,18 +118,6 @@ class Ingest:
                 log.warning("snapshot failed", reason=str(failure))
                 self._due.set()
                 await self._clock.sleep(RETRY_S)
-
-    def _on_price_account(self, address: Pubkey, data: bytes, owner: Pubkey, slot: int) -> None:
-        price = self._board.apply(address, data, owner, slot)
-        if price is None:
-            return
-        before = self._verdicts.get(price.symbol)
-        self._verdicts[price.symbol] = price.verdict
-        if before is not None and before is not price.verdict:
-            level = Level.INFO if price.verdict is Verdict.OK else Level.ATTENTION
-            self._events.add(level, f"price {price.symbol} {price.verdict.value}")
-        if price.verdict is Verdict.OK:
-            self._detector.on_price(price)
 
     async def _take_snapshot(self) -> None:
         """Prices, fund and wallet first, then every position; afterwards everyone is looked at once."""

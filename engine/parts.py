@@ -29,8 +29,11 @@ from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.retry import Retries
 from engine.liquidation.tracker import Tracker, Wire
 from engine.liquidation.transaction import TransactionBuilder
-from engine.oracle.board import OracleLimits, PriceBoard
-from engine.protocol.addresses import FEEDS, PYTH_RECEIVER, SOL_USD
+from engine.oracle.board import PriceBoard
+from engine.oracle.hermes import HermesClient
+from engine.price_feeds import watched_feeds
+from engine.price_watch import PriceWatch
+from engine.protocol.addresses import SOL_USD
 from engine.settings import Settings
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
@@ -69,6 +72,8 @@ class Parts:
     journal: Journal
     holdings: Holdings
     board: PriceBoard
+    prices: PriceWatch
+    hermes: HermesClient
     fund: FundWatcher
     wallet: WalletWatch
     queue: LiquidationQueue
@@ -118,8 +123,7 @@ def assemble(
     """Make every part. `wire` is the one gated way out; its owner keeps its connections open."""
     phase, heights = Phase(), Heights()
     events, tally, latencies, history = EventLog(clock), Tally(), Latencies(), HealthHistory()
-    limits = OracleLimits(settings.max_price_age_s, settings.max_confidence_bps, settings.max_jump_bps)
-    board = PriceBoard(FEEDS.values(), limits, PYTH_RECEIVER, clock)
+    board = PriceBoard(watched_feeds(settings), clock)
     holdings = Holdings(Book(board.symbols, settings.at_risk_factor_milli), settings.program_id)
     fund = FundWatcher(chain, journal, settings.program_id, clock)
     wallet = WalletWatch(chain, signer.address, clock)
@@ -143,11 +147,20 @@ def assemble(
         events=events,
         clock=clock,
     )
+    prices = PriceWatch(board=board, detector=detector, events=events, clock=clock)
+    hermes = HermesClient(
+        url=settings.hermes_url,
+        key=settings.hermes_api_key,
+        feeds=board.feeds,
+        listener=prices,
+        clock=clock,
+    )
     ingest = Ingest(
         chain=chain,
         program_id=settings.program_id,
         holdings=holdings,
         board=board,
+        prices=prices,
         fund=fund,
         wallet=wallet,
         detector=detector,
@@ -179,7 +192,7 @@ def assemble(
         accounts=accounts,
         blockhashes=blockhashes,
         fees=fees,
-        builder=TransactionBuilder(signer, settings.program_id, SOL_USD),
+        builder=TransactionBuilder(signer, settings.program_id, board.feed_of(SOL_USD.symbol) or SOL_USD),
         journal=journal,
         gate=gate,
         wire=wire,
@@ -268,6 +281,8 @@ def assemble(
         journal=journal,
         holdings=holdings,
         board=board,
+        prices=prices,
+        hermes=hermes,
         fund=fund,
         wallet=wallet,
         queue=queue,

@@ -19,8 +19,8 @@ import structlog
 from engine import __version__
 from engine.api.server import ApiServer
 from engine.chain.clusters import cluster_name, wants_an_operator
-from engine.chain.port import RpcFailure
-from engine.chain.rpc import RpcReader
+from engine.chain.pool import PoolLimits, RpcPool
+from engine.chain.port import Chain, RpcFailure
 from engine.chain.sender import Sender
 from engine.chain.subscriptions import try_websocket
 from engine.clock import Clock, SystemClock
@@ -94,24 +94,24 @@ async def run_engine(
     clock = clock or SystemClock()
     paths.prepare()
     async with AsyncExitStack() as stack:
-        reader = await stack.enter_async_context(RpcReader(settings.rpc_url, settings.rpc_timeout_s))
-        genesis = await _meet(reader, settings)
+        pool = await stack.enter_async_context(RpcPool(settings.rpc_urls, _limits(settings), clock))
+        genesis = await _meet(pool, settings)
         home = paths.book_of(genesis, str(signer.address), str(settings.program_id))
         stack.enter_context(exclusive(home))
         database = await stack.enter_async_context(_database(settings, paths))
         identity = f"{genesis}/{signer.address}/{settings.program_id}"
         journal = Journal.open(home / "journal.db", identity, clock.now_ns)
         stack.push_async_callback(journal.close)
-        waits = wants_an_operator(genesis, settings.rpc_url)
+        waits = any(wants_an_operator(genesis, url) for url in settings.rpc_urls)
         gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
         await _record_standing_stop(paths.standing_stop, journal, clock)
         shipper = OutboxShipper(journal, database, clock)
         sampler = PositionSampler(database, identity, clock)
-        wire = await stack.enter_async_context(Sender(settings.rpc_url, gate, clock, settings.rpc_timeout_s))
+        wire = await stack.enter_async_context(Sender(pool.healthy, gate, clock, settings.rpc_timeout_s))
         parts = assemble(
             settings=settings,
             signer=signer,
-            chain=reader,
+            chain=pool,
             wire=wire,
             journal=journal,
             gate=gate,
@@ -153,6 +153,8 @@ async def _serve(
                 parts.blockhashes.run(),
                 parts.fees.run(),
                 parts.ingest.run(),
+                parts.prices.run(),
+                parts.hermes.run(),
                 parts.feed.run(),
                 _decide(engine, on_ready),
             )
@@ -202,28 +204,44 @@ async def _finish(parts: Parts, shipper: OutboxShipper) -> None:
     log.info("finished", not_signed=dropped, in_flight=len(parts.tracker), shipped=shipped)
 
 
-async def _meet(reader: RpcReader, settings: Settings) -> str:
-    """The cluster's genesis hash, once its node, its WebSocket and the program on it have answered."""
+def _limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        requests_per_s=settings.rpc_budgets,
+        deadline_s=settings.rpc_timeout_s,
+        max_behind_slots=settings.rpc_max_behind_slots,
+        genesis_hash=settings.genesis_hash,
+    )
+
+
+async def _meet(chain: Chain, settings: Settings) -> str:
+    """The cluster's genesis hash, once a node, a WebSocket and the program have answered."""
     try:
-        genesis = await reader.genesis_hash()
-        program = await reader.account(settings.program_id)
+        genesis = await chain.genesis_hash()
+        program = await chain.account(settings.program_id)
     except RpcFailure as failure:
+        named = ", ".join(without_credentials(url) for url in settings.rpc_urls)
         raise RpcUnreachable(
-            f"Solana RPC at {without_credentials(reader.url)} cannot be used: {failure}: check SOLANA_RPC_URL"
+            f"Solana RPC at {named} cannot be used: {failure}: check SOLANA_RPC_URL"
         ) from failure
     if program.data is None:
         raise SettingsError(
             f"There is no program at {settings.program_id} on this cluster: "
             "check PROGRAM_ID and SOLANA_RPC_URL"
         )
-    try:
-        await try_websocket(settings.ws_url)
-    except RpcFailure as failure:
-        raise RpcUnreachable(
-            f"Solana WebSocket at {without_credentials(settings.ws_url)} cannot be used: {failure}: "
-            "check SOLANA_WS_URL"
-        ) from failure
+    await _try_websockets(settings.ws_urls)
     return genesis
+
+
+async def _try_websockets(urls: Sequence[str]) -> None:
+    """One that answers is enough; raises RpcUnreachable."""
+    tried = await asyncio.gather(*map(try_websocket, urls), return_exceptions=True)
+    failures = [each for each in tried if each is not None]
+    if len(failures) < len(urls):
+        return
+    named = ", ".join(without_credentials(url) for url in urls)
+    raise RpcUnreachable(
+        f"Solana WebSocket at {named} cannot be used: {failures[0]}: check SOLANA_WS_URL"
+    ) from failures[0]
 
 
 @asynccontextmanager

@@ -149,10 +149,10 @@ class Executor:
     def _check_sol_price(self) -> None:
         """Raise CannotAct while the program would refuse the price that turns quote units into lamports.
 
-        A jump is our own caution and none of the program's.
+        A jump and what the second source says are our own caution and none of the program's.
         """
         verdict = self._board.current(SOL_USD.symbol).verdict
-        if verdict not in (Verdict.OK, Verdict.JUMP):
+        if verdict not in (Verdict.OK, Verdict.JUMP, Verdict.DIVERGED):
             raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: {SOL_USD.symbol} is {verdict.value}")
 
     async def _make_durable(self, entry: Entry, decision: Decision) -> Intent | None:

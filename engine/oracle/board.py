@@ -1,4 +1,7 @@
-"""The price board: the last price of each symbol and whether it may be acted on, and since when not."""
+"""The price board: the last price of each symbol and whether it may be acted on, and since when not.
+
+The mark is always the chain's. The second source's opinion can hold it or confirm a jump of it, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,50 +13,51 @@ from solders.pubkey import Pubkey
 
 from engine.clock import Clock
 from engine.domain import Price, Verdict
+from engine.oracle.feeds import WatchedFeed
+from engine.oracle.holds import Hold, Holds
+from engine.oracle.jumps import JumpGuard
+from engine.oracle.verdicts import Opinion, is_beyond, is_fresh, is_wide
 from engine.protocol.accounts import AccountRefused
 from engine.protocol.addresses import Feed
 from engine.protocol.pyth import PriceUpdate, decode_price_update, to_e6
 
 log = structlog.get_logger("oracle")
 
-CONFIRMING_UPDATES = 2  # further updates near a jump that make it believed
-
-
-@dataclass(frozen=True, slots=True)
-class OracleLimits:
-    """When a price is not to be acted on; ages in seconds, ratios in basis points."""
-
-    max_age_s: int = 60
-    max_confidence_bps: int = 100
-    max_jump_bps: int = 1_000
+SECOND = "second source: "  # before the reasons why its opinions were refused
 
 
 @dataclass(slots=True)
 class _Quote:
-    """The mutable state of one symbol's feed."""
+    """The mutable state of one symbol's feed; the price's verdict leaves age and second source aside."""
 
-    feed: Feed
+    watched: WatchedFeed
+    guard: JumpGuard
     price: Price
-    accepted_e6: int = 0  # the last price that was not a jump
-    jump_e6: int = 0
-    jump_updates: int = 0
-    held_since_ns: int | None = None
+    opinion: Opinion | None = None
     content: tuple[bytes, Pubkey] | None = None  # of the account, as last seen
+    message: PriceUpdate | None = None  # the last one that was judged, whoever posted it and when
+    judged: Verdict = Verdict.MISSING  # what it was found to be
+
+    @property
+    def symbol(self) -> str:
+        return self.watched.feed.symbol
 
 
 class PriceBoard:
-    """Prices by symbol, with the verdict re-made for age at each look."""
+    """Prices by symbol, with the verdict re-made for age and for the second source at each look."""
 
-    def __init__(self, feeds: Iterable[Feed], limits: OracleLimits, oracle: Pubkey, clock: Clock) -> None:
-        self._limits = limits
-        self._oracle = oracle
+    def __init__(self, feeds: Iterable[WatchedFeed], clock: Clock) -> None:
         self._clock = clock
-        now_ns = clock.now_ns()
+        self._started_ns = clock.now_ns()
         self._quotes = {
-            feed.symbol: _Quote(feed, _missing(feed.symbol), held_since_ns=now_ns) for feed in feeds
+            watched.feed.symbol: _Quote(watched, JumpGuard(watched.limits), _missing(watched.feed.symbol))
+            for watched in feeds
         }
-        self._by_account = {quote.feed.account: quote for quote in self._quotes.values()}
+        self._by_account = {quote.watched.feed.account: quote for quote in self._quotes.values()}
+        self.holds = Holds()
         self.refused: dict[str, int] = {}
+        for quote in self._quotes.values():
+            self._judged(quote)
 
     @property
     def accounts(self) -> list[Pubkey]:
@@ -65,22 +69,36 @@ class PriceBoard:
         """The symbols that have a feed."""
         return list(self._quotes)
 
+    @property
+    def feeds(self) -> list[Feed]:
+        """The feed of each symbol."""
+        return [quote.watched.feed for quote in self._quotes.values()]
+
     def feed_of(self, symbol: str) -> Feed | None:
         """The feed of a symbol, None when positions in it can never be priced."""
         quote = self._quotes.get(symbol)
-        return None if quote is None else quote.feed
+        return None if quote is None else quote.watched.feed
 
     def current(self, symbol: str) -> Price:
         """The last price with its verdict now; a symbol without a feed is MISSING for ever."""
         quote = self._quotes.get(symbol)
         if quote is None:
             return _missing(symbol)
-        return self._aged(quote)
+        return self._judged(quote)
+
+    def hold(self, symbol: str) -> Hold | None:
+        """Why and since when the symbol may not be acted on, as of the last look; None while it may."""
+        return self.holds.of(symbol)
 
     def held_since_ns(self, symbol: str) -> int | None:
         """Since when the symbol may not be acted on, None while it may."""
+        hold = self.holds.of(symbol)
+        return None if hold is None else hold.since_ns
+
+    def opinion(self, symbol: str) -> Opinion | None:
+        """What the second source says of the symbol, None unless it is fresh and sure."""
         quote = self._quotes.get(symbol)
-        return None if quote is None else quote.held_since_ns
+        return None if quote is None else self._opinion(quote)
 
     def apply(self, account: Pubkey, data: bytes, owner: Pubkey, slot: int) -> Price | None:
         """Take a price account's new content; returns the price with its verdict.
@@ -93,30 +111,63 @@ class PriceBoard:
         if quote.content == (data, owner):
             # Snapshots and notifications bring one update several times: it confirms nothing anew.
             quote.price = replace(quote.price, slot=slot)
-            return self._aged(quote)
+            return self._judged(quote)
         quote.content = data, owner
         try:
-            update = self._read(quote.feed, data, owner)
-            price = _price(quote.feed.symbol, update, slot)
+            update = self._read(quote.watched, data, owner)
+            price = _price(quote.symbol, update, slot)
         except AccountRefused as refusal:
-            self._count(quote.feed.symbol, refusal.reason)
+            self._count(quote.symbol, refusal.reason)
             quote.price = replace(quote.price, verdict=Verdict.INVALID, slot=slot)
-            return self._aged(quote)
+            return self._judged(quote)
         if price.publish_time_s < quote.price.publish_time_s:
             return None
-        quote.price = replace(price, verdict=self._judge(quote, price))
-        return self._aged(quote)
+        message = replace(update, write_authority=Pubkey.default(), posted_slot=0)
+        if message != quote.message:  # the same one, posted again by somebody, is no further update
+            quote.message, quote.judged = message, self._judge(quote, update, price)
+        quote.price = replace(price, verdict=quote.judged)
+        return self._judged(quote)
 
-    def _read(self, feed: Feed, data: bytes, owner: Pubkey) -> PriceUpdate:
-        if owner != self._oracle:
+    def second_opinion(self, symbol: str, price_e6: int, conf_e6: int, publish_time_s: int) -> bool:
+        """Take what the second source says of a symbol; whether it counts.
+
+        Refused, and counted by reason: no positive price, a time from the future. An unsure opinion is none,
+        and takes the last one back. An older one than the last changes nothing.
+        """
+        quote = self._quotes.get(symbol)
+        if quote is None or (quote.opinion is not None and publish_time_s < quote.opinion.publish_time_s):
+            return False
+        limits = quote.watched.limits
+        if price_e6 <= 0 or conf_e6 < 0:
+            self._count(symbol, SECOND + "price is not positive")
+            return False
+        if publish_time_s > self._now_s() + limits.max_age_s:
+            self._count(symbol, SECOND + "published in the future")
+            return False
+        if is_wide(price_e6, conf_e6, limits.max_confidence_bps):
+            self._count(symbol, SECOND + "wide confidence")
+            quote.opinion = None
+            return False
+        quote.opinion = Opinion(price_e6, conf_e6, publish_time_s)
+        price = quote.price
+        if price.verdict is Verdict.JUMP and quote.guard.confirm(
+            price.price_e6, price.publish_time_s, self._opinion(quote)
+        ):
+            quote.judged = Verdict.OK
+            quote.price = replace(price, verdict=Verdict.OK)
+        self._judged(quote)
+        return True
+
+    def _read(self, watched: WatchedFeed, data: bytes, owner: Pubkey) -> PriceUpdate:
+        if owner != watched.receiver:
             raise AccountRefused("wrong owner")
         update = decode_price_update(data)
-        if update.feed_id != feed.feed_id:
+        if update.feed_id != watched.feed.feed_id:
             raise AccountRefused("wrong feed id")
         if update.price <= 0:
             raise AccountRefused("price is not positive")
         # Were it kept, every honest update after it would look like an older one.
-        if update.publish_time_s > self._clock.now_ns() // 10**9 + self._limits.max_age_s:
+        if update.publish_time_s > self._now_s() + watched.limits.max_age_s:
             raise AccountRefused("published in the future")
         return update
 
@@ -124,49 +175,49 @@ class PriceBoard:
         key = f"{symbol}: {reason}"
         self.refused[key] = self.refused.get(key, 0) + 1
         if self.refused[key] == 1:
-            log.warning("price account refused", symbol=symbol, reason=reason)
+            log.warning("price refused", symbol=symbol, reason=reason)
 
-    def _judge(self, quote: _Quote, price: Price) -> Verdict:
-        """The verdict on a fresh update, age left aside."""
-        # The same products as the program compares, so that neither acts where the other refuses.
-        if price.conf_e6 * 10_000 > self._limits.max_confidence_bps * price.price_e6:
+    def _judge(self, quote: _Quote, update: PriceUpdate, price: Price) -> Verdict:
+        """The verdict on a fresh update, age and divergence left aside."""
+        if is_wide(update.price, update.conf, quote.watched.limits.max_confidence_bps):
             return Verdict.WIDE
-        if quote.accepted_e6 and self._is_jump(price.price_e6, quote.accepted_e6):
-            return self._await_confirmation(quote, price)
-        quote.accepted_e6, quote.jump_updates = price.price_e6, 0
-        return Verdict.OK
+        if quote.guard.believes(price.price_e6, price.publish_time_s, self._opinion(quote)):
+            return Verdict.OK
+        return Verdict.JUMP
 
-    def _await_confirmation(self, quote: _Quote, price: Price) -> Verdict:
-        """A jump is believed when two further updates stay near it."""
-        if quote.jump_updates and not self._is_jump(price.price_e6, quote.jump_e6):
-            quote.jump_updates += 1
+    def _opinion(self, quote: _Quote) -> Opinion | None:
+        opinion = quote.opinion
+        if opinion is None or not is_fresh(
+            opinion.publish_time_s, self._now_s(), quote.watched.limits.max_age_s
+        ):
+            return None
+        return opinion
+
+    def _judged(self, quote: _Quote) -> Price:
+        """The price with age and second source taken into account; keeps the symbol's hold."""
+        price, limits = quote.price, quote.watched.limits
+        now_ns = self._clock.now_ns()
+        now_s = now_ns // 10**9
+        verdict = price.verdict
+        if verdict is Verdict.MISSING:
+            known_s = self._started_ns // 10**9
         else:
-            quote.jump_updates = 1
-        quote.jump_e6 = price.price_e6
-        if quote.jump_updates <= CONFIRMING_UPDATES:
-            return Verdict.JUMP
-        quote.accepted_e6, quote.jump_updates = price.price_e6, 0
-        return Verdict.OK
+            known_s = price.publish_time_s
+            if not is_fresh(known_s, now_s, limits.max_age_s):
+                verdict = Verdict.STALE
+            elif verdict is Verdict.OK and self._is_contradicted(quote):
+                verdict = Verdict.DIVERGED
+        self.holds.note(quote.symbol, verdict, now_ns, is_halted=now_s - known_s > limits.halt_age_s)
+        return price if verdict is price.verdict else replace(price, verdict=verdict)
 
-    def _is_jump(self, price_e6: int, from_e6: int) -> bool:
-        return abs(price_e6 - from_e6) * 10_000 > self._limits.max_jump_bps * from_e6
+    def _is_contradicted(self, quote: _Quote) -> bool:
+        opinion = self._opinion(quote)
+        return opinion is not None and is_beyond(
+            opinion.price_e6, quote.price.price_e6, quote.watched.limits.max_divergence_bps
+        )
 
-    def _aged(self, quote: _Quote) -> Price:
-        """The price with its age taken into account; notes since when the symbol is held."""
-        price = quote.price
-        if price.verdict is not Verdict.MISSING:
-            age_s = self._clock.now_ns() // 10**9 - price.publish_time_s
-            # A publish time from the future is as useless as an old one.
-            if not -self._limits.max_age_s <= age_s <= self._limits.max_age_s:
-                price = replace(price, verdict=Verdict.STALE)
-        if price.verdict is Verdict.OK:
-            if quote.held_since_ns is not None:
-                log.info("price usable", symbol=price.symbol)
-            quote.held_since_ns = None
-        elif quote.held_since_ns is None:
-            quote.held_since_ns = self._clock.now_ns()
-            log.warning("price held", symbol=price.symbol, verdict=price.verdict.value)
-        return price
+    def _now_s(self) -> int:
+        return self._clock.now_ns() // 10**9
 
 
 def _missing(symbol: str) -> Price:

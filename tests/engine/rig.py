@@ -101,6 +101,7 @@ class Rig:
     async def start(self, *, wait: bool = True) -> None:
         """Snapshot, reconcile, decide: as the runtime does it."""
         self.spawn(self.parts.ingest.run())
+        self.spawn(self.parts.prices.run())
         self.parts.ingest.on_connected()
         await self.parts.blockhashes.refresh()
         ready = asyncio.Event()
@@ -211,7 +212,7 @@ class Rig:
             exponent=-8,
             publish_time_s=now_s,
             prev_publish_time_s=now_s,
-            ema_price=0,
+            ema_price=self.ledger.slot,  # another message in each slot
             ema_conf=0,
             posted_slot=self.ledger.slot,
         )

@@ -22,7 +22,9 @@ BOUNDS = [
     ("COMPUTE_UNIT_LIMIT", "compute_unit_limit", 10_000, 1_400_000),
     ("REBROADCAST_MS", "rebroadcast_ms", 100, 60_000),
     ("RPC_TIMEOUT_S", "rpc_timeout_s", 1, 120),
-    ("MAX_PRICE_AGE_S", "max_price_age_s", 1, 300),
+    ("MAX_PRICE_AGE_S", "max_price_age_s", 1, 60),
+    ("HALT_PRICE_AGE_S", "halt_price_age_s", 60, 86_400),
+    ("MAX_DIVERGENCE_BPS", "max_divergence_bps", 1, 10_000),
     ("MAX_CONFIDENCE_BPS", "max_confidence_bps", 1, 10_000),
     ("MAX_JUMP_BPS", "max_jump_bps", 1, 100_000),
 ]

@@ -11,8 +11,9 @@ from simulated import START_NS, VirtualClock
 from solders.pubkey import Pubkey
 
 from engine.domain import Price, Verdict
-from engine.oracle.board import OracleLimits, PriceBoard
-from engine.protocol.addresses import BTC_USD, FEEDS, PYTH_RECEIVER, SOL_USD
+from engine.oracle.board import PriceBoard
+from engine.oracle.feeds import default_feeds
+from engine.protocol.addresses import BTC_USD, PYTH_RECEIVER, SOL_USD
 from engine.protocol.pyth import PriceUpdate, encode_price_update
 
 NOW_S = START_NS // 10**9
@@ -24,7 +25,7 @@ class Oracle:
 
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.board = PriceBoard(FEEDS.values(), OracleLimits(), PYTH_RECEIVER, self.clock)
+        self.board = PriceBoard(default_feeds(), self.clock)
         self.slot = 100
         self.posted = 0
 
@@ -41,7 +42,7 @@ class Oracle:
             exponent=-8,
             publish_time_s=self.clock.now_ns() // 10**9,
             prev_publish_time_s=0,
-            ema_price=0,
+            ema_price=self.posted,  # another message each time, whatever the price
             ema_conf=0,
             posted_slot=self.posted,
         )
