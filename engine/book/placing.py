@@ -46,13 +46,12 @@ def lines_of(
     lines = np.zeros(len(rows), dtype=np.int64)
     for side in Side:
         picked = np.flatnonzero((is_short == (side is Side.SHORT)) & (numbers != LIMBO))
-        here = rows[picked]
         lines[picked] = thresholds_e6(
             side,
-            size_e6=here["size_e6"],
-            entry_price_e6=here["entry_price_e6"],
-            collateral_e6=here["collateral_e6"],
-            leverage=here["leverage"],
+            size_e6=rows["size_e6"][picked],
+            entry_price_e6=rows["entry_price_e6"][picked],
+            collateral_e6=rows["collateral_e6"][picked],
+            leverage=rows["leverage"][picked],
             factor_milli=factor_milli,
             most=THRESHOLD_MAX,
         )

@@ -117,16 +117,13 @@ class Shelves:
         for start in range(0, len(order), _FILL_LEAVES * LOADED_ROWS):
             batch = order[start : start + _FILL_LEAVES * LOADED_ROWS]
             batch_keys, batch_rows, batch_lines = keys[batch], rows[batch], lines_e6[:, batch]
-            leaves = []
             places = np.empty(len(batch), dtype=np.int64)
             for first in range(0, len(batch), LOADED_ROWS):
                 part = slice(first, first + LOADED_ROWS)
                 leaf = group.append_sorted(batch_keys[part], batch_rows[part], batch_lines[:, part])
                 places[part] = leaf.place(0) + np.arange(leaf.count)
-                leaves.append(leaf)
-            addresses = [leaf.address(row) for leaf in leaves for row in range(leaf.count)]
             # From the last on, so that a row that fills a gap is one that was entered.
-            for index in self.index.put_many(addresses, batch_keys, places)[::-1].tolist():
+            for index in self.index.put_many(batch_keys.tolist(), batch_keys, places)[::-1].tolist():
                 group.remove(*self.memory.find(int(places[index])))
             yield
         self._widen(group, group.extreme)

@@ -21,7 +21,8 @@ from engine.protocol.accounts import (
 DEPLOYED, DOCUMENTED = 0, 1
 """The generations by number, in the order of `domain.Generation`."""
 
-_SYMBOL_LENGTH = slice(40, 44)
+_HEAD = np.dtype([("discriminator", "V8"), ("owner", "V32"), ("symbol_length", "<u4")])
+_HEAD_BYTES = _HEAD.itemsize
 
 COLUMNS = np.dtype(
     [
@@ -56,30 +57,43 @@ class PositionColumns:
 
 def decode_positions(accounts: Sequence[bytes]) -> PositionColumns:
     """Decode position accounts of either generation; never raises for their content."""
-    groups: dict[tuple[int, bytes], list[int]] = {}
-    refused: list[tuple[int, str]] = []
-    for index, data in enumerate(accounts):
-        if data[:8] != POSITION_DISCRIMINATOR:
-            refused.append((index, "foreign discriminator"))
-        else:
-            groups.setdefault((len(data), data[_SYMBOL_LENGTH]), []).append(index)
+    groups, refused = _groups(accounts)
     symbols: dict[bytes, tuple[int, str | None]] = {}
     parts: list[NDArray[np.void]] = []
     origins: list[NDArray[np.int64]] = []
-    for (length, encoded_length), members in groups.items():
-        symbol_bytes = int.from_bytes(encoded_length, "little")
+    for length, symbol_bytes, members in groups:
         reason = _reason_to_refuse(length, symbol_bytes)
         if reason is not None:
-            refused += [(index, reason) for index in members]
+            refused += [(index, reason) for index in members.tolist()]
             continue
-        raw = np.frombuffer(b"".join([accounts[index] for index in members]), _layout(length, symbol_bytes))
-        part, origin = _columns(raw, np.array(members, dtype=np.int64), symbols, refused)
+        data = accounts if len(members) == len(accounts) else [accounts[index] for index in members.tolist()]
+        raw = np.frombuffer(b"".join(data), _layout(length, symbol_bytes))
+        part, origin = _columns(raw, members, symbols, refused)
         parts.append(part)
         origins.append(origin)
     names = [name or "" for _, name in symbols.values()]
     if not parts:
         return PositionColumns(np.zeros(0, COLUMNS), np.zeros(0, np.int64), names, refused)
     return PositionColumns(np.concatenate(parts), np.concatenate(origins), names, refused)
+
+
+def _groups(
+    accounts: Sequence[bytes],
+) -> tuple[list[tuple[int, int, NDArray[np.int64]]], list[tuple[int, str]]]:
+    """The accounts by their length and their symbol's, and those that are no positions at a glance."""
+    heads = [data[:_HEAD_BYTES] for data in accounts]
+    lengths = np.fromiter(map(len, accounts), dtype=np.int64, count=len(accounts))
+    if len(accounts) and lengths.min() < _HEAD_BYTES:
+        heads = [head.ljust(_HEAD_BYTES, b"\0") for head in heads]
+    read = np.frombuffer(b"".join(heads), _HEAD)
+    ours = read["discriminator"] == np.void(POSITION_DISCRIMINATOR)
+    refused = [(index, "foreign discriminator") for index in np.flatnonzero(~ours).tolist()]
+    keys = lengths << 32 | read["symbol_length"].astype(np.int64)
+    groups = [
+        (key >> 32, key & 0xFFFF_FFFF, np.flatnonzero(ours & (keys == key)))
+        for key in dict.fromkeys(keys[ours].tolist())
+    ]
+    return groups, refused
 
 
 def _reason_to_refuse(length: int, symbol_bytes: int) -> str | None:
@@ -123,18 +137,19 @@ def _columns(
     for name in ("owner", "size_e6", "collateral_e6", "entry_price_e6", "maintenance_margin_e6", "leverage"):
         columns[name] = raw[name]
     good = np.ones(len(raw), dtype=np.bool_)
-    names = raw["symbol"]
-    unnamed = np.ones(len(raw), dtype=np.bool_)
-    while unnamed.any():
-        name = names[int(np.argmax(unnamed))]
-        same = names == name
-        number, text = _symbol_number(name.tobytes(), symbols)
-        columns["symbol"][same] = number
-        if text is None or not text.isprintable():
-            reason = "symbol is not UTF-8" if text is None else "symbol is empty or has control characters"
-            refused += [(int(index), reason) for index in origin[same]]
-            good &= ~same
-        unnamed &= ~same
+    names = raw["symbol"].tolist()
+    numbers: dict[bytes, int] = {}
+    bad: dict[bytes, str] = {}
+    for name in dict.fromkeys(names):
+        numbers[name], text = _symbol_number(name, symbols)
+        if text is None:
+            bad[name] = "symbol is not UTF-8"
+        elif not text.isprintable():
+            bad[name] = "symbol is empty or has control characters"
+    columns["symbol"] = np.fromiter(map(numbers.__getitem__, names), dtype=np.uint16, count=len(names))
+    if bad:
+        good = np.array([name not in bad for name in names], dtype=np.bool_)
+        refused += [(int(origin[index]), bad[names[index]]) for index in np.flatnonzero(~good).tolist()]
     if "is_long" in (raw.dtype.names or ()):
         wrong = good & ((raw["is_long"] > 1) | (raw["is_liquidated"] > 1))
         refused += [(int(index), "flag is neither 0 nor 1") for index in origin[wrong]]
