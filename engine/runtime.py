@@ -153,6 +153,7 @@ async def _serve(
                 parts.blockhashes.run(),
                 parts.fees.run(),
                 parts.ingest.run(),
+                parts.risks.run(),
                 parts.prices.run(),
                 parts.hermes.run(),
                 parts.feed.run(),

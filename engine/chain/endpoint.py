@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 
 from engine.chain.budget import Budget
-from engine.chain.port import MIN_CONTEXT_SLOT_NOT_REACHED, EndpointReport, Level, RpcFailure
+from engine.chain.port import (
+    MIN_CONTEXT_SLOT_NOT_REACHED,
+    NODE_UNHEALTHY,
+    EndpointReport,
+    Level,
+    RpcFailure,
+)
 from engine.chain.rise import SLACK, Rise
 from engine.chain.rpc import RpcReader
 from engine.clock import Clock
@@ -30,7 +35,6 @@ FIRST_PATIENCE_S = 0.1  # before there are latencies to go by
 LONGEST_PATIENCE_S = 0.5
 SHORTEST_PATIENCE_S = 0.01
 VALID_BLOCKS = 150  # the life of a blockhash
-NODE_UNHEALTHY: Final = -32005
 
 
 class State(Enum):
@@ -141,6 +145,10 @@ class Endpoint:
         return RpcFailure(f"the node is not believed: {lie}")
 
     # --- how well it answers ---
+
+    def charge(self) -> None:
+        """Count a request that is made whatever the budget says."""
+        self.budget.charge()
 
     def answered(self, latency_ns: int) -> None:
         """A good answer came after so long."""

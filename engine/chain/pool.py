@@ -255,7 +255,7 @@ class RpcPool:
         node = min(self.healthy(), key=self._rests_from_snapshots, default=None)
         if node is None:
             raise RpcFailure(self._nobody())
-        node.budget.charge()
+        node.charge()
         try:
             async for part in node.reader.position_slices(program_id, min_slot):
                 yield part

@@ -14,6 +14,9 @@ from solders.signature import Signature
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 """The JSON-RPC error of a node that is behind what is asked for; also ours for an answer that is."""
 
+NODE_UNHEALTHY = -32005
+"""The JSON-RPC error of a node that calls itself behind or out of order."""
+
 
 class Level(IntEnum):
     """Commitment levels in order; only FINALIZED is final."""

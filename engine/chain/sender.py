@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
+import structlog
 from aiohttp.abc import AbstractStreamWriter
 
-from engine.chain.port import RpcFailure
+from engine.chain.port import NODE_UNHEALTHY, RpcFailure
+from engine.chain.retry_after import retry_after_s
 from engine.clock import Clock
 from engine.control import Gate, SendingStopped
 
+log = structlog.get_logger("chain")
+
+PATIENCE_S = 0.4  # for every node but the last: the same bytes may go to several, they land once
 _CONNECTIONS = 64
 _LONGEST_ANSWER = 64 * 1024
+
+
+class Destination(Protocol):
+    """A node to send to; see engine.chain.endpoint."""
+
+    @property
+    def url(self) -> str:
+        """Where to; it may hold a credential."""
+        ...
+
+    def charge(self) -> None:
+        """Count a request of ours, whatever the budget says."""
+        ...
+
+    def failed(self, failure: RpcFailure) -> None:
+        """A request failed."""
+        ...
 
 
 class _GatedBody(aiohttp.BytesPayload):
@@ -44,20 +66,29 @@ class _GatedBody(aiohttp.BytesPayload):
 
 
 class Sender:
-    """Sends signed transactions to one node. Use as an async context manager."""
+    """Sends signed transactions to the first of some nodes. Use as an async context manager.
 
-    def __init__(self, url: str, gate: Gate, clock: Clock, deadline_s: float) -> None:
-        self._url = url
+    `destinations` gives those that are good now, best first; the next one is for when one does not take them.
+    """
+
+    def __init__(
+        self,
+        destinations: Callable[[], Sequence[Destination]],
+        gate: Gate,
+        clock: Clock,
+        deadline_s: float,
+    ) -> None:
+        self._destinations = destinations
         self._gate = gate
         self._clock = clock
-        self._deadline = aiohttp.ClientTimeout(total=deadline_s)
+        self._deadline_s = deadline_s
         self._session: aiohttp.ClientSession | None = None
         self.bytes_out = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=60.0),
-            timeout=self._deadline,
+            timeout=aiohttp.ClientTimeout(total=self._deadline_s),
         )
         return self
 
@@ -68,26 +99,51 @@ class Sender:
             await self._session.close()
 
     async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
-        """Send one signed transaction; `on_write` gets the Unix time in ns at which its bytes leave.
+        """Send one signed transaction; `on_write` gets the Unix time in ns at which its first bytes leave.
 
         Raises SendingStopped when the gate is closed (nothing left), RpcFailure when the node refused or did
         not answer (the bytes may have arrived all the same). maxRetries is 0: after an emergency stop nobody
         may go on rebroadcasting for us.
         """
+        self._gate.check()
+        body = _request(raw)
+        left = False
+
+        def note() -> None:
+            nonlocal left
+            self.bytes_out += len(body)
+            if not left:
+                left = True
+                on_write(self._clock.now_ns())
+
+        nodes = self._destinations()
+        for number, node in enumerate(nodes, 1):
+            is_last = number == len(nodes)
+            node.charge()
+            try:
+                await self._send_to(node, body, note, self._deadline_s if is_last else PATIENCE_S)
+                return
+            except RpcFailure as failure:
+                node.failed(failure)
+                if is_last or failure.code not in (None, NODE_UNHEALTHY):
+                    raise
+                log.warning("not taken, the next node gets it", reason=str(failure))
+        raise RpcFailure("node error: no node is fit to be sent to")
+
+    async def _send_to(
+        self, node: Destination, body: bytes, note: Callable[[], None], deadline_s: float
+    ) -> None:
+        """One request to one node, gated."""
         session = self._session
         if session is None:
             raise RuntimeError("Sender is used outside of its context")
-        self._gate.check()
-        body = _request(raw)
-
-        def note() -> None:
-            self.bytes_out += len(body)
-            on_write(self._clock.now_ns())
-
         try:
             # A redirect would carry the transaction to where nobody sent it.
             async with session.post(
-                self._url, data=_GatedBody(body, self._gate, note), allow_redirects=False
+                node.url,
+                data=_GatedBody(body, self._gate, note),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=deadline_s),
             ) as response:
                 answer = await _read(response)
         except SendingStopped:
@@ -98,9 +154,9 @@ class Sender:
             if isinstance(error.__cause__, SendingStopped):
                 raise error.__cause__ from None
             raise RpcFailure(f"node error while sending: {type(error).__name__}") from error
-        refusal = _refusal(response.status, answer)
+        refusal = _refusal(response, answer)
         if refusal is not None:
-            raise RpcFailure(f"node error: {refusal[:200]}")
+            raise refusal
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -113,8 +169,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return answer
 
 
-def _refusal(status: int, answer: bytes) -> str | None:
+def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> RpcFailure | None:
     """Why the node did not take the transaction, in its own words if it has some; None when it took it."""
+    status = response.status
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        wait_s = retry_after_s(response.headers.get("Retry-After"))
+        return RpcFailure(f"node error: HTTP status {status}", retry_after_s=wait_s)
     try:
         reply = json.loads(answer)
     except (ValueError, RecursionError):
@@ -124,8 +184,10 @@ def _refusal(status: int, answer: bytes) -> str | None:
             return None
         error = reply.get("error")
         if error is not None:
-            return str(error.get("message", error) if isinstance(error, dict) else error)
-    return f"the answer cannot be read (HTTP status {status})"
+            message = str(error.get("message", error) if isinstance(error, dict) else error)
+            code = error.get("code") if isinstance(error, dict) else None
+            return RpcFailure(f"node error: {message[:200]}", code=code if isinstance(code, int) else None)
+    return RpcFailure(f"node error: the answer cannot be read (HTTP status {status})")
 
 
 def _request(raw: bytes) -> bytes:

@@ -190,7 +190,7 @@ class Tracker:
             undecided = [flight for flight in self._flights.values() if not _is_final(flight)]
             if only_due and self.rounds % FORK_LOOK_ROUNDS:
                 undecided = [flight for flight in undecided if self._may_have_moved(flight)]
-            unknown = await self._advance(undecided, follower, search_history=False)
+            unknown = await self._advance(undecided, follower)
             if unknown:
                 await self._settle_unknown(unknown, follower)
         except RpcFailure as failure:
@@ -215,14 +215,23 @@ class Tracker:
         return all(result is True for result in settled)
 
     async def _advance(
-        self, flights: Sequence[Flight], follower: Follower, *, search_history: bool
+        self, flights: Sequence[Flight], follower: Follower, *, are_overdue: bool = False
     ) -> list[Flight]:
-        """Ask for statuses and note them; returns the flights that the node does not know."""
+        """Ask for statuses and note them; returns the flights that no node knows.
+
+        For overdue ones that is the proof that they expired, so only nodes are heard that have finalized a
+        block above their last valid one.
+        """
         unknown: list[Flight] = []
         for start in range(0, len(flights), STATUS_BATCH):
             batch = flights[start : start + STATUS_BATCH]
             signatures = [flight.intent.signature for flight in batch]
-            statuses = await self._chain.statuses(signatures, search_history=search_history)
+            last_valid = max(flight.intent.last_valid_block_height for flight in batch)
+            statuses = await self._chain.statuses(
+                signatures,
+                search_history=are_overdue,
+                above_height=last_valid if are_overdue else None,
+            )
             seen_at_ns = self._clock.now_ns()
             for flight, status in zip(batch, statuses, strict=True):
                 if status is None:
@@ -278,7 +287,7 @@ class Tracker:
             elif self._is_due(flight) and follower.still_wanted(flight):
                 resend.append(self._rebroadcast(flight))
         await asyncio.gather(*resend)
-        gone = await self._advance(overdue, follower, search_history=True) if overdue else []
+        gone = await self._advance(overdue, follower, are_overdue=True) if overdue else []
         for flight in gone:
             await self._finish(flight, expired_outcome(flight.intent, self._stamps(flight)), follower)
 

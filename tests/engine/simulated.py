@@ -22,6 +22,7 @@ from solders.transaction import VersionedTransaction
 
 from engine.chain.port import (
     AccountRead,
+    EndpointReport,
     FreshBlockhash,
     LandedTransaction,
     Level,
@@ -145,6 +146,7 @@ class NodeFaults:
     hidden: set[Signature] = field(default_factory=set)
     unread: set[Signature] = field(default_factory=set)  # has a status, but getTransaction is null
     finalized_height: int | None = None
+    is_behind: bool = False  # no node is current
     breaking_off: Exception | None = None  # raised after the first slice of a snapshot
 
 
@@ -164,6 +166,19 @@ class SimulatedChain:
         if failure is not None:
             raise failure
 
+    def is_current(self) -> bool:
+        return not self.faults.is_behind
+
+    def why_not_current(self) -> str:
+        return "simulated behind: 9 slots behind" if self.faults.is_behind else ""
+
+    def tip(self) -> int:
+        return self.ledger.slot
+
+    def endpoints(self) -> list[EndpointReport]:
+        state = "behind" if self.faults.is_behind else "ok"
+        return [EndpointReport("simulated", state, "", self.ledger.slot, 0, 0, 900, 2_000, 500, 500)]
+
     async def genesis_hash(self) -> str:
         await self._answer("genesis_hash")
         return str(self.ledger.genesis_hash)
@@ -174,9 +189,7 @@ class SimulatedChain:
 
     async def block_height(self, level: Level) -> int:
         await self._answer(f"block_height {level.name}")
-        if level is Level.FINALIZED and self.faults.finalized_height is not None:
-            return self.faults.finalized_height
-        return self.ledger.bank(_COMMITMENTS[level]).block_height
+        return self._height(level)
 
     async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
         await self._answer("account")
@@ -207,9 +220,11 @@ class SimulatedChain:
         return FreshBlockhash(Hash.from_bytes(bytes(found.value)), found.last_valid_block_height)
 
     async def statuses(
-        self, signatures: Sequence[Signature], *, search_history: bool
+        self, signatures: Sequence[Signature], *, search_history: bool, above_height: int | None = None
     ) -> list[SignatureStatus | None]:
         await self._answer("statuses+history" if search_history else "statuses")
+        if above_height is not None and self._height(Level.FINALIZED) <= above_height:
+            raise RpcFailure("not finalized so far")
         return [self._status(signature) for signature in signatures]
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
@@ -241,6 +256,11 @@ class SimulatedChain:
     async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
         await self._answer("recent_priority_fees")
         return self.fees
+
+    def _height(self, level: Level) -> int:
+        if level is Level.FINALIZED and self.faults.finalized_height is not None:
+            return self.faults.finalized_height
+        return self.ledger.bank(_COMMITMENTS[level]).block_height
 
     def _read(self, address: Pubkey, level: Level) -> AccountRead:
         bank = self.ledger.bank(_COMMITMENTS[level])

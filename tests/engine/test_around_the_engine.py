@@ -37,7 +37,6 @@ async def test_a_websocket_that_nobody_serves_is_a_failure_of_the_node():
 async def test_a_program_that_is_not_on_the_cluster_is_refused_by_name(rig):
     elsewhere = Pubkey.new_unique()
     settings = load_settings({"SOLANA_RPC_URL": "http://127.0.0.1:1", "PROGRAM_ID": str(elsewhere)})
-    rig.chain.url = settings.rpc_url
     with pytest.raises(SettingsError, match=f"no program at {elsewhere}"):
         await _meet(rig.chain, settings)
 
