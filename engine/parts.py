@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.api.oracle_view import OracleViews
 from engine.api.position_view import PositionViews
+from engine.api.risk_view import RiskViews
 from engine.api.snapshots import Identity, Shipping, Snapshots
 from engine.book.book import Book
 from engine.book.holdings import Holdings
@@ -34,6 +36,7 @@ from engine.oracle.hermes import HermesClient
 from engine.price_feeds import watched_feeds
 from engine.price_watch import PriceWatch
 from engine.protocol.addresses import SOL_USD
+from engine.risk_board import RiskBoard
 from engine.settings import Settings
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
@@ -72,6 +75,7 @@ class Parts:
     journal: Journal
     holdings: Holdings
     board: PriceBoard
+    risks: RiskBoard
     prices: PriceWatch
     hermes: HermesClient
     fund: FundWatcher
@@ -125,6 +129,7 @@ def assemble(
     events, tally, latencies, history = EventLog(clock), Tally(), Latencies(), HealthHistory()
     board = PriceBoard(watched_feeds(settings), clock)
     holdings = Holdings(Book(board.symbols, settings.at_risk_factor_milli), settings.program_id)
+    risks = RiskBoard(holdings.book, board, clock)
     fund = FundWatcher(chain, journal, settings.program_id, clock)
     wallet = WalletWatch(chain, signer.address, clock)
     queue = LiquidationQueue(QUEUE_CAPACITY)
@@ -261,8 +266,10 @@ def assemble(
             history=history,
             at_risk_milli=settings.at_risk_factor_milli,
         ),
+        risks=RiskViews(risks, board, fund),
         holdings=holdings,
         board=board,
+        oracle=OracleViews(board, hermes, clock),
         queue=queue,
         failures=failures,
         tracker=tracker,
@@ -274,6 +281,7 @@ def assemble(
         block_height=lambda: heights.current,
     )
     return Parts(
+        risks=risks,
         clock=clock,
         phase=phase,
         chain=chain,

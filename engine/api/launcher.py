@@ -53,6 +53,7 @@ class SandboxDescriptor:
     database_url: str
     wallet_path: str
     program_id: str
+    hermes_url: str
     pid: int
 
 
@@ -220,6 +221,7 @@ def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:
         "DATABASE_URL": descriptor.database_url,
         "WALLET_PATH": descriptor.wallet_path,
         "PROGRAM_ID": descriptor.program_id,
+        "HERMES_URL": descriptor.hermes_url,
     }
     if not os.environ.get("SERVER_PORT") and not _is_free(DEFAULT_SERVER_PORT):
         environment["SERVER_PORT"] = "0"

@@ -11,12 +11,14 @@ from solders.pubkey import Pubkey
 
 from engine.api import wire
 from engine.api.clean import clean
+from engine.api.oracle_view import OracleViews
 from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
+from engine.api.risk_view import RiskViews, unknown_reasons
 from engine.book import risk
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate
-from engine.domain import Action, Price, Verdict
+from engine.domain import Action, Price
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
@@ -66,8 +68,10 @@ class Snapshots:
         shipping: Shipping,
         journal: Journal,
         positions: PositionViews,
+        risks: RiskViews,
         holdings: Holdings,
         board: PriceBoard,
+        oracle: OracleViews,
         queue: LiquidationQueue,
         failures: Failures,
         tracker: Tracker,
@@ -86,8 +90,10 @@ class Snapshots:
         self._shipping = shipping
         self._journal = journal
         self._positions = positions
+        self._risks = risks
         self._holdings = holdings
         self._board = board
+        self._oracle = oracle
         self._queue = queue
         self._failures = failures
         self._tracker = tracker
@@ -121,6 +127,7 @@ class Snapshots:
                 message=clean(self._shipping.message, TEXT_LIMIT),
             ),
             book=self._book(prices),
+            risk=self._risks.rows(),
             at_risk=[
                 row
                 for address in risk.riskiest(self._holdings.book, prices, wire.AT_RISK_ROWS)
@@ -132,10 +139,11 @@ class Snapshots:
             failed_length=len(self._failures),
             failed=self._failed_rows(),
             fund=self.fund(),
-            prices=[self._price_row(price) for price in prices],
+            prices=[self._oracle.row(price) for price in prices],
             latency=self._latency(),
             totals=self._totals(),
             events=self._event_rows(),
+            oracle=self._oracle.view(),
         )
 
     def gate(self) -> wire.GateView:
@@ -164,7 +172,7 @@ class Snapshots:
             degraded.append("not subscribed to the node")
         if self._shipping.state != "ok":
             degraded.append("the database is away: history is late")
-        degraded += [f"{p.symbol} held: {p.verdict.value}" for p in prices if p.verdict is not Verdict.OK]
+        degraded += self._oracle.degraded(prices)
         if self._queue.refused:
             degraded.append(f"the queue was full {self._queue.refused} times")
         return wire.EngineView(
@@ -197,6 +205,7 @@ class Snapshots:
             unknown=counts.unknown,
             at_risk_value_e6=counts.at_risk_value_e6 + counts.liquidatable_value_e6,
             skipped=dict(self._holdings.skipped),
+            unknown_reasons=unknown_reasons(self._holdings.book, prices),
         )
 
     def _queue_rows(self) -> list[wire.QueueRow]:
@@ -254,18 +263,6 @@ class Snapshots:
             uncovered_bad_debt_lamports=self._tally.bad_debt_uncovered_lamports,
             trend_lamports=list(self._fund.trend),
             updated_at_ns=self._fund.updated_at_ns,
-        )
-
-    def _price_row(self, price: Price) -> wire.PriceRow:
-        age_ns = self._clock.now_ns() - price.publish_time_s * 10**9
-        return wire.PriceRow(
-            symbol=price.symbol,
-            price_e6=price.price_e6,
-            conf_e6=price.conf_e6,
-            publish_time_s=price.publish_time_s,
-            age_ms=max(0, age_ns) // 10**6 if price.publish_time_s else 0,
-            verdict=price.verdict.value,
-            held_since_ns=self._board.held_since_ns(price.symbol),
         )
 
     def _latency(self) -> wire.LatencyBoard:

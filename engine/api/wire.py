@@ -80,7 +80,51 @@ class BookView(Message, frozen=True):
     liquidatable: int
     unknown: int
     at_risk_value_e6: int
-    skipped: dict[str, int]
+    skipped: dict[str, int]  # accounts that could not be read, by reason
+    unknown_reasons: dict[str, int]  # positions whose health is not known, by reason
+
+
+class RungRow(Message, frozen=True):
+    """What a move of a symbol's mark by `move_bps` would bring: longs for a fall, shorts for a rise.
+
+    `count` and `value_e6` are of the positions that become liquidatable between here and there. The bad debt
+    is what that side would owe there beyond its collateral if nothing were liquidated on the way, in lamports
+    at the SOL price of that rung; `is_covered` says whether the insurance fund holds as much. Null: unknown.
+    """
+
+    move_bps: int
+    price_e6: int
+    count: int
+    value_e6: int
+    bad_debt_e6: int
+    bad_debt_lamports: int | None
+    is_covered: bool | None
+
+
+class SymbolRiskRow(Message, frozen=True):
+    """One symbol's positions by band, how far the next ones are, and the ladder of moves.
+
+    While the price may not be acted on, `why` says so, every position is unknown and the rest is empty.
+    Distances are in basis points of the mark: to the next long in a fall, to the next short in a rise.
+    """
+
+    symbol: str
+    why: str
+    price_e6: int | None
+    monitored: int
+    healthy: int
+    at_risk: int
+    liquidatable: int
+    unknown: int
+    healthy_value_e6: int
+    at_risk_value_e6: int
+    liquidatable_value_e6: int
+    next_fall_e6: int | None
+    next_fall_bps: int | None
+    next_rise_e6: int | None
+    next_rise_bps: int | None
+    ladder: list[RungRow]
+    made_at_ns: int
 
 
 class PositionRow(Message, frozen=True):
@@ -145,7 +189,11 @@ class FundView(Message, frozen=True):
 
 
 class PriceRow(Message, frozen=True):
-    """One symbol's mark price with the oracle step's verdict; `held_since_ns` is null while it is usable."""
+    """One symbol's mark price with the oracle step's verdict; `held_since_ns` is null while it is usable.
+
+    `halted` is a hold with no usable price for too long; `second_e6` is what the second source says, null
+    unless it is fresh.
+    """
 
     symbol: str
     price_e6: int
@@ -154,6 +202,21 @@ class PriceRow(Message, frozen=True):
     age_ms: int
     verdict: str
     held_since_ns: int | None
+    halted: bool = False
+    second_e6: int | None = None
+    second_age_ms: int | None = None
+
+
+class OracleView(Message, frozen=True):
+    """The second source (off, connecting, ok, away, refused) and, since the start: what was refused by
+    reason, holds begun by symbol and reason, and how long symbols were held until they were let go.
+    """
+
+    second_source: str
+    message: str
+    refused: dict[str, int]
+    holds: dict[str, int]
+    held_ms: dict[str, int]
 
 
 class LatencyView(Message, frozen=True):
@@ -213,6 +276,7 @@ class Snapshot(Message, frozen=True):
     wallet: WalletView
     database: DatabaseView
     book: BookView
+    risk: list[SymbolRiskRow]
     at_risk: list[PositionRow]
     queue_length: int
     in_flight: int
@@ -224,6 +288,7 @@ class Snapshot(Message, frozen=True):
     latency: LatencyBoard
     totals: Totals
     events: list[EventRow]
+    oracle: OracleView | None = None
 
 
 class AttemptRow(Message, frozen=True):

@@ -37,7 +37,7 @@ SANDBOX_ANSWER_S = 10.0
 DRAIN_S = 60.0
 
 _STAND_IN = {
-    **dict.fromkeys(("SOLANA_WS_URL", "DATABASE_URL", "WALLET_PATH", "PROGRAM_ID"), ""),
+    **dict.fromkeys(("SOLANA_WS_URL", "DATABASE_URL", "WALLET_PATH", "PROGRAM_ID", "HERMES_URL"), ""),
     "SOLANA_RPC_URL": "http://sandbox",
 }
 

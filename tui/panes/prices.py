@@ -15,21 +15,44 @@ class PricesPane(Figures):
 
     TITLE = "PRICES"
 
-    def show_prices(self, prices: Sequence[wire.PriceRow], now_ns: int) -> None:
-        """Show the board as of `now_ns`."""
+    def show_prices(
+        self, prices: Sequence[wire.PriceRow], now_ns: int, oracle: wire.OracleView | None = None
+    ) -> None:
+        """Show the board as of `now_ns`, and in the rule how the second source is."""
         if not prices:
             self.show_figures((), [line(Span(" no market is watched yet", Tone.MUTED))])
             return
-        self.show_figures((), [shown for price in prices for shown in _lines(price, now_ns)])
+        facts = () if oracle is None else _second_source(oracle)
+        self.show_figures(facts, [shown for price in prices for shown in _lines(price, now_ns)])
+
+
+def _second_source(oracle: wire.OracleView) -> Line:
+    if oracle.second_source == "off":
+        return ()
+    tone = Tone.MUTED if oracle.second_source == "ok" else Tone.ATTENTION
+    return line(span(f"Hermes {oracle.second_source}", tone))
 
 
 def _lines(price: wire.PriceRow, now_ns: int) -> list[Line]:
     figures = Span(f"{fmt.price(price.price_e6):>10} {fmt.age(price.age_ms):>6}  ")
     symbol = span(f" {price.symbol:<8.8}")
     if price.verdict == "ok":
-        return [(symbol, figures, Span("ok", Tone.HEALTHY))]
+        return [(symbol, figures, Span("ok", Tone.HEALTHY), *_difference(price))]
     held = "" if price.held_since_ns is None else f" {fmt.age((now_ns - price.held_since_ns) // 10**6)}"
-    return [
-        (symbol, figures, Span("▲", Tone.ATTENTION, bold=True)),
-        line(span(f"   held{held}: {price.verdict}", Tone.ATTENTION)),
+    tone, how = (Tone.DANGER, "HALTED") if price.halted else (Tone.ATTENTION, "held")
+    shown = [
+        (symbol, figures, Span("✕" if price.halted else "▲", tone, bold=True)),
+        line(span(f"   {how}{held}: {price.verdict}", tone, bold=price.halted)),
     ]
+    if price.second_e6 is not None:
+        shown.append((Span(f"   Hermes {fmt.price(price.second_e6)}", tone), *_difference(price)))
+    return shown
+
+
+def _difference(price: wire.PriceRow) -> Line:
+    """How far the second source is from the mark, where it says something."""
+    if price.second_e6 is None or price.price_e6 <= 0:
+        return ()
+    difference_e6 = price.second_e6 - price.price_e6
+    bps = abs(difference_e6) * 10_000 // price.price_e6
+    return (Span(f"  {'−' if difference_e6 < 0 else '+'}{fmt.percent_of_bps(bps)} %", Tone.MUTED),)

@@ -144,7 +144,7 @@ class MainScreen(Screen[None]):
         self.query_one(TotalsPane).show_totals(
             snapshot.totals, (now_ns - snapshot.engine.started_at_ns) // NS_PER_MS
         )
-        self.query_one(PricesPane).show_prices(snapshot.prices, now_ns)
+        self.query_one(PricesPane).show_prices(snapshot.prices, now_ns, snapshot.oracle)
         self.query_one(Digest).show_snapshot(snapshot)
 
     # Keys
