@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.api.chain_view import ChainViews
 from engine.api.oracle_view import OracleViews
 from engine.api.position_view import PositionViews
 from engine.api.risk_view import RiskViews
@@ -253,7 +254,7 @@ def assemble(
         ),
         phase=lambda: phase.name,
         gate=gate,
-        ingest=ingest,
+        chain=ChainViews(chain, ingest, lambda: heights.current),
         wallet=wallet,
         shipping=shipping,
         journal=journal,
@@ -278,7 +279,6 @@ def assemble(
         tally=tally,
         events=events,
         clock=clock,
-        block_height=lambda: heights.current,
     )
     return Parts(
         risks=risks,

@@ -10,6 +10,7 @@ from typing import Protocol
 from solders.pubkey import Pubkey
 
 from engine.api import wire
+from engine.api.chain_view import ChainViews
 from engine.api.clean import clean
 from engine.api.oracle_view import OracleViews
 from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
@@ -20,7 +21,6 @@ from engine.clock import Clock
 from engine.control import Gate
 from engine.domain import Action, Price
 from engine.fund import FundWatcher
-from engine.ingest import Ingest
 from engine.journal.journal import Journal
 from engine.liquidation.classify import next_step
 from engine.liquidation.failures import Failures
@@ -63,7 +63,7 @@ class Snapshots:
         identity: Identity,
         phase: Callable[[], str],
         gate: Gate,
-        ingest: Ingest,
+        chain: ChainViews,
         wallet: WalletWatch,
         shipping: Shipping,
         journal: Journal,
@@ -80,12 +80,11 @@ class Snapshots:
         tally: Tally,
         events: EventLog,
         clock: Clock,
-        block_height: Callable[[], int],
     ) -> None:
         self._identity = identity
         self._phase = phase
         self._gate = gate
-        self._ingest = ingest
+        self._chain = chain
         self._wallet = wallet
         self._shipping = shipping
         self._journal = journal
@@ -102,7 +101,6 @@ class Snapshots:
         self._tally = tally
         self._events = events
         self._clock = clock
-        self._block_height = block_height
         self._seq = 0
 
     def take(self) -> wire.Snapshot:
@@ -115,7 +113,7 @@ class Snapshots:
             taken_at_ns=self._clock.now_ns(),
             engine=self._engine(prices),
             gate=self.gate(),
-            chain=self._chain(),
+            chain=self._chain.view(),
             wallet=wire.WalletView(
                 address=str(self._wallet.address),
                 source=self._identity.wallet_source,
@@ -165,11 +163,7 @@ class Snapshots:
         return self._positions.detail(address)
 
     def _engine(self, prices: list[Price]) -> wire.EngineView:
-        degraded = []
-        if not self._ingest.node_is_current():
-            degraded.append("the node announces no new slots")
-        if not self._ingest.subscribed:
-            degraded.append("not subscribed to the node")
+        degraded = self._chain.degraded()
         if self._shipping.state != "ok":
             degraded.append("the database is away: history is late")
         degraded += self._oracle.degraded(prices)
@@ -183,16 +177,6 @@ class Snapshots:
             started_at_ns=self._identity.started_at_ns,
             phase=self._phase(),
             degraded=degraded,
-        )
-
-    def _chain(self) -> wire.ChainView:
-        return wire.ChainView(
-            slot=self._ingest.slot,
-            block_height=self._block_height(),
-            rpc_ok=int(self._ingest.node_is_current()),
-            rpc_total=1,
-            subscribed=self._ingest.subscribed,
-            updated_at_ns=self._ingest.updated_at_ns,
         )
 
     def _book(self, prices: list[Price]) -> wire.BookView:

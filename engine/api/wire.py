@@ -44,6 +44,24 @@ class EngineView(Message, frozen=True):
     degraded: list[str]
 
 
+class EndpointRow(Message, frozen=True):
+    """How one RPC endpoint stands; `state` is ok, or why it is not used: `why` says it in words.
+
+    `name` is its host and port. `error_permille` is of its last twenty calls, the latencies of its last 200.
+    """
+
+    name: str
+    state: str  # ok, behind, still, failing, resting, distrusted, foreign, unmet
+    why: str
+    slot: int
+    behind_slots: int
+    error_permille: int
+    p50_us: int
+    p99_us: int
+    requests_left: int  # now, of the budget of requests_per_s
+    requests_per_s: int
+
+
 class ChainView(Message, frozen=True):
     """The cluster as the engine sees it."""
 
@@ -53,6 +71,7 @@ class ChainView(Message, frozen=True):
     rpc_total: int
     subscribed: bool
     updated_at_ns: int
+    endpoints: list[EndpointRow] = []
 
 
 class WalletView(Message, frozen=True):

@@ -17,6 +17,8 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
         f"cluster     {engine.cluster}, slot {chain.slot:,}, rpc {chain.rpc_ok}/{chain.rpc_total}, "
         f"{'subscribed' if chain.subscribed else 'NOT subscribed'}"
     )
+    if len(chain.endpoints) > 1 or chain.rpc_ok < chain.rpc_total:
+        yield from map(_endpoint_line, chain.endpoints)
     wallet = snapshot.wallet
     yield f"wallet      {wallet.address} {_sol(wallet.balance_lamports)} ({wallet.source})"
     yield f"database    {snapshot.database.state}, {snapshot.database.backlog} rows to ship"
@@ -39,6 +41,15 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
         yield f"degraded    {reason}"
     for row in snapshot.failed:
         yield f"failed      {row.liquidation_id}  {row.symbol}  {row.outcome}, {row.attempts} attempts"
+
+
+def _endpoint_line(row: wire.EndpointRow) -> str:
+    why = f": {row.why}" if row.why else ""
+    return (
+        f"rpc         {row.name} {row.state}{why}, slot {row.slot:,}, {row.behind_slots} behind, "
+        f"errors {row.error_permille / 10:.1f} %, p50 {row.p50_us / 1000:.1f} ms, p99 {row.p99_us / 1000:.1f} ms, "
+        f"budget {row.requests_left}/{row.requests_per_s}"
+    )
 
 
 def _gate_line(gate: wire.GateView) -> str:
