@@ -8,9 +8,10 @@ from solders.pubkey import Pubkey
 
 from engine.api import wire
 from engine.api.clean import clean
+from engine.api.risk_view import account_reason, price_reason
 from engine.book.book import terms_of
 from engine.book.holdings import Holdings
-from engine.domain import Band, Position, Price, Verdict
+from engine.domain import Action, Band, Position, Price, Verdict
 from engine.journal.journal import Journal
 from engine.liquidation.decide import decide
 from engine.liquidation.failures import Failures
@@ -58,10 +59,11 @@ class PositionViews:
         position = self._holdings.book.get(address)
         if position is None:
             return None
-        why = self._holdings.book.unknown_reason(address)
+        reason = self._holdings.book.unknown_reason(address)
+        why = None if reason is None else account_reason(reason)
         price = self._board.current(position.symbol)
         if why is None and price.verdict is not Verdict.OK:
-            why = f"price is {price.verdict.value}"
+            why = price_reason(price)
         figures = self._figures(position, price) if why is None else _UNKNOWN
         return wire.PositionRow(
             address=str(position.address),
@@ -95,16 +97,16 @@ class PositionViews:
         if row is None or position is None:
             return None
         decision = decide(position, self._board.current(position.symbol))
-        known = decision.health.value_e12 > 0
+        known = row.band != Band.UNKNOWN.value
         return wire.PositionDetail(
             row=row,
             generation=position.generation.value,
             account_slot=position.slot,
             maintenance_bps=decision.health.maintenance_bps if known else None,
             value_e6=decision.health.value_e12 // 10**6 if known else None,
-            action=decision.action.value,
-            amount_e6=decision.amount_e6,
-            reason=clean(decision.reason, TEXT_LIMIT),
+            action=decision.action.value if known else Action.HOLD.value,
+            amount_e6=decision.amount_e6 if known else 0,
+            reason=clean(decision.reason, TEXT_LIMIT) if known else row.why,
             health_history_milli=self._history.of(address),
             attempts=self._attempts(address),
         )

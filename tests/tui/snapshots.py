@@ -116,6 +116,63 @@ def failed(number: int, **changes: object) -> wire.FailedRow:
     return msgspec.structs.replace(row, **changes)
 
 
+def symbol_risk(number: int) -> wire.SymbolRiskRow:
+    """One symbol's bands and ladder; the third one's price is held."""
+    symbol = list(MARKS_E6)[number]
+    mark_e6 = MARKS_E6[symbol]
+    if number == 2:
+        return wire.SymbolRiskRow(
+            symbol=symbol,
+            why="price is wide confidence",
+            price_e6=None,
+            monitored=3_204,
+            healthy=0,
+            at_risk=0,
+            liquidatable=0,
+            unknown=3_204,
+            healthy_value_e6=0,
+            at_risk_value_e6=0,
+            liquidatable_value_e6=0,
+            next_fall_e6=None,
+            next_fall_bps=None,
+            next_rise_e6=None,
+            next_rise_bps=None,
+            ladder=[],
+            made_at_ns=time.time_ns(),
+        )
+    moves = [sign * bps for sign in (-1, 1) for bps in (100, 200, 500, 1_000, 2_000)]
+    return wire.SymbolRiskRow(
+        symbol=symbol,
+        why="",
+        price_e6=mark_e6,
+        monitored=4_800,
+        healthy=4_787,
+        at_risk=9,
+        liquidatable=4,
+        unknown=0,
+        healthy_value_e6=41_250_000_000_000,
+        at_risk_value_e6=610_000_000_000,
+        liquidatable_value_e6=48_400_000_000,
+        next_fall_e6=mark_e6 * 9_988 // 10_000,
+        next_fall_bps=12,
+        next_rise_e6=mark_e6 * 10_031 // 10_000,
+        next_rise_bps=31,
+        ladder=[
+            wire.RungRow(
+                move_bps=move,
+                price_e6=mark_e6 * (10_000 + move) // 10_000,
+                count=abs(move) * (7 - number),
+                value_e6=abs(move) * 8_450_000_000,
+                bad_debt_e6=0 if abs(move) < 500 else abs(move) * 4_100_000,
+                bad_debt_lamports=0 if abs(move) < 500 else abs(move) * 44_000_000,
+                is_covered=abs(move) < 2_000,
+            )
+            for move in moves
+        ],
+        made_at_ns=time.time_ns(),
+    )
+
+
 def latency(p50_us: int) -> wire.LatencyView:
     """A stage with a slow tail."""
     recent = [p50_us * (70 + (37 * step) % 90) // 100 for step in range(120)]
@@ -201,7 +258,9 @@ def snapshot(seq: int = 1, **changes: object) -> wire.Snapshot:
             unknown=0,
             at_risk_value_e6=1_210_000_000_000,
             skipped={},
+            unknown_reasons={},
         ),
+        risk=[symbol_risk(number) for number in range(len(MARKS_E6))],
         at_risk=at_risk,
         queue_length=6,
         in_flight=2,

@@ -1,0 +1,56 @@
+"""The risk figures of every symbol, made anew at most once a second, and only where something changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.book.book import Book
+from engine.book.risk import SymbolRisk, symbol_risk
+from engine.clock import Clock
+from engine.domain import Price, Verdict
+from engine.oracle.board import PriceBoard
+
+PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFigures:
+    """One symbol's figures, the price that they are for, and when they were made."""
+
+    price: Price
+    risk: SymbolRisk
+    made_at_ns: int
+
+
+class RiskBoard:
+    """Keeps the newest figures; between two symbols the event loop goes on."""
+
+    def __init__(self, book: Book, board: PriceBoard, clock: Clock) -> None:
+        self._book = book
+        self._board = board
+        self._clock = clock
+        self._seen: dict[str, tuple[int, Verdict, int]] = {}
+        self._figures: dict[str, RiskFigures] = {}
+
+    async def run(self) -> None:
+        """Go round for ever; ends only by cancellation."""
+        while True:
+            for symbol in self._board.symbols:
+                self.refresh(symbol)
+                await self._clock.sleep(0)
+            await self._clock.sleep(PERIOD_S)
+
+    def refresh(self, symbol: str) -> bool:
+        """Make a symbol's figures anew if its price or its positions changed; returns whether they did."""
+        price = self._board.current(symbol)
+        version = sum(flank.version for flank in self._book.shelves.flanks(symbol))
+        seen = (price.price_e6, price.verdict, version)
+        if self._seen.get(symbol) == seen:
+            return False
+        self._figures[symbol] = RiskFigures(price, symbol_risk(self._book, price), self._clock.now_ns())
+        self._seen[symbol] = seen
+        return True
+
+    def figures(self) -> list[RiskFigures]:
+        """What is known, in the order of the symbols; nothing for one that was not looked at yet."""
+        return [known for symbol in self._board.symbols if (known := self._figures.get(symbol)) is not None]
