@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from engine.protocol.addresses import PROGRAM_ID
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.methods_cluster import Contact
-from engine.sandbox.cluster.server import ClusterServer, NodeServer, serve, serve_node
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.methods_cluster import Contact
+from engine.sandbox.cluster.serving.server import ClusterServer, NodeServer, serve, serve_node
 from engine.sandbox.hermes import HermesServer, serve_hermes
 from engine.sandbox.market.market import Market
 from engine.sandbox.options import SandboxOptions

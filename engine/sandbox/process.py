@@ -21,9 +21,9 @@ from solders.keypair import Keypair
 from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.sandbox import program
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.listeners import listening
 from engine.sandbox.market.drifts import Direction
 from engine.sandbox.market.market import Market

@@ -20,8 +20,8 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster import Commitment, CommitmentDepths, Genesis, Ledger
-from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.machine import CLOCK_SYSVAR
+from engine.sandbox.cluster.blocks.history import LandedTransaction
+from engine.sandbox.cluster.ledger.machine import CLOCK_SYSVAR
 
 if TYPE_CHECKING:
     from conftest import Town

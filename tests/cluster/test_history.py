@@ -15,11 +15,11 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Commitment, Genesis, Ledger
-from engine.sandbox.cluster.history import LandedTransaction, TransactionHistory
-from engine.sandbox.cluster.landed import open_chunk, pack, unpack
-from engine.sandbox.cluster.ordered_addresses import OrderedAddresses
-from engine.sandbox.cluster.retention import Retention
-from engine.sandbox.cluster.token_balances import TokenBalance
+from engine.sandbox.cluster.blocks.history import LandedTransaction, TransactionHistory
+from engine.sandbox.cluster.blocks.ordered_addresses import OrderedAddresses
+from engine.sandbox.cluster.blocks.retention import Retention
+from engine.sandbox.cluster.transactions.landed import open_chunk, pack, unpack
+from engine.sandbox.cluster.transactions.token_balances import TokenBalance
 
 if TYPE_CHECKING:
     from conftest import Town

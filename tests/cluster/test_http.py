@@ -17,12 +17,12 @@ from solders.pubkey import Pubkey
 from structlog.testing import capture_logs
 
 from engine.sandbox.cluster import Genesis, Ledger, serve
-from engine.sandbox.cluster.connections import Connections
-from engine.sandbox.cluster.http_server import HttpService
-from engine.sandbox.cluster.interference import Interference, NoInterference, Push, Respond
-from engine.sandbox.cluster.jsonrpc import Dispatcher, Pieces
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.jsonrpc import Dispatcher, Pieces
+from engine.sandbox.cluster.rpc.params import Params
+from engine.sandbox.cluster.serving.connections import Connections
+from engine.sandbox.cluster.serving.http_server import HttpService
+from engine.sandbox.cluster.serving.interference import Interference, NoInterference, Push, Respond
 
 if TYPE_CHECKING:
     from conftest import Node

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Genesis, Ledger, RpcError, serve
-from engine.sandbox.cluster.http_server import MAX_BODY_BYTES
-from engine.sandbox.cluster.jsonrpc import Dispatcher, Pieces
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.jsonrpc import Dispatcher, Pieces
+from engine.sandbox.cluster.rpc.method_table import methods_of
+from engine.sandbox.cluster.rpc.params import Params
+from engine.sandbox.cluster.serving.http_server import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from conftest import Node

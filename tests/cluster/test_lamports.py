@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from solders.pubkey import Pubkey
 
-from engine.sandbox.cluster import Commitment, lamports
+from engine.sandbox.cluster import Commitment
+from engine.sandbox.cluster.blocks import lamports
 
 if TYPE_CHECKING:
     from conftest import Town

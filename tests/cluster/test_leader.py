@@ -13,9 +13,13 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster import TransactionRefused
-from engine.sandbox.cluster.compute_budget import compute_budget_of, fixed_cost_units, priority_of
-from engine.sandbox.cluster.leader import BlockLimits, Fate, Leader
-from engine.sandbox.cluster.wire_transaction import AnyMessage
+from engine.sandbox.cluster.ledger.leader import BlockLimits, Fate, Leader
+from engine.sandbox.cluster.transactions.compute_budget import (
+    compute_budget_of,
+    fixed_cost_units,
+    priority_of,
+)
+from engine.sandbox.cluster.transactions.wire_transaction import AnyMessage
 
 if TYPE_CHECKING:
     from conftest import Town

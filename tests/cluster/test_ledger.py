@@ -24,10 +24,10 @@ from engine.protocol.accounts import decode_position
 from engine.protocol.addresses import PROGRAM_ID
 from engine.sandbox import program
 from engine.sandbox.cluster import Commitment, CommitmentDepths, Genesis, Ledger, TransactionRefused
-from engine.sandbox.cluster.accounts import AccountStates
-from engine.sandbox.cluster.compute_budget import fee_lamports
-from engine.sandbox.cluster.machine import CLOCK_SYSVAR
-from engine.sandbox.cluster.wire_transaction import WireTransaction, decode_transaction
+from engine.sandbox.cluster.blocks.accounts import AccountStates
+from engine.sandbox.cluster.ledger.machine import CLOCK_SYSVAR
+from engine.sandbox.cluster.transactions.compute_budget import fee_lamports
+from engine.sandbox.cluster.transactions.wire_transaction import WireTransaction, decode_transaction
 
 if TYPE_CHECKING:
     from conftest import Town

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.sandbox.cluster import Genesis, Ledger, rpc_errors
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.subscriptions import Subscriptions
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
+from engine.sandbox.cluster.serving.subscriptions import Subscriptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "node.md").read_text()
 

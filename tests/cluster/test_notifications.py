@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 from solders.pubkey import Pubkey
 
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.server import serve_node
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.serving.server import serve_node
 
 if TYPE_CHECKING:
     from conftest import Node, Town

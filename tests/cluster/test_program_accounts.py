@@ -14,9 +14,9 @@ from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Commitment, RpcError
 from engine.sandbox.cluster.encoding import AccountEncoding, keyed_account_json
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.program_accounts import SLICE_ACCOUNTS, ProgramAccounts
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.params import Params
+from engine.sandbox.cluster.rpc.program_accounts import SLICE_ACCOUNTS, ProgramAccounts
 
 if TYPE_CHECKING:
     from conftest import Town

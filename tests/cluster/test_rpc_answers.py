@@ -17,9 +17,9 @@ from solders.message import to_bytes_versioned
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Genesis, Ledger
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
 
 if TYPE_CHECKING:
     from conftest import Node

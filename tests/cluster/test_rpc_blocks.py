@@ -15,12 +15,12 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster import Genesis, Ledger
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.retention import Retention
+from engine.sandbox.cluster.blocks.retention import Retention
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
+from engine.sandbox.cluster.rpc.params import Params
 from engine.sandbox.cluster.rpc_errors import RpcError
-from engine.sandbox.cluster.view import View
 
 if TYPE_CHECKING:
     from conftest import Node, Town

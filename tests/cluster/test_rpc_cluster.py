@@ -17,13 +17,13 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.methods_cluster import Contact
-from engine.sandbox.cluster.params import Params
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
+from engine.sandbox.cluster.rpc.methods_cluster import Contact
+from engine.sandbox.cluster.rpc.params import Params
 from engine.sandbox.cluster.rpc_errors import RpcError
-from engine.sandbox.cluster.server import serve_node
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.serving.server import serve_node
 
 if TYPE_CHECKING:
     from conftest import Node, Town

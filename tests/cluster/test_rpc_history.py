@@ -20,10 +20,10 @@ from solders.transaction import VersionedTransaction
 
 from engine.sandbox import program
 from engine.sandbox.cluster.encoding import base58_decode
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
+from engine.sandbox.cluster.rpc.params import Params
 
 if TYPE_CHECKING:
     from conftest import Node

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Genesis, Ledger
-from engine.sandbox.cluster.methods_supply import SupplyMethods
-from engine.sandbox.cluster.params import Params
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.methods_supply import SupplyMethods
+from engine.sandbox.cluster.rpc.params import Params
 
 if TYPE_CHECKING:
     from conftest import Node, Town

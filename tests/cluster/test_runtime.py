@@ -24,9 +24,9 @@ from solders.system_program import (
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster import Commitment, TransactionRefused
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.nonces import durable_value
-from engine.sandbox.cluster.wire_transaction import decode_transaction
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.transactions.nonces import durable_value
+from engine.sandbox.cluster.transactions.wire_transaction import decode_transaction
 
 if TYPE_CHECKING:
     from conftest import Town

@@ -20,10 +20,11 @@ from solders.transaction import Transaction
 from websockets.exceptions import ConnectionClosedOK
 
 from engine.errors import AddressInUse
-from engine.sandbox.cluster import Genesis, Ledger, program_accounts, serve
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.server import DEFAULT_RPC_PORT, DEFAULT_WS_PORT, serve_node
-from engine.sandbox.cluster.subscriptions import Subscriptions
+from engine.sandbox.cluster import Genesis, Ledger, serve
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.rpc import program_accounts
+from engine.sandbox.cluster.serving.server import DEFAULT_RPC_PORT, DEFAULT_WS_PORT, serve_node
+from engine.sandbox.cluster.serving.subscriptions import Subscriptions
 
 SOL = 1_000_000_000
 PROCESSED = [{"commitment": "processed"}]

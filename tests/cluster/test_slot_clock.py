@@ -10,8 +10,8 @@ import pytest
 from solders.pubkey import Pubkey
 from structlog.testing import capture_logs
 
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.slot_clock import SlotClock
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.slot_clock import SlotClock
 
 if TYPE_CHECKING:
     from conftest import Town

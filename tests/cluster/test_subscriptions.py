@@ -26,7 +26,7 @@ from solders.rpc.responses import (
 
 from engine.sandbox.cluster import Genesis, Ledger, serve
 from engine.sandbox.cluster.encoding import base58_encode
-from engine.sandbox.cluster.subscriptions import Subscriptions
+from engine.sandbox.cluster.serving.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from conftest import Node

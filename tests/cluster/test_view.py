@@ -10,9 +10,9 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from engine.sandbox.cluster import Commitment, Genesis, Ledger
-from engine.sandbox.cluster.retention import Retention
-from engine.sandbox.cluster.view import View
-from engine.sandbox.cluster.wire_transaction import decode_transaction
+from engine.sandbox.cluster.blocks.retention import Retention
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.transactions.wire_transaction import decode_transaction
 
 if TYPE_CHECKING:
     from conftest import Town

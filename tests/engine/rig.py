@@ -32,8 +32,8 @@ from engine.protocol.addresses import (
 from engine.protocol.pyth import PriceUpdate, encode_price_update
 from engine.runtime import RunningEngine, _decide
 from engine.sandbox import program
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.settings import load_settings
 from engine.wallet.secret import SecretKey
 from engine.wallet.signer import KeypairSigner

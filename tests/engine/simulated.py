@@ -34,9 +34,9 @@ from engine.chain.port import (
 from engine.control import Gate
 from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import POSITION_DISCRIMINATOR
-from engine.sandbox.cluster import history
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks import history
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.ledger.ledger import Ledger
 
 START_NS = 1_760_000_000 * 10**9
 SLOT_S = 0.4

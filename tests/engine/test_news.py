@@ -18,7 +18,7 @@ from engine.liquidation.queue import Stage
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, SYSTEM_PROGRAM
 from engine.protocol.events import CONTRIBUTION_DISCRIMINATOR
 from engine.protocol.instructions import contribute_to_insurance
-from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.blocks.banks import Commitment
 
 SOL = 10**9
 

@@ -18,7 +18,7 @@ from engine.journal.records import OutboxKind
 from engine.protocol.accounts import decode_position
 from engine.protocol.addresses import BTC_USD, SOL_USD, SYSTEM_PROGRAM, position_address
 from engine.protocol.instructions import add_collateral, close_position, open_position
-from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.blocks.banks import Commitment
 
 SOL = 10**9
 BARELY_E6 = 60 * 10**6

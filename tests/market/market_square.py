@@ -20,11 +20,11 @@ from engine.protocol.events import Event, read_events
 from engine.protocol.instructions import instruction_name, liquidate
 from engine.protocol.margin import health_at, is_liquidatable
 from engine.sandbox import program
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.blocks.history import LandedTransaction
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan

@@ -14,9 +14,9 @@ from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER
 from engine.protocol.margin import Terms
 from engine.protocol.pyth import PriceUpdate, decode_price_update, to_e6
 from engine.sandbox import program
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.scenarios import Scenario, price_paths

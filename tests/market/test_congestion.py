@@ -11,8 +11,8 @@ from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
 from engine.domain import Position
-from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.leader import BlockLimits
+from engine.sandbox.cluster.blocks.history import LandedTransaction
+from engine.sandbox.cluster.ledger.leader import BlockLimits
 from engine.sandbox.market.congestion import BURST_TICKS, Congestion
 from engine.sandbox.market.seeds import key
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from market_town import Town
 
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.roster import Roster
 

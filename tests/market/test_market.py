@@ -14,7 +14,7 @@ from engine.protocol.accounts import decode_fund
 from engine.protocol.addresses import FEEDS, SOL_USD, SYSTEM_PROGRAM, insurance_fund_address
 from engine.protocol.instructions import liquidate
 from engine.protocol.margin import LAMPORTS_PER_SOL, health_at, is_liquidatable, lamports_ceil
-from engine.sandbox.cluster.banks import Commitment
+from engine.sandbox.cluster.blocks.banks import Commitment
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.market import market as market_module
 from engine.sandbox.market.behaviour import Behaviour

@@ -14,8 +14,8 @@ from engine.protocol.accounts import decode_fund
 from engine.protocol.addresses import FEEDS, SYSTEM_PROGRAM
 from engine.protocol.events import LiquidationEvent
 from engine.protocol.margin import LAMPORTS_PER_SOL, is_below
-from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.leader import Fate
+from engine.sandbox.cluster.blocks.history import LandedTransaction
+from engine.sandbox.cluster.ledger.leader import Fate
 from engine.sandbox.market.oracle_conditions import OracleCondition
 from engine.sandbox.market.rival import RETRY_TICKS, Rival
 from engine.sandbox.market.seeds import key

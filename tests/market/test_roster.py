@@ -11,8 +11,8 @@ from solders.pubkey import Pubkey
 
 from engine.domain import Generation
 from engine.protocol.addresses import FEEDS, PROGRAM_ID
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market import roster as roster_module
 from engine.sandbox.market.roster import Holding, Roster
 

@@ -10,7 +10,7 @@ from market_town import terms_of
 
 from engine.protocol.events import CollateralAddedEvent, PositionClosedEvent
 from engine.protocol.margin import health_at, is_below
-from engine.sandbox.cluster.leader import Fate
+from engine.sandbox.cluster.ledger.leader import Fate
 from engine.sandbox.market.roster import Roster
 from engine.sandbox.market.traders import CARELESS_SHARE, LINE_MILLI, Traders
 

@@ -18,9 +18,9 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from engine.sandbox.cluster import ClusterServer, Commitment, Genesis, Ledger, serve
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.server import NodeServer, serve_node
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.serving.server import NodeServer, serve_node
 from engine.sandbox.trouble.desk import TroubleDesk
 
 NOW_S = 1_760_000_000.0

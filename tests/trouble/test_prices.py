@@ -15,7 +15,7 @@ import pytest
 from engine.protocol.addresses import FEEDS
 from engine.protocol.pyth import PriceUpdate, decode_price_update
 from engine.sandbox.cluster import Genesis, Ledger
-from engine.sandbox.cluster.leader import Leader
+from engine.sandbox.cluster.ledger.leader import Leader
 from engine.sandbox.listeners import Listeners, listening
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan

@@ -35,11 +35,11 @@ from engine.protocol.addresses import (
     position_address,
 )
 from engine.protocol.pyth import PriceUpdate, encode_price_update
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.blockhashes import Blockhash
-from engine.sandbox.cluster.genesis import Genesis
-from engine.sandbox.cluster.ledger import Ledger
-from engine.sandbox.cluster.server import ClusterServer, serve
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.blocks.blockhashes import Blockhash
+from engine.sandbox.cluster.blocks.genesis import Genesis
+from engine.sandbox.cluster.ledger.ledger import Ledger
+from engine.sandbox.cluster.serving.server import ClusterServer, serve
 from engine.sandbox.program import load
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import Database, open_pool

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from engine.errors import AddressInUse
-from engine.sandbox.cluster.interference import HttpInterference, NoInterference
+from engine.sandbox.cluster.serving.interference import HttpInterference, NoInterference
 from engine.sandbox.hermes.conditions import HermesConditions
 from engine.sandbox.hermes.publication import Publication
 from engine.sandbox.hermes.queries import (

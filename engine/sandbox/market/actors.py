@@ -15,7 +15,7 @@ from typing import Protocol
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.behaviour import Behaviour
 from engine.sandbox.market.population import Population
 from engine.sandbox.market.roster import Roster

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from engine.sandbox.cluster.leader import BlockLimits
+from engine.sandbox.cluster.ledger.leader import BlockLimits
 from engine.sandbox.market.actors import Actor, Venue
 from engine.sandbox.market.arrivals import Arrivals
 from engine.sandbox.market.behaviour import Behaviour

@@ -20,7 +20,7 @@ from solders.pubkey import Pubkey
 
 from engine.protocol.addresses import insurance_fund_address
 from engine.sandbox import program
-from engine.sandbox.cluster.leader import BlockLimits
+from engine.sandbox.cluster.ledger.leader import BlockLimits
 from engine.sandbox.market.actors import Venue
 from engine.sandbox.market.seeds import generator, key
 from engine.sandbox.market.transactions import signed

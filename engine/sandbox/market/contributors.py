@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 
 from engine.protocol.addresses import SYSTEM_PROGRAM, insurance_fund_address
 from engine.protocol.margin import LAMPORTS_PER_SOL
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.population_settings import PopulationSettings, SizeDistribution
 from engine.sandbox.market.seeds import generator, key
 from engine.sandbox.market.transactions import contribution_transaction, initialize_fund_transaction

@@ -16,7 +16,7 @@ from engine.domain import Position
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import position_address
 from engine.protocol.margin import maintenance_margin_e6
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.market.population import Opening
 from engine.sandbox.market.roster import Holding
 

@@ -19,9 +19,9 @@ from solders.pubkey import Pubkey
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_PROGRAM
 from engine.protocol.margin import LAMPORTS_PER_SOL
 from engine.protocol.pyth import PriceUpdate, encode_price_update, to_e6
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import RpcError, invalid_params
 from engine.sandbox.market.actors import Venue
 from engine.sandbox.market.behaviour import Behaviour

@@ -20,8 +20,8 @@ from engine.protocol.addresses import FEEDS, PYTH_RECEIVER, SOL_USD, insurance_f
 from engine.protocol.instructions import liquidate
 from engine.protocol.margin import Terms, UnsupportedLeverage, choose_action, health_at, threshold_e6
 from engine.protocol.pyth import decode_price_update, to_e6
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.history import LandedTransaction
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.blocks.history import LandedTransaction
 from engine.sandbox.market.actors import Venue
 from engine.sandbox.market.lines import Lines
 from engine.sandbox.market.seeds import key

@@ -17,9 +17,9 @@ from solders.pubkey import Pubkey
 
 from engine.domain import Generation
 from engine.protocol.addresses import FEEDS
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.history import LandedTransaction
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.blocks.history import LandedTransaction
+from engine.sandbox.cluster.ledger.ledger import Ledger
 
 # Openings that were sent and have not landed yet, and positions that are gone but that a fork may bring back.
 REMEMBERED = 20_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from engine.sandbox.cluster.interference import Respond
+from engine.sandbox.cluster.serving.interference import Respond
 from engine.sandbox.market.seeds import generator
 from engine.sandbox.trouble.chance import latency_s, which
 from engine.sandbox.trouble.settings import CallTrouble, HttpTrouble

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
+from engine.sandbox.cluster.ledger.view import View
 from engine.sandbox.cluster.rpc_errors import invalid_params
-from engine.sandbox.cluster.view import View
 from engine.sandbox.hermes import HermesConditions, HermesServer
 from engine.sandbox.market.oracle_conditions import OracleCondition, OracleConditions
 from engine.sandbox.settings_arguments import SettingsArgumentError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from engine.sandbox.cluster.banks import Commitment
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.ledger import Ledger
+from engine.sandbox.cluster.blocks.banks import Commitment
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.sandbox.cluster.rpc_errors import RpcError
 from engine.sandbox.market.seeds import generator
 from engine.sandbox.trouble.settings import ForkTrouble

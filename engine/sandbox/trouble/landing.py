@@ -6,8 +6,8 @@ from collections import Counter
 
 from solders.pubkey import Pubkey
 
-from engine.sandbox.cluster.leader import Fate
-from engine.sandbox.cluster.wire_transaction import WireTransaction
+from engine.sandbox.cluster.ledger.leader import Fate
+from engine.sandbox.cluster.transactions.wire_transaction import WireTransaction
 from engine.sandbox.market.seeds import generator
 from engine.sandbox.trouble.chance import drawn_by, which
 from engine.sandbox.trouble.settings import LandingTrouble

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from engine.sandbox.cluster.interference import Cut, Push, Respond
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.serving.interference import Cut, Push, Respond
 from engine.sandbox.trouble.calls import Calls
 from engine.sandbox.trouble.notifications import Notifications
 from engine.sandbox.trouble.settings import Trouble

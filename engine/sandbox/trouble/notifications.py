@@ -7,7 +7,7 @@ import re
 from collections import Counter, deque
 from random import Random
 
-from engine.sandbox.cluster.interference import Cut, Push
+from engine.sandbox.cluster.serving.interference import Cut, Push
 from engine.sandbox.market.seeds import generator
 from engine.sandbox.trouble.chance import latency_s, which
 from engine.sandbox.trouble.settings import WebSocketTrouble

@@ -25,10 +25,10 @@ from engine.protocol.addresses import PROGRAM_ID
 from engine.sandbox import program
 from engine.sandbox.cluster import Commitment, Genesis, Ledger
 from engine.sandbox.cluster.base58 import base58_encode
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.retention import Retention
-from engine.sandbox.cluster.server import serve_node
-from engine.sandbox.cluster.subscriptions import Subscriptions
+from engine.sandbox.cluster.blocks.retention import Retention
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.serving.server import serve_node
+from engine.sandbox.cluster.serving.subscriptions import Subscriptions
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.scenarios import Scenario, price_paths

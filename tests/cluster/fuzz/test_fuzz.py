@@ -24,9 +24,9 @@ from structlog.testing import capture_logs
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, insurance_fund_address
 from engine.sandbox import program
 from engine.sandbox.cluster import Commitment, Genesis, Ledger, serve
-from engine.sandbox.cluster.leader import Leader
-from engine.sandbox.cluster.method_table import methods_of
-from engine.sandbox.cluster.view import View
+from engine.sandbox.cluster.ledger.leader import Leader
+from engine.sandbox.cluster.ledger.view import View
+from engine.sandbox.cluster.rpc.method_table import methods_of
 from engine.sandbox.market.market import Market
 from engine.sandbox.market.plan import MarketPlan
 from engine.sandbox.market.scenarios import Scenario, price_paths

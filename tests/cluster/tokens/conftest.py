@@ -19,7 +19,7 @@ from engine.sandbox.cluster import parsed
 if TYPE_CHECKING:
     from conftest import Town
 
-    from engine.sandbox.cluster.history import LandedTransaction
+    from engine.sandbox.cluster.blocks.history import LandedTransaction
 
 DECIMALS = 6
 TOKEN = 10**DECIMALS

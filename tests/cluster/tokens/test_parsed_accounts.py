@@ -20,7 +20,7 @@ from spl.token.constants import MULTISIG_LEN, TOKEN_2022_PROGRAM_ID, TOKEN_PROGR
 from spl.token.models import AuthorityType
 
 from engine.sandbox.cluster import parsed
-from engine.sandbox.cluster.machine import CLOCK_SYSVAR, SLOT_HASHES_SYSVAR
+from engine.sandbox.cluster.ledger.machine import CLOCK_SYSVAR, SLOT_HASHES_SYSVAR
 
 if TYPE_CHECKING:
     from conftest import Coins, Town

@@ -18,7 +18,7 @@ from engine.sandbox.cluster.parsed.token_amounts import amount_json, display_of
 if TYPE_CHECKING:
     from conftest import Coins
 
-    from engine.sandbox.cluster.history import LandedTransaction
+    from engine.sandbox.cluster.blocks.history import LandedTransaction
 
 Words = Callable[["LandedTransaction"], list[Any]]
 NOBODY = bytes(32)

@@ -12,7 +12,7 @@ from engine.sandbox.cluster import parsed
 from engine.sandbox.cluster.encoding import AccountEncoding, account_json
 from engine.sandbox.cluster.parsed.accounts import account_data
 from engine.sandbox.cluster.parsed.token_state import TOKEN_2022_PROGRAM
-from engine.sandbox.cluster.token_balances import token_balances
+from engine.sandbox.cluster.transactions.token_balances import token_balances
 
 PROGRAMS = [
     Pubkey.from_string(address)

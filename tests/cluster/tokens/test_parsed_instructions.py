@@ -23,7 +23,7 @@ from engine.sandbox.cluster import parsed
 if TYPE_CHECKING:
     from conftest import Coins, Town
 
-    from engine.sandbox.cluster.history import LandedTransaction
+    from engine.sandbox.cluster.blocks.history import LandedTransaction
 
 Words = Callable[["LandedTransaction"], list[Any]]
 RENT = "SysvarRent111111111111111111111111111111111"

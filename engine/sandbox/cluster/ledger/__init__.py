@@ -1,0 +1,1 @@
+"""What changes a cluster: the machine, the ledger around it, the leader that fills blocks, a node's view."""

@@ -1,0 +1,1 @@
+"""How clients are served: sockets, connections, subscriptions, and the seam at which trouble enters."""
