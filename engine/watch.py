@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 from engine.book import risk
 from engine.chain.port import Level, RpcFailure
 from engine.control import read_standing_stop
-from engine.domain import Action, Band, Decision, Intent, Position
+from engine.domain import Action, Band, Decision, Health, Intent, Position
 from engine.liquidation.decide import decide
 from engine.liquidation.queue import Entry, Stage
 from engine.liquidation.tracker import Flight
@@ -24,6 +24,8 @@ PERIOD_S = 0.25
 SLOW_TURNS = 8  # every two seconds
 SAMPLED_RISKIEST = 200
 SAMPLED_IN_TURN = 500
+DEPARTED_IN_TURN = 2_000
+AT_A_TIME = 50  # samples between two looks at the event loop
 RECONCILE_RETRY_S = 1.0
 
 
@@ -85,8 +87,7 @@ class Housekeeping:
         self._parts = parts
         self._sampler = sampler
         self._standing_stop = standing_stop
-        self._sampled: set[Pubkey] = set()
-        self._in_turn: list[Pubkey] = []
+        self._place = 0  # in the book, where the next turn goes on
 
     async def run(self) -> None:
         """Go round for ever; ends only by cancellation."""
@@ -96,7 +97,7 @@ class Housekeeping:
             await self._parts.gate.persist()  # a stop that the disk refused, or took too long over
             if turn % SLOW_TURNS == 0:
                 await self._read_height()
-                self._sample_positions()
+                await self._sample_positions()
                 if self._parts.ingest.loaded.is_set():
                     await self._parts.failures.resolve_gone(self._parts.holdings.book.__contains__)
             turn += 1
@@ -114,27 +115,26 @@ class Housekeeping:
         except RpcFailure as failure:
             log.warning("block height unknown", reason=str(failure))
 
-    def _sample_positions(self) -> None:
+    async def _sample_positions(self) -> None:
         """The riskiest positions and some of the others in turn, for the database and for the charts.
 
-        Whatever was sampled once is visited again, so that the row of a closed position goes.
+        The rows of those that left the book go first: one that came back is sampled again.
         """
         book = self._parts.holdings.book
+        for _ in range(min(len(book.departed), DEPARTED_IN_TURN)):
+            self._sampler.forget(Pubkey.from_bytes(book.departed.popleft()))
         prices = [self._parts.board.current(symbol) for symbol in self._parts.board.symbols]
-        if not self._in_turn:
-            self._in_turn = list(self._sampled.union(book.addresses()))
-        turn, self._in_turn = self._in_turn[:SAMPLED_IN_TURN], self._in_turn[SAMPLED_IN_TURN:]
-        now_ns = self._parts.clock.now_ns()
         riskiest = risk.riskiest(book, prices, SAMPLED_RISKIEST)
-        for address in dict.fromkeys([*riskiest, *turn]):
-            if address not in book:
-                self._sampled.discard(address)
-                self._sampler.forget(address)
-            elif sample := self._sample(address, now_ns):
-                self._sampled.add(address)
-                self._sampler.offer([sample])
-        for address in riskiest:
-            self._chart(address)
+        in_turn, self._place = book.addresses_from(self._place, SAMPLED_IN_TURN)
+        for number, address in enumerate(dict.fromkeys([*riskiest, *in_turn])):
+            if number % AT_A_TIME == 0:
+                await self._parts.clock.sleep(0)
+            sample = self._sample(address, self._parts.clock.now_ns())
+            if sample is None:
+                continue
+            self._sampler.offer([sample])
+            if number < len(riskiest) and sample.health is not None:
+                self._parts.history.add(address, _milli(sample.health))
 
     def _sample(self, address: Pubkey, now_ns: int) -> PositionSample | None:
         position = self._parts.holdings.book.get(address)
@@ -150,17 +150,14 @@ class Housekeeping:
             band = Band.AT_RISK if at_risk else Band.HEALTHY
         return PositionSample(position, decision.price.price_e6, decision.health, band, now_ns)
 
-    def _chart(self, address: Pubkey) -> None:
-        position = self._parts.holdings.book.get(address)
-        decision = None if position is None else self._decide(position)
-        if decision is not None:
-            health = decision.health
-            milli = 10_000_000 * health.equity_e12 // (health.maintenance_bps * health.value_e12)
-            self._parts.history.add(address, milli)
-
     def _decide(self, position: Position) -> Decision | None:
         """The decision at the price of now, None where health is unknown."""
         if self._parts.holdings.book.unknown_reason(position.address) is not None:
             return None
         decision = decide(position, self._parts.board.current(position.symbol))
         return decision if decision.health.value_e12 else None
+
+
+def _milli(health: Health) -> int:
+    """The health factor in thousandths, rounded down."""
+    return 10_000_000 * health.equity_e12 // (health.maintenance_bps * health.value_e12)

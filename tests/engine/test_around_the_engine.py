@@ -91,12 +91,12 @@ async def test_the_table_of_positions_holds_every_open_position_and_no_closed_on
     risky, safe, strange = rig.open(), rig.open(collateral_e6=50_000_000_000), rig.open(symbol="DOGE/USD")
     rig.price("BTC/USD", 60_000)
     for _ in range(2):
-        housekeeping._sample_positions()
+        await rig.finish(housekeeping._sample_positions())
     assert set(samples.rows) == {risky.address, safe.address, strange.address}
     assert samples.rows[safe.address].band is Band.HEALTHY
     assert samples.rows[strange.address].band is Band.UNKNOWN
     assert samples.rows[strange.address].health is None
     rig.close(safe.address)
     for _ in range(3):
-        housekeeping._sample_positions()
+        await rig.finish(housekeeping._sample_positions())
     assert set(samples.rows) == {risky.address, strange.address}
