@@ -199,7 +199,7 @@ class PriceBoard:
         now_ns = self._clock.now_ns()
         now_s = now_ns // 10**9
         verdict = price.verdict
-        if verdict is Verdict.MISSING:
+        if not price.price_e6:  # none was ever read: missing, or invalid from the start
             known_s = self._started_ns // 10**9
         else:
             known_s = price.publish_time_s

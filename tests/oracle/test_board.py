@@ -1,67 +1,16 @@
-"""The price board: every verdict, and that none but OK comes from a price that may not be acted on."""
+"""Every price gets a verdict; only a fresh, sure, confirmed price of the right feed may be acted on."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import START_NS, VirtualClock
+from publisher import NOW_S, STRANGER, Oracle
+from simulated import START_NS
 from solders.pubkey import Pubkey
 
-from engine.domain import Price, Verdict
-from engine.oracle.board import PriceBoard
-from engine.oracle.feeds import default_feeds
+from engine.domain import Verdict
 from engine.protocol.addresses import BTC_USD, PYTH_RECEIVER, SOL_USD
-from engine.protocol.pyth import PriceUpdate, encode_price_update
-
-NOW_S = START_NS // 10**9
-STRANGER = Pubkey.new_unique()
-
-
-class Oracle:
-    """A board with all feeds and a publisher of SOL/USD at 100.00, exponent -8."""
-
-    def __init__(self) -> None:
-        self.clock = VirtualClock()
-        self.board = PriceBoard(default_feeds(), self.clock)
-        self.slot = 100
-        self.posted = 0
-
-    def publish(
-        self, dollars: float = 100, *, owner: Pubkey = PYTH_RECEIVER, slot: int | None = None, **changes
-    ) -> Price | None:
-        self.slot += 1
-        self.posted += 1
-        update = PriceUpdate(
-            write_authority=STRANGER,
-            feed_id=SOL_USD.feed_id,
-            price=round(dollars * 10**8),
-            conf=0,
-            exponent=-8,
-            publish_time_s=self.clock.now_ns() // 10**9,
-            prev_publish_time_s=0,
-            ema_price=self.posted,  # another message each time, whatever the price
-            ema_conf=0,
-            posted_slot=self.posted,
-        )
-        self.data = encode_price_update(replace(update, **changes))
-        return self.board.apply(SOL_USD.account, self.data, owner, self.slot if slot is None else slot)
-
-    def again(self, data: bytes) -> Price | None:
-        """Another account content, in a new slot."""
-        self.slot += 1
-        return self.board.apply(SOL_USD.account, data, PYTH_RECEIVER, self.slot)
-
-    @property
-    def now(self) -> Price:
-        return self.board.current("SOL/USD")
-
-
-@pytest.fixture
-def oracle() -> Oracle:
-    return Oracle()
 
 
 def test_a_symbol_without_a_price_or_without_a_feed_is_missing(oracle):
