@@ -23,6 +23,9 @@ MEET_AGAIN_S = 60.0
 FOREIGN_AGAIN_S = 10.0
 
 
+_TELLING = (State.OK, State.BEHIND, State.STILL)
+
+
 class Lookout:
     """Looks at every endpoint once a slot; one that was away tells its cluster before it is used again."""
 
@@ -66,22 +69,30 @@ class Lookout:
 
     async def run(self) -> None:
         """Look once a slot; ends only by cancellation."""
+        async with asyncio.TaskGroup() as looking:
+            for node in self._nodes:
+                looking.create_task(self._keep_looking_at(node))
+
+    async def look(self) -> None:
+        """One look at every endpoint that may be asked."""
+        await asyncio.gather(*(self._look_at(node) for node in self._nodes))
+
+    async def _keep_looking_at(self, node: Endpoint) -> None:
+        """Each endpoint at its own pace: one that does not answer must not delay the look at others."""
         while True:
             await self._clock.sleep(LOOK_S)
             try:
-                await self.look()
+                await self._look_at(node)
             except Exception:
                 # A fault of ours must not leave the engine with what was known of its nodes at that time.
-                log.exception("looking after the nodes broke")
-
-    async def look(self) -> None:
-        """One look at every endpoint that may be asked, and a judgement of all by all."""
-        await asyncio.gather(*(self._look_at(node) for node in self._nodes))
-        self._expose_lone_leader()
-        for node in self._nodes:
-            self._tell(node)
+                log.exception("looking after a node broke", node=node.name)
 
     async def _look_at(self, node: Endpoint) -> None:
+        await self._ask_what_is_due(node)
+        self._expose_lone_leader()
+        self._tell(node)
+
+    async def _ask_what_is_due(self, node: Endpoint) -> None:
         now_ns = self._clock.monotonic_ns()
         state = node.state
         if state is State.RESTING or not node.budget.take(keep_reserve=False):
@@ -111,12 +122,7 @@ class Lookout:
     async def _meet(self, node: Endpoint, deadline_s: float) -> RpcFailure | None:
         """Ask for its genesis hash; returns the failure when it does not tell."""
         try:
-            async with asyncio.timeout(deadline_s):
-                node.genesis = await node.reader.genesis_hash()
-        except TimeoutError:
-            failure = RpcFailure(f"timeout after {deadline_s:.1f} s", is_timeout=True)
-            node.failed(failure)
-            return failure
+            node.genesis = await node.reader.genesis_hash(deadline_s)
         except RpcFailure as failure:
             node.failed(failure)
             return failure
@@ -130,7 +136,7 @@ class Lookout:
     def _expose_lone_leader(self) -> None:
         """Of three or more, one that is far ahead of all others, who agree, has made its slot up."""
         peers = sorted(
-            (node for node in self._nodes if node.state in (State.OK, State.BEHIND, State.STILL)),
+            (node for node in self._nodes if node.slot and node.state in _TELLING),
             key=lambda node: node.slot,
         )
         if len(peers) < 3:

@@ -114,11 +114,13 @@ class RpcReader:
         if self._own_session is not None:
             await self._own_session.close()
 
-    async def genesis_hash(self) -> str:
+    async def genesis_hash(self, deadline_s: float | None = None) -> str:
         """The identity of the cluster."""
-        return await self._ask(
-            "getGenesisHash", [], lambda text: str(_parsed(GetGenesisHashResp, text).value)
-        )
+
+        def read(text: str) -> str:
+            return str(_parsed(GetGenesisHashResp, text).value)
+
+        return await self._ask("getGenesisHash", [], read, deadline_s)
 
     async def progress(self, deadline_s: float) -> int:
         """The current slot at processed; the block height beside it is judged too."""

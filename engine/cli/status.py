@@ -47,8 +47,8 @@ def _endpoint_line(row: wire.EndpointRow) -> str:
     why = f": {row.why}" if row.why else ""
     return (
         f"rpc         {row.name} {row.state}{why}, slot {row.slot:,}, {row.behind_slots} behind, "
-        f"errors {row.error_permille / 10:.1f} %, p50 {row.p50_us / 1000:.1f} ms, p99 {row.p99_us / 1000:.1f} ms, "
-        f"budget {row.requests_left}/{row.requests_per_s}"
+        f"errors {row.error_permille / 10:.1f} %, p50 {row.p50_us / 1000:.1f} ms, "
+        f"p99 {row.p99_us / 1000:.1f} ms, budget {row.requests_left}/{row.requests_per_s}"
     )
 
 
