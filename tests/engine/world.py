@@ -69,6 +69,7 @@ class World:
             "DATABASE_URL": self.where["database_url"],
             "WALLET_PATH": self.where["wallet_path"],
             "PROGRAM_ID": self.where["program_id"],
+            "HERMES_URL": self.where["hermes_url"],
         }
         return sandbox
 
