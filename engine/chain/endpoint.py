@@ -27,10 +27,11 @@ STILL_S = 5.0  # twelve slots: a cluster that makes none for so long is in troub
 DISTRUST_S = 10.0
 UNHEALTHY_S = 1.0
 FAILURES_IN_A_ROW = 3
-OVERTAKEN_IN_A_ROW = 5  # of healthy endpoints one in twenty answers is overtaken, five in a row never
+OVERTAKEN_IN_A_ROW = 5  # in half a second without an answer: one that is only slow gives some
 RECENT_CALLS = 20
 WORST_ERROR_PERMILLE = 500
 LATENCIES = 200
+ENOUGH_LATENCIES = 20
 FIRST_PATIENCE_S = 0.1  # before there are latencies to go by
 LONGEST_PATIENCE_S = 0.5
 SHORTEST_PATIENCE_S = 0.01
@@ -91,6 +92,7 @@ class Endpoint:
         self._resting_until_ns = 0
         self._distrusted_until_ns = 0
         self._lie = ""
+        self._answered_ns = 0
         self._failures_in_a_row = 0
         self._overtaken_in_a_row = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_CALLS)
@@ -153,12 +155,16 @@ class Endpoint:
     def answered(self, latency_ns: int) -> None:
         """A good answer came after so long."""
         self._failures_in_a_row = self._overtaken_in_a_row = 0
+        self._answered_ns = self._clock.monotonic_ns()
         self._recent.append(True)
+        self._note_latency(latency_ns)
+
+    def _note_latency(self, latency_ns: int) -> None:
         self._latencies_ns.append(latency_ns)
         self._sorted_ns = []
 
-    def failed(self, failure: RpcFailure) -> None:
-        """A call failed; what that says of the node depends on how."""
+    def failed(self, failure: RpcFailure, *, weight: int = 1) -> None:
+        """A call failed; what that says of the node depends on how. `weight` is as how many it counts."""
         now_ns = self._clock.monotonic_ns()
         if failure.retry_after_s is not None:
             self.last_failure = str(failure)
@@ -169,15 +175,20 @@ class Endpoint:
         elif failure.code is None:
             self.last_failure = str(failure)
             self._recent.append(False)
-            self._failures_in_a_row += 1
+            self._failures_in_a_row += weight
             self.must_be_met |= self._failures_in_a_row >= FAILURES_IN_A_ROW
         # Any other error is the node's answer: it works, it only could not tell this.
 
-    def overtaken(self) -> None:
-        """Another endpoint that was asked later answered first."""
+    def overtaken(self, waited_ns: int) -> None:
+        """Another endpoint that was asked later answered first; this one would have taken even longer."""
+        self._note_latency(waited_ns)
         self._overtaken_in_a_row += 1
-        if self._overtaken_in_a_row == OVERTAKEN_IN_A_ROW:
+        if self._is_mute():
             self.last_failure = "others answer while it does not"
+
+    def _is_mute(self) -> bool:
+        silent_ns = self._clock.monotonic_ns() - self._answered_ns
+        return self._overtaken_in_a_row >= OVERTAKEN_IN_A_ROW and silent_ns >= LONGEST_PATIENCE_S * 1e9
 
     @property
     def error_permille(self) -> int:
@@ -196,7 +207,7 @@ class Endpoint:
         """How long its answer is waited for before another endpoint is asked too."""
         if not is_hot:
             return LONGEST_PATIENCE_S
-        p95_ns = self.latency_ns(95)
+        p95_ns = self.latency_ns(95) if len(self._latencies_ns) >= ENOUGH_LATENCIES else None
         expected_s = FIRST_PATIENCE_S if p95_ns is None else p95_ns / 1e9
         return min(LONGEST_PATIENCE_S, max(SHORTEST_PATIENCE_S, expected_s))
 
@@ -220,7 +231,7 @@ class Endpoint:
     def _is_failing(self) -> bool:
         return (
             self._failures_in_a_row >= FAILURES_IN_A_ROW
-            or self._overtaken_in_a_row >= OVERTAKEN_IN_A_ROW
+            or self._is_mute()
             or (len(self._recent) >= RECENT_CALLS // 2 and self.error_permille > WORST_ERROR_PERMILLE)
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from engine.chain.clusters import cluster_name
-from engine.chain.endpoint import Endpoint, Horizon, State
+from engine.chain.endpoint import FAILURES_IN_A_ROW, Endpoint, Horizon, State
 from engine.chain.port import MIN_CONTEXT_SLOT_NOT_REACHED, RpcFailure
 from engine.chain.rise import SLACK
 from engine.clock import Clock
@@ -115,7 +115,8 @@ class Lookout:
             await node.reader.progress(FAR_LOOK_DEADLINE_S if is_far else LOOK_DEADLINE_S)
         except RpcFailure as failure:
             if failure.code != MIN_CONTEXT_SLOT_NOT_REACHED:
-                node.failed(failure)
+                # A look is light: a node that lets it wait lets everything wait.
+                node.failed(failure, weight=FAILURES_IN_A_ROW if failure.is_timeout else 1)
                 return
         node.answered(self._clock.monotonic_ns() - started_ns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -273,7 +273,7 @@ class RpcPool:
 
     async def _ask(self, ask: Ask[R], *, is_hot: bool = False) -> R:
         """Ask the best endpoint, the next when it fails or keeps us waiting; the first good answer wins."""
-        tried: list[Endpoint] = []
+        tried: dict[Endpoint, int] = {}  # and when
         running: dict[asyncio.Task[R], Endpoint] = {}
         failure: RpcFailure | None = None
         try:
@@ -282,11 +282,11 @@ class RpcPool:
                 if node is None and not running:
                     raise failure or RpcFailure(self._nobody())
                 if node is not None:
-                    tried.append(node)
+                    tried[node] = self._clock.monotonic_ns()
                     if len(self.nodes) == 1:
                         return await self._attempt(node, ask)
                     running[asyncio.create_task(self._attempt(node, ask))] = node
-                patience_s = tried[-1].patience_s(is_hot=is_hot) if node is not None else None
+                patience_s = None if node is None else node.patience_s(is_hot=is_hot)
                 for task in await self._first_of(running, patience_s):
                     answerer = running.pop(task)
                     error = task.exception()
@@ -312,7 +312,7 @@ class RpcPool:
         node.answered(self._clock.monotonic_ns() - started_ns)
         return answer
 
-    async def _next(self, tried: Sequence[Endpoint], *, is_hot: bool, may_wait: bool) -> Endpoint | None:
+    async def _next(self, tried: Collection[Endpoint], *, is_hot: bool, may_wait: bool) -> Endpoint | None:
         """The best endpoint that was not asked yet and has a request left; waits for one if there is none."""
         waited_s = 0.0
         while True:
@@ -343,11 +343,12 @@ class RpcPool:
         return [task for task in running if task.done()]
 
     def _note_overtaken(
-        self, tried: Sequence[Endpoint], answerer: Endpoint, running: dict[asyncio.Task[R], Endpoint]
+        self, tried: Mapping[Endpoint, int], answerer: Endpoint, running: Mapping[asyncio.Task[R], Endpoint]
     ) -> None:
+        now_ns = self._clock.monotonic_ns()
         for node in running.values():
-            if tried.index(node) < tried.index(answerer):
-                node.overtaken()
+            if tried[node] < tried[answerer]:
+                node.overtaken(now_ns - tried[node])
 
     def _nobody(self) -> str:
         return f"no node can be asked: {self.why_not_current() or 'none is left'}"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# The scripted nodes are a module of this folder, virtual time one of the engine's; test folders are no packages.
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "engine")]
+# The scripted nodes are a module of this folder, virtual time is the engine's; test folders are no packages.
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).parent))
 from scripted import ScriptedPool, scripted_pool
 
 

@@ -25,7 +25,7 @@ SLOT_S = 0.4
 
 
 class ScriptedNode:
-    """One node: how far it is, how long it takes, what goes wrong. Stands in for engine.chain.jsonrpc.JsonRpc."""
+    """One node: how far it is, how long it takes, what goes wrong. Stands in for a JsonRpc."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
