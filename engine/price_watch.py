@@ -86,8 +86,9 @@ class PriceWatch:
             return  # the first price of a start is no news
         verdict, was_halted, held_since_ns = before or (Verdict.OK, False, since_ns)
         if is_halted and not was_halted:
-            limit = f"no price that can be used for too long ({price.verdict.value})"
-            self._events.add(Level.DANGER, f"price {price.symbol} HALTED: {limit}")
+            age_s = self._clock.now_ns() // 10**9 - price.publish_time_s
+            why = f"its last price is {age_s} s old" if price.price_e6 else "none was ever read"
+            self._events.add(Level.DANGER, f"price {price.symbol} HALTED: {why}")
         elif price.verdict is verdict:
             return
         elif price.verdict is not Verdict.OK:

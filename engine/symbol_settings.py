@@ -18,7 +18,7 @@ from solders.pubkey import Pubkey
 from engine.protocol.accounts import MAX_SYMBOL_BYTES
 from engine.protocol.addresses import FEEDS, PYTH_PUSH_ORACLE, PYTH_RECEIVER, SOL_USD, Feed, feed_account
 
-MAX_SYMBOLS: Final = 200
+MAX_SYMBOLS: Final = 100  # so many feed ids fit into one request line
 MAX_FILE_BYTES: Final = 2**20
 LIMITS: Final = {
     "max_age_s": (1, 60),

@@ -127,7 +127,9 @@ class HermesClient:
             return SourceState.AWAY, "it sends what is no stream of prices", None
         except TimeoutError:
             return SourceState.AWAY, f"silent for {self._times.silence_s:g} s", None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:
+            # Whatever a second source does, the engine goes on without it.
+            log.warning("second source: stream broke", reason=type(error).__name__)
             return SourceState.AWAY, f"connection lost ({type(error).__name__})", None
         return SourceState.AWAY, "it ended the stream", None
 

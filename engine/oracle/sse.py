@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-MAX_EVENT_BYTES: Final = 2**20  # an event of 200 feeds with its signed part is less than half of it
+MAX_EVENT_BYTES: Final = 2**20  # an event of 100 feeds with its signed part is less than half of it
 
 
 class EventTooLong(Exception):

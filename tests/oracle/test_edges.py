@@ -159,6 +159,16 @@ def test_a_hold_keeps_its_start_while_its_reason_changes_and_is_counted_by_reaso
     assert begun[f"{SOL}: wide confidence"] == begun[f"{SOL}: invalid account"] == 1
 
 
+async def test_a_hold_that_becomes_a_halt_is_still_the_same_hold(oracle):
+    oracle.publish(100)
+    for _ in range(6):
+        await oracle.clock.advance(61)
+        assert oracle.verdict is Verdict.STALE
+    assert oracle.board.hold(SOL).is_halted
+    assert oracle.board.hold(SOL).since_ns == START_NS + 61 * 10**9
+    assert oracle.board.holds.begun[f"{SOL}: stale"] == 1
+
+
 async def test_how_long_a_symbol_was_held_is_added_up_when_it_is_let_go(oracle):
     oracle.publish(100)
     for _ in range(2):

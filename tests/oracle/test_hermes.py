@@ -197,6 +197,9 @@ async def test_its_lies_and_its_lag_come_through_as_it_says_them():
         server.conditions = HermesConditions(bias_bps={"SOL/USD": -300})
         await until(lambda: listener.of("SOL/USD") == 145_500_000)
         assert listener.of("BTC/USD") in (0, 60_000 * 10**6)
+        server.conditions = HermesConditions(lag_s=1)
+        await until(lambda: listener.of("SOL/USD") == 150 * 10**6)
+        await until(lambda: time.time() - listener.said[-1][3] >= 1)  # without it the age is below 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
