@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from solders.pubkey import Pubkey
 
 from engine.book.holdings import Holdings
+from engine.chain.frames import AccountNews
 from engine.chain.port import Chain, RpcFailure
 from engine.clock import Clock
 from engine.fund import FundWatcher
@@ -21,6 +23,8 @@ from engine.wallet.watch import WalletWatch
 log = structlog.get_logger("ingest")
 
 RESYNC_S = 60.0
+DOUBT_REST_S = 5.0  # a node that casts doubt with every slot is not read again with every slot
+REST_FACTOR = 20
 RETRY_S = 1.0
 SLOT_SILENCE_NS = 5 * 10**9
 
@@ -56,11 +60,20 @@ class Ingest:
         self._events = events
         self._clock = clock
         self._due = asyncio.Event()
+        self._doubt: asyncio.TimerHandle | None = None
+        self._took_s = 0.0
+        self._taken_ns = 0
+        self._connections = 0
         self._slot_seen_ns = 0
         self.loaded = asyncio.Event()
         self.slot = 0
         self.updated_at_ns = 0
-        self.subscribed = False
+        self._watched = frozenset(self.watched)
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether a node tells what happens."""
+        return self._connections > 0
 
     @property
     def watched(self) -> list[Pubkey]:
@@ -73,7 +86,7 @@ class Ingest:
 
     def on_connected(self) -> None:
         """Subscribed: what happened before is read in a snapshot."""
-        self.subscribed = True
+        self._connections += 1
         self._due.set()
         self._events.add(Level.INFO, "subscribed to the node")
 
@@ -81,7 +94,7 @@ class Ingest:
         """Not subscribed any more."""
         if self.subscribed:
             self._events.add(Level.ATTENTION, f"subscription lost: {reason}")
-        self.subscribed = False
+        self._connections = max(0, self._connections - 1)
 
     def on_slot(self, slot: int) -> None:
         """The node works on this slot."""
@@ -91,33 +104,62 @@ class Ingest:
         self.updated_at_ns = self._clock.now_ns()
         self._tracker.kick()
 
-    def on_account(self, address: Pubkey, data: bytes, owner: Pubkey, lamports: int, slot: int) -> None:
-        """An account changed in this slot."""
+    def on_accounts(self, news: Sequence[AccountNews]) -> None:
+        """Accounts changed: positions first, so that a price among them finds the book as it is now."""
         self.updated_at_ns = self._clock.now_ns()
-        if address in self._price_accounts:
-            self._prices.on_account(address, data, owner, slot)
-        elif address == self._fund.address:
-            self._fund.apply(data, owner, slot)
-        elif address == self._wallet.address:
-            self._wallet.balance_lamports = lamports
-        elif self._holdings.apply(address, data, owner, slot):
-            self._detector.look_at(address)
+        watched = self._watched
+        single = [each for each in news if each.address in watched]
+        if len(single) < len(news):
+            positions = [each[:4] for each in news if each.address not in watched]
+            self._detector.look_at_many(self._holdings.apply_many(positions))
+        for each in single:
+            self._on_watched(each)
+
+    def on_doubt(self, reason: str) -> None:
+        """The feed may have missed something: read everything again."""
+        if self._doubt is not None:
+            return
+        log.info("sequence in doubt", reason=reason)
+        since_s = (self._clock.monotonic_ns() - self._taken_ns) / 1e9
+        rest_s = max(0.0, max(DOUBT_REST_S, self._rest_s) - since_s) if self._taken_ns else 0.0
+        self._doubt = asyncio.get_running_loop().call_later(rest_s, self._due.set)
+
+    def _on_watched(self, news: AccountNews) -> None:
+        if news.address in self._price_accounts:
+            self._prices.on_account(news.address, news.data, news.owner, news.slot)
+        elif news.address == self._fund.address:
+            self._fund.apply(news.data, news.owner, news.slot)
+        elif news.address == self._wallet.address:
+            self._wallet.balance_lamports = news.lamports
 
     async def run(self) -> None:
-        """Take a snapshot whenever one is due, and every minute; ends only by cancellation."""
+        """Take a snapshot whenever one is due, and every minute; ends only by cancellation.
+
+        One that takes long is taken less often: reading again costs less than a twentieth of the time.
+        """
         while True:
             try:
-                async with asyncio.timeout(RESYNC_S):
+                async with asyncio.timeout(max(RESYNC_S, self._rest_s)):
                     await self._due.wait()
             except TimeoutError:
                 pass
             self._due.clear()
+            began_ns = self._clock.monotonic_ns()
             try:
+                if self._doubt is not None:
+                    self._doubt.cancel()
+                    self._doubt = None
                 await self._take_snapshot()
+                self._taken_ns = self._clock.monotonic_ns()
+                self._took_s = (self._taken_ns - began_ns) / 1e9
             except RpcFailure as failure:
                 log.warning("snapshot failed", reason=str(failure))
                 self._due.set()
                 await self._clock.sleep(RETRY_S)
+
+    @property
+    def _rest_s(self) -> float:
+        return REST_FACTOR * self._took_s
 
     async def _take_snapshot(self) -> None:
         """Prices, fund and wallet first, then every position; afterwards everyone is looked at once."""

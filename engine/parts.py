@@ -17,7 +17,7 @@ from engine.chain.account_reader import AccountReader
 from engine.chain.blockhash import BlockhashCache
 from engine.chain.fees import FeeLimits, PriorityFees
 from engine.chain.port import Chain
-from engine.chain.subscriptions import LiveFeed
+from engine.chain.subscriptions import LiveFeeds
 from engine.clock import Clock
 from engine.commands import Commands
 from engine.control import Gate
@@ -88,7 +88,7 @@ class Parts:
     executor: Executor
     aftermath: Aftermath
     ingest: Ingest
-    feed: LiveFeed
+    feed: LiveFeeds
     blockhashes: BlockhashCache
     fees: PriorityFees
     history: HealthHistory
@@ -300,7 +300,7 @@ def assemble(
         executor=executor,
         aftermath=aftermath,
         ingest=ingest,
-        feed=LiveFeed(settings.ws_url, settings.program_id, ingest.watched, ingest, clock),
+        feed=LiveFeeds(settings.ws_urls, settings.program_id, ingest.watched, ingest, clock),
         blockhashes=blockhashes,
         fees=fees,
         history=history,

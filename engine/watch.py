@@ -71,7 +71,7 @@ def _entry_of(intent: Intent) -> Entry:
         liquidation_id=intent.liquidation_id,
         health_factor=0.0,
         value_e6=0,
-        action=intent.action,
+        decided=intent.action,
         detected_at_ns=intent.detected_at_ns,
         free_at_ns=intent.detected_at_ns,
         stage=Stage.SENT,

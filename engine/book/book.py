@@ -14,7 +14,7 @@ from engine.book.leaf import Leaf
 from engine.book.shelves import LIMBO, Row, Shelves
 from engine.book.unknown import Unknown, Unknowns
 from engine.domain import Generation, Position, Price, Side, Verdict
-from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
+from engine.protocol.margin import Terms, UnsupportedLeverage, is_liquidatable, maintenance_bps, threshold_e6
 
 CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 EPOCHS = 256
@@ -46,6 +46,11 @@ class Crosser(NamedTuple):
     equity_e12: int
     value_e12: int
     maintenance_bps: int
+
+    @property
+    def factor(self) -> float:
+        """The health factor, for display and ordering; see `domain.Health`."""
+        return (10_000 * self.equity_e12) / (self.maintenance_bps * self.value_e12)
 
 
 class Book:
@@ -175,14 +180,34 @@ class Book:
         ]
 
     def crossers(self, price: Price) -> list[Crosser]:
-        """The same, each with what its exact health at this price is made of; in no order."""
+        """The same by exact arithmetic, each with what its health at this price is made of; in no order."""
         if price.verdict is not Verdict.OK:
             return []
         found: list[Crosser] = []
         for leaf, rows in self.shelves.crossed(price.symbol, price.price_e6):
             group = self.shelves.group_of(leaf)
-            found += _crossers(leaf, rows, group.side, group.maintenance_bps, price.price_e6)
+            offered = _crossers(leaf, rows, group.side, group.maintenance_bps, price.price_e6)
+            found += filter(is_liquidatable, offered)
         return found
+
+    def is_reached(self, price: Price) -> bool:
+        """Whether anybody may be liquidatable at this price: one comparison a side."""
+        if price.verdict is not Verdict.OK:
+            return False
+        return any(flank.is_reached(price.price_e6) for flank in self.shelves.flanks(price.symbol))
+
+    def is_crossed(self, address: Pubkey, prices: Mapping[str, Price]) -> bool:
+        """Whether a position's line is reached at its symbol's price, if that is among these."""
+        found = self.shelves.find(bytes(address))
+        if found is None:
+            return False
+        leaf, row = found
+        group = self.shelves.group_of(leaf)
+        price = prices.get(group.symbol)
+        if price is None or price.verdict is not Verdict.OK:
+            return False
+        line = leaf.liquidation.item(row)
+        return price.price_e6 <= line if group.side is Side.LONG else price.price_e6 >= line
 
     # --- inside ---
 
@@ -253,20 +278,18 @@ def _slot(leaf: Leaf, row: int) -> int:
 def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6: int) -> Iterator[Crosser]:
     picked = leaf.rows[rows]
     columns = zip(
-        rows.tolist(),
-        picked["owner"].tolist(),
+        map(Pubkey.from_bytes, leaf.keys[rows].tolist()),
+        map(Pubkey.from_bytes, picked["owner"].tolist()),
         picked["size_e6"].tolist(),
         picked["collateral_e6"].tolist(),
         picked["entry_price_e6"].tolist(),
         strict=True,
     )
-    sign = 1 if side is Side.LONG else -1
-    for row, owner, size, collateral, entry in columns:
-        yield Crosser(
-            Pubkey.from_bytes(leaf.address(row)),
-            Pubkey.from_bytes(owner),
-            size,
-            collateral * 10**6 + sign * size * (mark_e6 - entry),
-            size * mark_e6,
-            bps,
-        )
+    if side is Side.LONG:
+        for address, owner, size, collateral, entry in columns:
+            equity = collateral * 10**6 + size * (mark_e6 - entry)
+            yield Crosser(address, owner, size, equity, size * mark_e6, bps)
+    else:
+        for address, owner, size, collateral, entry in columns:
+            equity = collateral * 10**6 + size * (entry - mark_e6)
+            yield Crosser(address, owner, size, equity, size * mark_e6, bps)

@@ -1,37 +1,44 @@
-"""The live feed of one node: positions, prices, the fund, the wallet and slots, over one WebSocket.
+"""The live feed of a node: positions, prices, the fund, the wallet and slots, over one WebSocket.
 
-Subscriptions are lossy by nature, so a feed never claims to be complete: each time a connection is made the
-listener is told to take a new snapshot, and every notification carries the slot that guards it.
+Subscriptions are lossy by nature, so a feed never claims to be complete: each time a connection is made, and
+whenever its sequence is in doubt, the listener is told to take a new snapshot; every notification carries
+the slot that guards it. What has come in one turn of the event loop is delivered in that turn, as one batch.
+While the engine is busy the socket is not read, so that no queue grows: a node gives up on a client that
+slow, and the snapshot after the next connection makes up for the loss.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import aiohttp
+import msgspec
 import structlog
-from solana.rpc.commitment import Processed
-from solana.rpc.models import MemcmpOpts
-from solana.rpc.websocket_api import OverflowPolicy, SolanaWsClient
 from solders.pubkey import Pubkey
-from solders.rpc.responses import (
-    AccountNotification,
-    Notification,
-    ProgramNotification,
-    SlotNotification,
-)
-from websockets.exceptions import WebSocketException
 
+from engine.chain.frames import (
+    AccountNews,
+    Answer,
+    FrameReader,
+    SlotNews,
+    UnreadableFrame,
+    WatchedNews,
+)
 from engine.chain.port import RpcFailure
 from engine.clock import Clock
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
 log = structlog.get_logger("chain")
 
-NOTIFICATION_QUEUE = 100_000
-SILENCE_DEADLINE_S = 10.0  # slots come every 400 ms: ten seconds of silence is a dead connection
+SILENCE_DEADLINE_S = 10.0  # slots come every 400 ms: ten seconds without one is a dead connection
 RECONNECT_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+FEEDS_AT_ONCE = 2
+FRAME_BYTES = 16 * 1024 * 1024  # an account has at most ten megabytes, and base64 a third more
+MOST_AT_ONCE = 4_096  # of the largest batch; the socket gives up to 256 KB a turn
+UNREADABLE_MOST = 100  # on one connection
 
 
 class Listener(Protocol):
@@ -45,102 +52,238 @@ class Listener(Protocol):
         """The connection is gone."""
         ...
 
+    def on_doubt(self, reason: str) -> None:
+        """Something may have been missed though the connection stands."""
+        ...
+
     def on_slot(self, slot: int) -> None:
         """The node works on this slot."""
         ...
 
-    def on_account(self, address: Pubkey, data: bytes, owner: Pubkey, lamports: int, slot: int) -> None:
-        """An account of the program, or one of the watched ones, changed in this slot."""
+    def on_accounts(self, news: Sequence[AccountNews]) -> None:
+        """Accounts of the program, or watched ones, changed; in the order in which they were told."""
         ...
+
+
+class FeedFailure(Exception):
+    """The connection is of no use any more; the message says why."""
 
 
 async def try_websocket(url: str) -> None:
     """Connect once and hang up; raises RpcFailure when nobody answers as a WebSocket in time."""
-    client = SolanaWsClient(url, close_timeout=1.0)
+    timeout = aiohttp.ClientTimeout(total=SILENCE_DEADLINE_S)
     try:
-        async with asyncio.timeout(SILENCE_DEADLINE_S):
-            await client.connect()
+        async with (
+            asyncio.timeout(SILENCE_DEADLINE_S),
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)),
+        ):
+            return
     except TimeoutError as error:
         raise RpcFailure(f"timeout after {SILENCE_DEADLINE_S:.0f} s", is_timeout=True) from error
-    except (OSError, WebSocketException) as error:
+    except (OSError, aiohttp.ClientError, ValueError) as error:
         raise RpcFailure(f"node unreachable ({type(error).__name__})") from error
-    finally:
-        await client.close()
 
 
 class LiveFeed:
-    """Keeps one subscribed connection to a node's WebSocket, for ever."""
+    """Keeps one subscribed connection, for ever; `next_url` says to whom, each time that one is made."""
 
     def __init__(
-        self, url: str, program_id: Pubkey, watched: Sequence[Pubkey], listener: Listener, clock: Clock
+        self,
+        next_url: Callable[[], str],
+        program_id: Pubkey,
+        watched: Sequence[Pubkey],
+        listener: Listener,
+        clock: Clock,
     ) -> None:
-        self._url = url
+        self._next_url = next_url
         self._program_id = program_id
         self._watched = tuple(watched)
         self._listener = listener
         self._clock = clock
+        self.url = ""  # of the connection that stands or is tried
+        self.is_subscribed = False
 
     async def run(self) -> None:
         """Connect, deliver, and connect again; ends only by cancellation."""
         failures = 0
         while True:
+            self.url = self._next_url()
             try:
-                await self._serve_one_connection()
-                failures = 0
+                await self._serve_one_connection(self.url)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 # Whatever broke the connection, the answer is the same: say so and connect again.
-                self._listener.on_disconnected(type(error).__name__)
                 log.warning("subscription lost", reason=f"{type(error).__name__}: {error}"[:200])
+                if self.is_subscribed:
+                    failures = 0
+                    named = isinstance(error, FeedFailure)
+                    self._listener.on_disconnected(str(error) if named else type(error).__name__)
+            self.is_subscribed = False
             delay = RECONNECT_DELAYS_S[min(failures, len(RECONNECT_DELAYS_S) - 1)]
             failures += 1
             await self._clock.sleep(delay)
 
-    async def _serve_one_connection(self) -> None:
-        client = SolanaWsClient(
-            self._url,
-            # An overflow ends the connection, and the snapshot of the next one makes up for the loss.
-            overflow=OverflowPolicy.RAISE,
-            notification_queue_size=NOTIFICATION_QUEUE,
-            close_timeout=1.0,
-        )
-        async with asyncio.timeout(SILENCE_DEADLINE_S):
-            await client.connect()
+    async def _serve_one_connection(self, url: str) -> None:
+        async with (
+            aiohttp.ClientSession() as session,
+            asyncio.timeout(SILENCE_DEADLINE_S) as silence,
+            session.ws_connect(
+                url,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                max_msg_size=FRAME_BYTES,
+                decode_text=False,
+            ) as socket,
+        ):
+            for request in _requests(self._program_id, self._watched):
+                await socket.send_str(request)
+            connection = _Connection(self._listener, self._watched, silence)
+            try:
+                while not connection.is_subscribed:
+                    connection.take(await _frame(socket))
+                self.is_subscribed = True
+                self._listener.on_connected()
+                while True:
+                    connection.take(await _frame(socket))
+            except asyncio.CancelledError:
+                # Ended by the deadline, which says so from outside of this block.
+                if connection.failure is not None:
+                    raise connection.failure from None
+                raise
+
+
+class LiveFeeds:
+    """Feeds of two different nodes at once, where two are known: of each account's news the first counts."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        program_id: Pubkey,
+        watched: Sequence[Pubkey],
+        listener: Listener,
+        clock: Clock,
+    ) -> None:
+        self._urls = deque(urls)
+        self.feeds = [
+            LiveFeed(self._next_url, program_id, watched, listener, clock)
+            for _ in range(min(FEEDS_AT_ONCE, len(urls)))
+        ]
+
+    async def run(self) -> None:
+        """Run every feed; ends only by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            for feed in self.feeds:
+                group.create_task(feed.run())
+
+    def _next_url(self) -> str:
+        """The URL that was left alone for longest, and is not another feed's."""
+        used = {feed.url for feed in self.feeds if feed.is_subscribed}
+        url = next((each for each in self._urls if each not in used), self._urls[0])
+        self._urls.remove(url)
+        self._urls.append(url)
+        return url
+
+
+class _Connection:
+    """What is known of one connection; collects the news of one turn of the event loop."""
+
+    def __init__(self, listener: Listener, watched: Sequence[Pubkey], silence: asyncio.Timeout) -> None:
+        self._listener = listener
+        self._silence = silence
+        self._read = FrameReader().read
+        self._waiting = dict(enumerate((None, None, *watched), 1))
+        self._addresses: dict[int, Pubkey] = {}
+        self._batch: list[AccountNews] = []
+        self._slot = 0
+        self._unreadable = 0
+        self.failure: Exception | None = None
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether every subscription was confirmed."""
+        return not self._waiting
+
+    def take(self, raw: bytes) -> None:
+        """One frame; raises FeedFailure when the node refuses, or talks nonsense."""
         try:
-            addresses = await self._subscribe(client)
-            self._listener.on_connected()
-            while True:
-                async with asyncio.timeout(SILENCE_DEADLINE_S):
-                    notification = await client.recv()
-                self._deliver(notification, addresses)
-        finally:
-            await client.close()
-
-    async def _subscribe(self, client: SolanaWsClient) -> dict[int, Pubkey]:
-        """Subscribe to everything; returns the address behind each account subscription."""
-        only_positions = MemcmpOpts(offset=0, bytes=POSITION_DISCRIMINATOR_BASE58)
-        await client.slot_subscribe()
-        await client.program_subscribe(
-            program_id=self._program_id, commitment=Processed, encoding="base64", filters=[only_positions]
-        )
-        addresses: dict[int, Pubkey] = {}
-        for address in self._watched:
-            handle = await client.account_subscribe(pubkey=address, commitment=Processed, encoding="base64")
-            addresses[handle.subscription_id] = address
-        return addresses
-
-    def _deliver(self, notification: Notification, addresses: dict[int, Pubkey]) -> None:
-        if isinstance(notification, SlotNotification):
-            self._listener.on_slot(notification.result.slot)
-        elif isinstance(notification, ProgramNotification):
-            keyed, slot = notification.result.value, notification.result.context.slot
-            account = keyed.account
-            self._listener.on_account(
-                keyed.pubkey, bytes(account.data), account.owner, account.lamports, slot
-            )
-        elif isinstance(notification, AccountNotification):
-            address = addresses.get(notification.subscription)
+            frame = self._read(raw)
+        except UnreadableFrame:
+            self._on_unreadable()
+            return
+        if type(frame) is AccountNews:
+            self._collect(frame)
+        elif type(frame) is WatchedNews:
+            address = self._addresses.get(frame.subscription)
             if address is not None:
-                account, slot = notification.result.value, notification.result.context.slot
-                self._listener.on_account(address, bytes(account.data), account.owner, account.lamports, slot)
+                self._collect(AccountNews(address, frame.data, frame.owner, frame.slot, frame.lamports))
+        elif type(frame) is SlotNews:
+            self._on_slot(frame)
+        elif type(frame) is Answer:
+            self._on_answer(frame)
+
+    def _collect(self, news: AccountNews) -> None:
+        if not self._batch:
+            # Runs once everything that has come by now is here.
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._batch.append(news)
+        if len(self._batch) >= MOST_AT_ONCE:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+        try:
+            self._listener.on_accounts(batch)
+        except Exception as error:
+            # Raised where nobody waits for it: the connection ends with it, and is made anew.
+            self.failure = error
+            self._silence.reschedule(asyncio.get_running_loop().time())
+
+    def _on_slot(self, news: SlotNews) -> None:
+        if self._slot and (news.slot < self._slot or news.parent > self._slot):
+            self._listener.on_doubt(f"slot {news.slot} on {news.parent} came after {self._slot}")
+        self._slot = news.slot
+        self._silence.reschedule(asyncio.get_running_loop().time() + SILENCE_DEADLINE_S)
+        self._listener.on_slot(news.slot)
+
+    def _on_answer(self, answer: Answer) -> None:
+        if answer.request_id not in self._waiting:
+            return
+        if answer.subscription is None:
+            raise FeedFailure(f"the node refused a subscription: {answer.refusal}")
+        address = self._waiting.pop(answer.request_id)
+        if address is not None:
+            self._addresses[answer.subscription] = address
+
+    def _on_unreadable(self) -> None:
+        self._unreadable += 1
+        if self._unreadable == UNREADABLE_MOST:
+            raise FeedFailure(f"{UNREADABLE_MOST} notifications could not be read")
+        self._listener.on_doubt("a notification could not be read")
+
+
+def _requests(program_id: Pubkey, watched: Sequence[Pubkey]) -> Iterator[str]:
+    """Slots, the program's positions, and each watched account, numbered from one on."""
+    config = {"encoding": "base64", "commitment": "processed"}
+    only_positions = [{"memcmp": {"offset": 0, "bytes": POSITION_DISCRIMINATOR_BASE58}}]
+    calls: list[tuple[str, list[object]]] = [
+        ("slotSubscribe", []),
+        ("programSubscribe", [str(program_id), {**config, "filters": only_positions}]),
+    ]
+    calls.extend(("accountSubscribe", [str(address), config]) for address in watched)
+    for number, (method, params) in enumerate(calls, 1):
+        call = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        yield msgspec.json.encode(call).decode()
+
+
+async def _frame(socket: aiohttp.ClientWebSocketResponse[bool]) -> bytes:
+    """The next frame; raises FeedFailure at the connection's end."""
+    message = await socket.receive()
+    if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+        raw: bytes = message.data
+        return raw
+    if message.type is aiohttp.WSMsgType.ERROR:
+        raise FeedFailure(f"the connection broke ({type(message.data).__name__})")
+    raise FeedFailure("the node ended the connection")

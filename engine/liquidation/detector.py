@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 
 from solders.pubkey import Pubkey
 
+from engine.book.book import Crosser
 from engine.book.holdings import Holdings
 from engine.clock import Clock
-from engine.domain import Action, Decision, Price
+from engine.domain import Action, Price
 from engine.liquidation.decide import decide
 from engine.liquidation.failures import Failures
-from engine.liquidation.queue import LiquidationQueue, Stage
+from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.oracle.board import PriceBoard
+from engine.protocol.margin import choose_action
 from engine.telemetry.events import EventLog, Level
 from engine.telemetry.latency import Latencies
 from engine.telemetry.tally import Tally
 
 
-def new_liquidation_id() -> str:
-    """A short id that an operator can type: twelve hexadecimal digits."""
-    return uuid.uuid4().hex[:12]
+def new_liquidation_ids(count: int) -> list[str]:
+    """Short random ids that an operator can type: twelve hexadecimal digits each."""
+    digits = secrets.token_hex(6 * count)
+    return [digits[start : start + 12] for start in range(0, len(digits), 12)]
 
 
 class Detector:
@@ -38,7 +41,7 @@ class Detector:
         latencies: Latencies,
         events: EventLog,
         clock: Clock,
-        make_id: Callable[[], str] = new_liquidation_id,
+        make_ids: Callable[[int], list[str]] = new_liquidation_ids,
     ) -> None:
         self._holdings = holdings
         self._board = board
@@ -48,7 +51,7 @@ class Detector:
         self._latencies = latencies
         self._events = events
         self._clock = clock
-        self._make_id = make_id
+        self._make_ids = make_ids
         self.enabled = False
 
     def on_price(self, price: Price) -> None:
@@ -56,12 +59,34 @@ class Detector:
         if not self.enabled:
             return
         detected_at_ns = self._clock.now_ns()
-        for address in self._holdings.book.crossed(price):
-            entry = self._queue.get(address)
-            if entry is None or entry.can_move:
-                self._consider(address, price, detected_at_ns)
+        fresh: list[Crosser] = []
+        moved: list[tuple[Entry, Crosser]] = []
+        get, is_resting = self._queue.get, self._failures.is_resting
+        for crosser in self._holdings.book.crossers(price):
+            entry = get(crosser.address)
+            if entry is None:
+                if not is_resting(crosser.address):
+                    fresh.append(crosser)
+            elif entry.can_move:
+                moved.append((entry, crosser))
             elif entry.stage is Stage.LANDED and entry.again_at_ns is None:
                 entry.again_at_ns = detected_at_ns
+        self._queue.move_many(moved, price)
+        if fresh:
+            self._enter(fresh, price, detected_at_ns)
+
+    def _enter(self, fresh: Sequence[Crosser], price: Price, detected_at_ns: int) -> None:
+        """Queue everyone who crossed at one price, and tell of it."""
+        ids = self._make_ids(len(fresh))
+        if len(self._failures):
+            # A position that was given up goes on under its old id: it is one failure, however long it lasts.
+            ids = [
+                self._failures.id_of(crosser.address) or new_id
+                for crosser, new_id in zip(fresh, ids, strict=True)
+            ]
+        taken = self._queue.offer_many(fresh, price, ids, detected_at_ns)
+        self._tally.liquidatable_seen += len(taken)
+        self._events.add_each(Level.OURS, taken, lambda crosser: _told(crosser, price))
 
     def look_at(self, address: Pubkey, since_ns: int | None = None) -> None:
         """A position changed: queue it if it is liquidatable at its symbol's current price.
@@ -74,6 +99,18 @@ class Detector:
             price = self._board.current(position.symbol)
             if self._consider(address, price, since_ns or now_ns, now_ns) and since_ns is not None:
                 self._latencies.finality_wait.observe_ns(now_ns - since_ns)
+
+    def look_at_many(self, addresses: Sequence[Pubkey]) -> None:
+        """Positions changed: queue those that are liquidatable. Next to nothing while nobody near is."""
+        if not self.enabled:
+            return
+        current = [self._board.current(symbol) for symbol in self._board.symbols] if addresses else []
+        book = self._holdings.book
+        reached = {price.symbol: price for price in current if book.is_reached(price)}
+        if reached:
+            for address in addresses:
+                if book.is_crossed(address, reached):
+                    self.look_at(address)
 
     def look_at_all(self) -> None:
         """After a snapshot: consider every symbol at its current price."""
@@ -91,11 +128,11 @@ class Detector:
         if decision.action is Action.HOLD:
             return False
         # A position that was given up goes on under its old id: it is one failure, however long it lasts.
-        liquidation_id = self._failures.id_of(address) or self._make_id()
+        liquidation_id = self._failures.id_of(address) or self._make_ids(1)[0]
         is_new = self._queue.offer(decision, liquidation_id, detected_at_ns, free_at_ns)
         if is_new:
             self._tally.liquidatable_seen += 1
-            self._events.add(Level.OURS, f"LIQUIDATION TRIGGERED {_describe(decision)}")
+            self._events.add(Level.OURS, _line(address, decision.health.factor, decision.action, price))
         return is_new
 
     def liquidatable(self) -> list[Pubkey]:
@@ -118,9 +155,14 @@ class Detector:
         return self._queue.offer(decision, liquidation_id, self._clock.now_ns())
 
 
-def _describe(decision: Decision) -> str:
-    address = str(decision.position.address)
+def _told(crosser: Crosser, price: Price) -> str:
+    action, _, _ = choose_action(crosser.size_e6, crosser, price.price_e6)
+    return _line(crosser.address, crosser.factor, action, price)
+
+
+def _line(position: Pubkey, health_factor: float, action: Action, price: Price) -> str:
+    address = str(position)
     return (
-        f"{address[:4]}…{address[-4:]}  health {decision.health.factor:.2f} < 1  {decision.action.value}  "
-        f"{decision.position.symbol} {decision.price.price_e6 / 1e6:,.2f}"
+        f"LIQUIDATION TRIGGERED {address[:4]}…{address[-4:]}  health {health_factor:.2f} < 1  "
+        f"{action.value}  {price.symbol} {price.price_e6 / 1e6:,.2f}"
     )

@@ -197,7 +197,7 @@ class Executor:
         signed = self._builder.build(
             decision, feed, blockhash, compute_unit_limit=limit, priority_fee_microlamports=price
         )
-        entry.action, entry.compute_unit_limit = decision.action, limit
+        entry.decided, entry.compute_unit_limit = decision.action, limit
         entry.health_factor = decision.health.factor
         return self._intent(entry, decision, signed, price)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+import msgspec
 from solders.pubkey import Pubkey
 
-from engine.domain import Action, Decision
+from engine.book.book import Crosser
+from engine.domain import Action, Decision, Price
+from engine.protocol.margin import choose_action
+
+_FEW = 8  # one in so many is put in its place by itself
 
 
 class Stage(StrEnum):
@@ -25,8 +29,7 @@ class Stage(StrEnum):
     WAITING = "waiting"
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One liquidation of one position on its way; its retries share the liquidation_id."""
 
     address: Pubkey
@@ -35,7 +38,7 @@ class Entry:
     liquidation_id: str
     health_factor: float
     value_e6: int
-    action: Action
+    decided: Action | None  # None until it is asked for, or decided
     detected_at_ns: int
     free_at_ns: int  # when the engine could first act: later than detected after a wait for finality
     stage: Stage = Stage.QUEUED
@@ -44,11 +47,21 @@ class Entry:
     compute_unit_limit: int = 0  # 0 means the setting
     again_at_ns: int | None = None  # found liquidatable once more while it waits for finality
     ticket: int = 0  # the heap item that is valid for this entry
+    crossing: tuple[Crosser, int] | None = None  # what it was found by, and the mark in 1e-6 USD
 
     @property
     def can_move(self) -> bool:
         """Whether a new price may still change the entry's place."""
         return self.stage is Stage.QUEUED
+
+    @property
+    def action(self) -> Action:
+        """What is to be done, as it was last decided or as it looked when it was found."""
+        if self.decided is None:
+            assert self.crossing is not None
+            crosser, mark_e6 = self.crossing
+            self.decided = choose_action(crosser.size_e6, crosser, mark_e6)[0]
+        return self.decided
 
 
 class LiquidationQueue:
@@ -113,13 +126,56 @@ class LiquidationQueue:
             liquidation_id=liquidation_id,
             health_factor=decision.health.factor,
             value_e6=decision.health.value_e12 // 10**6,
-            action=decision.action,
+            decided=decision.action,
             detected_at_ns=detected_at_ns,
             free_at_ns=detected_at_ns if free_at_ns is None else free_at_ns,
         )
         self._entries[position.address] = entry
         self._push(entry)
         return True
+
+    def offer_many(
+        self, crossers: Sequence[Crosser], price: Price, ids: Sequence[str], detected_at_ns: int
+    ) -> list[Crosser]:
+        """Enter positions that crossed at one price and are not in the queue; returns those that were taken.
+
+        When they do not all fit, those of lowest health are taken.
+        """
+        room = max(0, self._capacity - len(self._entries))
+        if len(crossers) > room:
+            self.refused += len(crossers) - room
+            crossers = heapq.nsmallest(room, crossers, key=_rank_of)
+        symbol, mark_e6, entries, items = price.symbol, price.price_e6, self._entries, []
+        for crosser, liquidation_id in zip(crossers, ids, strict=False):
+            factor, value_e6, ticket = crosser.factor, crosser.value_e12 // 10**6, next(self._tickets)
+            entry = entries[crosser.address] = Entry(
+                crosser.address,
+                crosser.owner,
+                symbol,
+                liquidation_id,
+                factor,
+                value_e6,
+                None,
+                detected_at_ns,
+                detected_at_ns,
+                ticket=ticket,
+                crossing=(crosser, mark_e6),
+            )
+            items.append((factor, -value_e6, ticket, entry))
+        self._line_up(items)
+        return list(crossers)
+
+    def move_many(self, moved: Sequence[tuple[Entry, Crosser]], price: Price) -> None:
+        """Queued positions at a new price: each goes to its new health's place."""
+        items = []
+        for entry, crosser in moved:
+            factor = crosser.factor
+            if factor != entry.health_factor:
+                entry.health_factor, entry.value_e6 = factor, crosser.value_e12 // 10**6
+                entry.decided, entry.crossing = None, (crosser, price.price_e6)
+                entry.ticket = next(self._tickets)
+                items.append((factor, -entry.value_e6, entry.ticket, entry))
+        self._line_up(items)
 
     def occupy(self, entry: Entry) -> None:
         """Enter a liquidation that is in flight already, found at the start; it is never taken."""
@@ -164,14 +220,29 @@ class LiquidationQueue:
         if factor != entry.health_factor:
             entry.health_factor = factor
             entry.value_e6 = decision.health.value_e12 // 10**6
-            entry.action = decision.action
+            entry.decided = decision.action
             self._push(entry)
 
     def _push(self, entry: Entry) -> None:
         """Line the entry up; its former heap items, if any, become invalid."""
         entry.ticket = next(self._tickets)
-        heapq.heappush(self._heap, (entry.health_factor, -entry.value_e6, entry.ticket, entry))
+        self._line_up([(entry.health_factor, -entry.value_e6, entry.ticket, entry)])
+
+    def _line_up(self, items: list[tuple[float, int, int, Entry]]) -> None:
+        """Many are ordered together, few one by one."""
+        if not items:
+            return
+        if len(items) * _FEW > len(self._heap):
+            self._heap += items
+            heapq.heapify(self._heap)
+        else:
+            for item in items:
+                heapq.heappush(self._heap, item)
         if len(self._heap) > 4 * len(self._entries) + 64:
             self._heap = [item for item in self._heap if item[2] == item[3].ticket]
             heapq.heapify(self._heap)
         self._wake.set()
+
+
+def _rank_of(crosser: Crosser) -> tuple[float, int]:
+    return crosser.factor, -crosser.value_e12

@@ -8,6 +8,7 @@ comparison of ratios is made by cross-multiplying and nothing is divided before 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from engine.domain import Action, Health, Side
 
@@ -27,6 +28,19 @@ _TARGET_MINUS_FEE_NUM = 7
 
 class UnsupportedLeverage(ValueError):
     """The leverage is 0 or above 1000: no maintenance ratio is defined."""
+
+
+class Figures(Protocol):
+    """What a decision needs of a position at a mark: a Health, or anything that holds the same numbers."""
+
+    @property
+    def equity_e12(self) -> int: ...
+
+    @property
+    def value_e12(self) -> int: ...
+
+    @property
+    def maintenance_bps(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +94,17 @@ def health_at(terms: Terms, mark_e6: int) -> Health:
     )
 
 
-def is_liquidatable(health: Health) -> bool:
+def is_liquidatable(health: Figures) -> bool:
     """Health factor strictly below 1: equity / value < maintenance ratio."""
     return 10_000 * health.equity_e12 < health.maintenance_bps * health.value_e12
 
 
-def is_below(health: Health, factor_milli: int) -> bool:
+def is_below(health: Figures, factor_milli: int) -> bool:
     """Health factor strictly below factor_milli / 1000 (1300 is the at-risk line)."""
     return 10_000 * 1000 * health.equity_e12 < factor_milli * health.maintenance_bps * health.value_e12
 
 
-def partial_amount_e6(size_e6: int, health: Health, mark_e6: int) -> int:
+def partial_amount_e6(size_e6: int, health: Figures, mark_e6: int) -> int:
     """The smallest number of size units whose closing restores the target margin 1.2 m, capped at the size.
 
     x = (t V - E) / ((t - f) p), rounded up, from: closing x leaves equity E - f x p and value (S - x) p.
@@ -101,7 +115,7 @@ def partial_amount_e6(size_e6: int, health: Health, mark_e6: int) -> int:
     return min(size_e6, max(0, -(-missing // freed_per_unit)))
 
 
-def choose_action(size_e6: int, health: Health, mark_e6: int) -> tuple[Action, int, str]:
+def choose_action(size_e6: int, health: Figures, mark_e6: int) -> tuple[Action, int, str]:
     """Full, partial or hold for a position at a mark price, with the size units to close and the reason."""
     if not is_liquidatable(health):
         return Action.HOLD, 0, "health is 1 or above"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -32,14 +35,34 @@ class Level(StrEnum):
     OURS = "ours"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line; `seq` never repeats within a process."""
+T = TypeVar("T")
 
-    seq: int
-    at_ns: int
-    level: Level
-    text: str
+
+class Event:
+    """One line; `seq` never repeats within a process. Its text is made when somebody reads it."""
+
+    __slots__ = ("_text", "at_ns", "level", "seq")
+
+    def __init__(self, seq: int, at_ns: int, level: Level, text: str | Callable[[], str]) -> None:
+        self.seq = seq
+        self.at_ns = at_ns
+        self.level = level
+        self._text = text
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        if not isinstance(self._text, str):
+            self._text = self._text()
+        return self._text
+
+
+@dataclass(slots=True)
+class _Burst:
+    """Many lines of one moment that are to be written."""
+
+    events: Iterator[Event]
+    left: int
 
 
 class EventLog:
@@ -48,7 +71,8 @@ class EventLog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._events: deque[Event] = deque(maxlen=CAPACITY)
-        self._unwritten: deque[Event] = deque(maxlen=WAITING_LINES)
+        self._unwritten: deque[_Burst] = deque()
+        self._waiting = 0
         self._has_unwritten = asyncio.Event()
         self._seq = 0
         self.lost_lines = 0  # never written to the structured log, because too many waited
@@ -61,10 +85,18 @@ class EventLog:
         if level is Level.DANGER:
             log.error(text, seq=event.seq)
             return
-        if len(self._unwritten) == WAITING_LINES:
-            self.lost_lines += 1
-        self._unwritten.append(event)
-        self._has_unwritten.set()
+        self._let_wait(_Burst(iter((event,)), 1))
+
+    def add_each(self, level: Level, items: Sequence[T], render: Callable[[T], str]) -> None:
+        """Append a line for each item. A text is made when it is read, so a burst costs next to nothing."""
+        first, at_ns = self._seq + 1, self._clock.now_ns()
+        self._seq += len(items)
+
+        def event(index: int) -> Event:
+            return Event(first + index, at_ns, level, partial(render, items[index]))
+
+        self._events.extend(map(event, range(max(0, len(items) - CAPACITY), len(items))))
+        self._let_wait(_Burst(map(event, range(len(items))), len(items)))
 
     def latest(self, limit: int) -> list[Event]:
         """The last `limit` events, oldest first."""
@@ -79,12 +111,31 @@ class EventLog:
 
     def flush(self) -> None:
         """Write everything that waits: at the end of the process."""
-        self._write(len(self._unwritten))
+        self._write(self._waiting)
+
+    def _let_wait(self, burst: _Burst) -> None:
+        """What is above the bound is lost, the oldest first."""
+        self._unwritten.append(burst)
+        self._waiting += burst.left
+        while self._waiting > WAITING_LINES:
+            self._next()
+            self.lost_lines += 1
+        self._has_unwritten.set()
+
+    def _next(self) -> Event:
+        """Take the oldest of those that wait."""
+        burst = self._unwritten[0]
+        event = next(burst.events)
+        burst.left -= 1
+        self._waiting -= 1
+        if not burst.left:
+            self._unwritten.popleft()
+        return event
 
     def _write(self, lines: int) -> None:
-        for _ in range(min(lines, len(self._unwritten))):
-            event = self._unwritten.popleft()
+        for _ in range(min(lines, self._waiting)):
+            event = self._next()
             write = log.warning if event.level is Level.ATTENTION else log.info
             write(event.text, seq=event.seq)
-        if not self._unwritten:
+        if not self._waiting:
             self._has_unwritten.clear()

@@ -14,6 +14,7 @@ from solders.account import Account
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from engine.chain.frames import AccountNews
 from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
@@ -192,15 +193,15 @@ class Rig:
         """Somebody else closes the account."""
         self.ledger.set_account(address, Account(0, b"", SYSTEM_PROGRAM))
         if tell:
-            self.parts.ingest.on_account(address, b"", SYSTEM_PROGRAM, 0, self.ledger.slot)
+            self.parts.ingest.on_accounts([AccountNews(address, b"", SYSTEM_PROGRAM, self.ledger.slot, 0)])
 
     def tell(self, address: Pubkey) -> None:
         """A notification of the account as it is."""
         account = self.ledger.account(address)
         assert account is not None
-        self.parts.ingest.on_account(
-            address, bytes(account.data), account.owner, account.lamports, self.ledger.slot
-        )
+        slot = self.ledger.slot
+        news = AccountNews(address, bytes(account.data), account.owner, slot, account.lamports)
+        self.parts.ingest.on_accounts([news])
 
     def _write_price(self, symbol: str, dollars: float, **changes: Any) -> None:
         now_s = self.clock.now_ns() // 10**9

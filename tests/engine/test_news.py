@@ -11,6 +11,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from engine.chain.frames import AccountNews
 from engine.chain.port import LandedTransaction, RpcFailure
 from engine.domain import OutcomeClass, Verdict
 from engine.journal.records import OutboxKind
@@ -101,7 +102,7 @@ async def test_a_notification_whose_content_nobody_can_read_breaks_nothing(rig):
     for data in (b"", b"\0", b"\xff" * 120, b"\xaa\xbc\x8f\xe4\x7a\x40\xf7\xd0" + b"\xff" * 200):
         for address in (hostile, FEEDS["SOL/USD"].account, rig.parts.fund.address, rig.wallet.pubkey()):
             for owner in (PROGRAM_ID, SYSTEM_PROGRAM):
-                rig.parts.ingest.on_account(address, data, owner, 0, 2**64 - 1)
+                rig.parts.ingest.on_accounts([AccountNews(address, data, owner, 2**64 - 1, 0)])
     await rig.tick(3)
     assert rig.parts.board.current("SOL/USD").verdict is Verdict.INVALID
     assert rig.parts.fund.state.balance_lamports == 1000 * SOL

@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 from solders.message import Message
 from solders.transaction import Transaction
 
+from engine.chain.frames import AccountNews
 from engine.domain import Generation, OutcomeClass, Position
 from engine.journal.records import OutboxKind
 from engine.protocol.accounts import decode_position
@@ -63,7 +64,8 @@ class Owner:
         if self.rig.on_chain(self.position) is not None:
             self.rig.tell(self.position.address)
             return
-        self.rig.parts.ingest.on_account(self.position.address, b"", SYSTEM_PROGRAM, 0, self.rig.ledger.slot)
+        gone = AccountNews(self.position.address, b"", SYSTEM_PROGRAM, self.rig.ledger.slot, 0)
+        self.rig.parts.ingest.on_accounts([gone])
 
     def collateral_e6(self) -> int:
         data = bytes(self.rig.on_chain(self.position).data)
