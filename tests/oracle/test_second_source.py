@@ -107,6 +107,15 @@ async def test_an_old_word_confirms_no_jump(oracle):
     oracle.second(60 * DOLLAR)
     await oracle.clock.advance(61)
     assert oracle.publish(60).verdict is Verdict.JUMP
+    assert oracle.second(60 * DOLLAR, publish_time_s=NOW_S)  # nor when it is said once more
+    assert oracle.verdict is Verdict.JUMP
+
+
+def test_a_confirmed_jump_stays_confirmed_when_its_message_is_posted_again(oracle):
+    oracle.publish(100)
+    oracle.publish(60)
+    oracle.second(60 * DOLLAR)
+    assert oracle.publish(60, ema_price=oracle.update.ema_price).verdict is Verdict.OK
 
 
 def test_it_can_confirm_no_price_that_is_wide_invalid_or_missing(oracle):
