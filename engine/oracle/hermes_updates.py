@@ -74,7 +74,7 @@ def _read_entry(raw: msgspec.Raw, symbols: Mapping[str, str]) -> SecondPrice:
         entry = msgspec.json.decode(raw, type=_Entry)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise AccountRefused("not a price") from None
-    symbol = symbols.get(entry.id.lower().removeprefix("0x")) if len(entry.id) <= 66 else None
+    symbol = symbols.get(entry.id.lower().removeprefix("0x"))
     if symbol is None:
         raise AccountRefused("unknown feed id")
     figures = entry.price
