@@ -42,6 +42,7 @@ from engine.settings import Settings
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
 from engine.telemetry.latency import Latencies
+from engine.telemetry.loop_lag import LoopLag
 from engine.telemetry.tally import Tally
 from engine.wallet.signer import Signer
 from engine.wallet.watch import WalletWatch
@@ -96,6 +97,7 @@ class Parts:
     events: EventLog
     tally: Tally
     latencies: Latencies
+    loop_lag: LoopLag
     commands: Commands
     snapshots: Snapshots
     workers: int
@@ -128,6 +130,7 @@ def assemble(
     """Make every part. `wire` is the one gated way out; its owner keeps its connections open."""
     phase, heights = Phase(), Heights()
     events, tally, latencies, history = EventLog(clock), Tally(), Latencies(), HealthHistory()
+    loop_lag = LoopLag(clock)
     board = PriceBoard(watched_feeds(settings), clock)
     holdings = Holdings(Book(board.symbols, settings.at_risk_factor_milli), settings.program_id)
     risks = RiskBoard(holdings.book, board, clock)
@@ -276,6 +279,7 @@ def assemble(
         tracker=tracker,
         fund=fund,
         latencies=latencies,
+        loop_lag=loop_lag,
         tally=tally,
         events=events,
         clock=clock,
@@ -308,6 +312,7 @@ def assemble(
         events=events,
         tally=tally,
         latencies=latencies,
+        loop_lag=loop_lag,
         commands=commands,
         snapshots=snapshots,
         workers=settings.workers,

@@ -30,6 +30,7 @@ from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
 from engine.journal.records import ControlRecord
 from engine.lock import exclusive
+from engine.memory import settle
 from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
 from engine.settings import Settings
@@ -153,6 +154,8 @@ async def _serve(
                 parts.blockhashes.run(),
                 parts.fees.run(),
                 parts.ingest.run(),
+                parts.loop_lag.run(),
+                _settle_memory(parts),
                 parts.risks.run(),
                 parts.prices.run(),
                 parts.hermes.run(),
@@ -189,6 +192,12 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
         log.info("ready", positions=len(parts.holdings.book), state=parts.gate.state.state)
         if on_ready is not None:
             on_ready(engine)
+
+
+async def _settle_memory(parts: Parts) -> None:
+    """Once the first snapshot is in the book, before anything is decided on it."""
+    await parts.ingest.loaded.wait()
+    settle()
 
 
 async def _finish(parts: Parts, shipper: OutboxShipper) -> None:

@@ -30,6 +30,7 @@ from engine.oracle.board import PriceBoard
 from engine.protocol.margin import utilization_bps
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import Latencies, Latency
+from engine.telemetry.loop_lag import LoopLag
 from engine.telemetry.tally import Tally
 from engine.wallet.watch import WalletWatch
 
@@ -77,6 +78,7 @@ class Snapshots:
         tracker: Tracker,
         fund: FundWatcher,
         latencies: Latencies,
+        loop_lag: LoopLag,
         tally: Tally,
         events: EventLog,
         clock: Clock,
@@ -98,6 +100,7 @@ class Snapshots:
         self._tracker = tracker
         self._fund = fund
         self._latencies = latencies
+        self._loop_lag = loop_lag
         self._tally = tally
         self._events = events
         self._clock = clock
@@ -139,6 +142,7 @@ class Snapshots:
             fund=self.fund(),
             prices=[self._oracle.row(price) for price in prices],
             latency=self._latency(),
+            loop_lag=self._loop_lag_view(),
             totals=self._totals(),
             events=self._event_rows(),
             oracle=self._oracle.view(),
@@ -247,6 +251,12 @@ class Snapshots:
             uncovered_bad_debt_lamports=self._tally.bad_debt_uncovered_lamports,
             trend_lamports=list(self._fund.trend),
             updated_at_ns=self._fund.updated_at_ns,
+        )
+
+    def _loop_lag_view(self) -> wire.LoopLagView:
+        p50, p99 = self._loop_lag.recent.percentiles_us(50, 99)
+        return wire.LoopLagView(
+            count=self._loop_lag.recent.count, p50_us=p50, p99_us=p99, longest_us=self._loop_lag.longest_us
         )
 
     def _latency(self) -> wire.LatencyBoard:

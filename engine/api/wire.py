@@ -248,6 +248,15 @@ class LatencyView(Message, frozen=True):
     recent_us: list[int]
 
 
+class LoopLagView(Message, frozen=True):
+    """How late the event loop came round: percentiles of late, and the longest of all."""
+
+    count: int
+    p50_us: int
+    p99_us: int
+    longest_us: int
+
+
 class LatencyBoard(Message, frozen=True):
     """The three stages, from when the engine could act: to bytes out, bytes out to confirmed, and their sum.
 
@@ -305,6 +314,7 @@ class Snapshot(Message, frozen=True):
     fund: FundView | None
     prices: list[PriceRow]
     latency: LatencyBoard
+    loop_lag: LoopLagView
     totals: Totals
     events: list[EventRow]
     oracle: OracleView | None = None

@@ -69,6 +69,7 @@ async def test_without_any_notification_everything_is_read_again_every_minute(ri
     position = rig.open()
     rig.close(position.address, tell=False)
     monkeypatch.setattr("engine.ingest.RESYNC_S", 0.01)
+    monkeypatch.setattr("engine.ingest.REST_FACTOR", 0)
     rig.parts.ingest.on_connected()
     await rig.tick(2)
     missed = replace(position, address=Pubkey.new_unique())

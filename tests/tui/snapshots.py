@@ -274,6 +274,7 @@ def snapshot(seq: int = 1, **changes: object) -> wire.Snapshot:
             submit_to_confirm=latency(410_000),
             detect_to_confirm=latency(411_000),
         ),
+        loop_lag=wire.LoopLagView(count=9_000, p50_us=80, p99_us=4_100, longest_us=31_000),
         totals=wire.Totals(
             full=46,
             partial=96,
