@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 import structlog
 from solders.pubkey import Pubkey
@@ -41,16 +41,21 @@ class FundWatcher:
         self._unread_passes = 0
         self.state: FundState | None = None
         self.updated_at_ns = 0
+        self.refused: Counter[str] = Counter()
         self.trend: deque[int] = deque(maxlen=TREND_LENGTH)
 
     def apply(self, data: bytes, owner: Pubkey, slot: int) -> None:
-        """Take the fund account's new content; one that is not the fund is logged and ignored."""
-        if owner != self._program_id or (self.state is not None and slot < self.state.slot):
+        """Take the fund account's new content; one that is not the fund is counted and changes nothing."""
+        if self.state is not None and slot < self.state.slot:
             return
         try:
+            if owner != self._program_id:
+                raise AccountRefused("foreign owner")
             self.state = decode_fund(data, slot)
         except AccountRefused as refusal:
-            log.warning("fund account refused", reason=refusal.reason)
+            self.refused[refusal.reason] += 1
+            if self.refused[refusal.reason] == 1:
+                log.warning("fund account refused", reason=refusal.reason)
             return
         self.updated_at_ns = self._clock.now_ns()
 

@@ -54,7 +54,7 @@ def _wild(rng: Random) -> Holding:
 
 
 def _on_the_line(rng: Random, factor: Fraction) -> Holding:
-    """A position whose health is exactly `factor` at a whole mark: it shows whether comparisons are strict."""
+    """A position whose health is exactly `factor` at a whole mark: it tells if a comparison is strict."""
     leverage = rng.choice(TIER_EDGES)
     ratio = maintenance(leverage)
     assert ratio is not None
