@@ -60,7 +60,7 @@ def _on_the_line(rng: Random, factor: Fraction) -> Holding:
     assert ratio is not None
     sign = rng.choice((1, -1))
     # A multiple of every denominator in the formulas, so that the collateral is a whole number.
-    size = 10**12 * rng.randrange(1, 2 ** rng.randint(1, 16))
+    size = 10**13 * rng.randrange(1, 2 ** rng.randint(1, 16))
     mark = rng.randrange(1, 2 ** rng.randint(2, 34))
     without_equity = mark * (1 - sign * factor * ratio)  # the entry at which no collateral is needed
     room = rng.randrange(1, 2 ** rng.randint(2, 24))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from random import Random
 
 import pytest
@@ -183,23 +184,28 @@ def new_board(clock: StandingClock) -> PriceBoard:
     return PriceBoard(watched_feeds(load_settings({"SOLANA_RPC_URL": "http://127.0.0.1:1"})), clock)
 
 
-def may_be_acted_on(data: bytes, owner: Pubkey, now_s: int) -> bool:
-    """Written from the account's layout: whether these bytes may be the price of now."""
+def is_price(data: bytes, owner: Pubkey, now_s: int) -> bool:
+    """Written from the account's layout: whether these bytes are a price of the feed at all."""
     if owner != PYTH_RECEIVER or data[:8] != PRICE_DISCRIMINATOR or len(data) < 133 or data[40] != 1:
         return False
-
-    def number(offset: int, size: int, *, signed: bool) -> int:
-        return int.from_bytes(data[offset : offset + size], "little", signed=signed)
-
-    price, conf = number(73, 8, signed=True), number(81, 8, signed=False)
-    exponent, published_s = number(89, 4, signed=True), number(93, 8, signed=True)
+    price, exponent = _number(data, 73, 8), _number(data, 89, 4)
     return (
         data[41:73] == BTC_USD.feed_id
         and price > 0
-        and conf * 100 <= price
         and -18 <= exponent <= 6
-        and abs(now_s - published_s) <= 60
+        and 1 <= Fraction(price) * Fraction(10) ** (exponent + 6) < 2**64
+        and _number(data, 93, 8) <= now_s + 60
     )
+
+
+def may_be_acted_on(data: bytes, now_s: int) -> bool:
+    """Whether such a price is narrow and fresh enough."""
+    conf = int.from_bytes(data[81:89], "little")
+    return conf * 100 <= _number(data, 73, 8) and abs(now_s - _number(data, 93, 8)) <= 60
+
+
+def _number(data: bytes, offset: int, size: int) -> int:
+    return int.from_bytes(data[offset : offset + size], "little", signed=True)
 
 
 def honest_price(clock: StandingClock) -> bytes:
@@ -246,8 +252,10 @@ def hostile_prices(seed: int, cases: int) -> Counter[str]:
         before = board.current("BTC/USD")
         board.apply(BTC_USD.account, data, owner, slot)
         now = board.current("BTC/USD")
-        if now.verdict is Verdict.OK and now != before and now.slot == slot:
-            assert may_be_acted_on(data, owner, clock.now_s), data.hex()
+        if not is_price(data, owner, clock.now_s):
+            assert now.verdict in (Verdict.INVALID, Verdict.STALE), data.hex()
+        elif now.verdict is Verdict.OK and now != before:
+            assert may_be_acted_on(data, clock.now_s), data.hex()
         if now.verdict is not Verdict.OK:
             assert book.crossed(now) == []
             assert decide(crosser, now).action.value == "hold"
