@@ -27,6 +27,7 @@ DOUBT_REST_S = 5.0  # a node that casts doubt with every slot is not read again 
 REST_FACTOR = 20
 RETRY_S = 1.0
 SLOT_SILENCE_NS = 5 * 10**9
+FEED_BEHIND_SLOTS = 16  # slots are announced when they begin; more than this is a connection that lags
 
 
 class Ingest:
@@ -65,6 +66,7 @@ class Ingest:
         self._taken_ns = 0
         self._connections = 0
         self._slot_seen_ns = 0
+        self._is_held = False
         self.loaded = asyncio.Event()
         self.slot = 0
         self.updated_at_ns = 0
@@ -81,8 +83,16 @@ class Ingest:
         return [*self._board.accounts, self._fund.address, self._wallet.address]
 
     def node_is_current(self) -> bool:
-        """Whether the node has announced a slot within the last five seconds."""
-        return self._clock.monotonic_ns() - self._slot_seen_ns < SLOT_SILENCE_NS
+        """Whether what is known is of now: else nothing is decided.
+
+        A node answers and goes on; a slot was announced within the last five seconds, and the feed is not
+        far behind what the nodes answer.
+        """
+        return (
+            self._clock.monotonic_ns() - self._slot_seen_ns < SLOT_SILENCE_NS
+            and self.slot >= self._chain.tip() - FEED_BEHIND_SLOTS
+            and self._chain.is_current()
+        )
 
     def on_connected(self) -> None:
         """Subscribed: what happened before is read in a snapshot."""
@@ -98,11 +108,16 @@ class Ingest:
 
     def on_slot(self, slot: int) -> None:
         """The node works on this slot."""
+        self._is_held |= not self.node_is_current()
         if slot > self.slot:
             self.slot = slot
             self._slot_seen_ns = self._clock.monotonic_ns()
         self.updated_at_ns = self._clock.now_ns()
         self._tracker.kick()
+        if self._is_held and self.node_is_current():
+            # What crossed meanwhile was not decided on.
+            self._is_held = False
+            self._detector.look_at_all()
 
     def on_accounts(self, news: Sequence[AccountNews]) -> None:
         """Accounts changed: positions first, so that a price among them finds the book as it is now."""

@@ -155,6 +155,7 @@ def assemble(
         latencies=latencies,
         events=events,
         clock=clock,
+        node_is_current=lambda: ingest.node_is_current(),  # noqa: PLW0108  # it is made further down
     )
     prices = PriceWatch(board=board, detector=detector, events=events, clock=clock)
     hermes = HermesClient(

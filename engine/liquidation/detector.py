@@ -28,7 +28,7 @@ def new_liquidation_ids(count: int) -> list[str]:
 
 
 class Detector:
-    """Decides on the few positions that crossed; until `enabled` it decides nothing (no snapshot yet)."""
+    """Decides on the few positions that crossed; nothing until `enabled`, nor while no node is current."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Detector:
         latencies: Latencies,
         events: EventLog,
         clock: Clock,
+        node_is_current: Callable[[], bool],
         make_ids: Callable[[int], list[str]] = new_liquidation_ids,
     ) -> None:
         self._holdings = holdings
@@ -51,12 +52,18 @@ class Detector:
         self._latencies = latencies
         self._events = events
         self._clock = clock
+        self._node_is_current = node_is_current
         self._make_ids = make_ids
         self.enabled = False
 
+    @property
+    def decides(self) -> bool:
+        """Whether it is enabled, and what it knows is of now."""
+        return self.enabled and self._node_is_current()
+
     def on_price(self, price: Price) -> None:
         """A new price of a symbol: queue everyone who is liquidatable at it and not in the queue yet."""
-        if not self.enabled:
+        if not self.decides:
             return
         detected_at_ns = self._clock.now_ns()
         fresh: list[Crosser] = []
@@ -94,7 +101,7 @@ class Detector:
         `since_ns` is when it was found so already, while it had to wait for its last transaction.
         """
         position = self._holdings.decidable(address)
-        if self.enabled and position is not None:
+        if position is not None and self.decides:
             now_ns = self._clock.now_ns()
             price = self._board.current(position.symbol)
             if self._consider(address, price, since_ns or now_ns, now_ns) and since_ns is not None:
@@ -102,7 +109,7 @@ class Detector:
 
     def look_at_many(self, addresses: Sequence[Pubkey]) -> None:
         """Positions changed: queue those that are liquidatable. Next to nothing while nobody near is."""
-        if not self.enabled:
+        if not self.decides:
             return
         current = [self._board.current(symbol) for symbol in self._board.symbols] if addresses else []
         book = self._holdings.book
