@@ -1,4 +1,4 @@
-"""The process's memory after a load: what will live as long as the engine is taken out of the collector's sight.
+"""The process's memory after a load: what lives as long as the engine is taken out of the collector's sight.
 
 A collection that walks everything holds the loop up for as long as a fifth of a second. And what a load used
 for a while stays with the C library, unless it is asked to give it back.
