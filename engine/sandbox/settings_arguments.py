@@ -32,7 +32,7 @@ def parse_settings(flag: str, arguments: Iterable[str], model: type[Model]) -> M
     merged: dict[str, Any] = {}
     for argument in arguments:
         path, separator, value = argument.partition("=")
-        if separator and _is_dotted(path) and not Path(argument).is_file():
+        if separator and _is_dotted(path) and not _is_file(argument):
             _set(merged, flag, path.split("."), _value(value))
         else:
             _merge(merged, _file(flag, Path(argument)))
@@ -45,6 +45,13 @@ def parse_settings(flag: str, arguments: Iterable[str], model: type[Model]) -> M
 def _is_dotted(path: str) -> bool:
     """Whether it can be the path of a setting: names between dots, of which some are symbols as SOL/USD."""
     return all(part.replace("/", "").isidentifier() for part in path.split("."))
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except OSError:  # longer than the name of a file can be
+        return False
 
 
 def _value(text: str) -> Any:

@@ -95,3 +95,8 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "neither KEY=VALUE nor a file that can be read" in complaint(str(tmp_path / "none.json"))
     assert "neither KEY=VALUE nor a file" in complaint(str(tmp_path))
     assert "neither KEY=VALUE nor a file" in complaint("1x=3")
+
+
+def test_a_value_may_be_longer_than_the_name_of_a_file() -> None:
+    rain = tuple(range(3_000))
+    assert parse(f"rain={list(rain)}").rain == rain
