@@ -155,7 +155,6 @@ class HermesClient:
                 if self._prices > heard:
                     deadline.reschedule(loop.time() + self._times.silence_s)
                     self._become(SourceState.OK, "")
-                await self._clock.sleep(0)  # however much it sends, the others have their turn
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}

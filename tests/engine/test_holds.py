@@ -35,7 +35,7 @@ async def nothing_is_sent(rig, verdict: Verdict) -> None:
 
 
 async def test_diverged_sources_hold_a_liquidation_and_agreement_lets_it_go_without_any_new_price(rig):
-    rig.open()
+    position = rig.open()
     say(rig, BTC, 60_000)
     rig.price(BTC, 58_000)
     await nothing_is_sent(rig, Verdict.DIVERGED)
@@ -48,6 +48,7 @@ async def test_diverged_sources_hold_a_liquidation_and_agreement_lets_it_go_with
     assert picture.oracle.holds["BTC/USD: sources diverged"] == 1
 
     say(rig, BTC, 58_000)
+    assert rig.entry(position) is not None  # at once
     await rig.until(lambda: rig.wire.sent)
     assert told(rig, BTC)[-1][0] is Level.INFO
     assert told(rig, BTC)[-1][1].startswith("price BTC/USD ok after ")
@@ -115,13 +116,15 @@ async def test_an_outage_is_a_warning_after_a_minute_and_a_danger_after_five_and
     level, text = told(rig, BTC)[-1]
     assert (level, text) == (Level.DANGER, "price BTC/USD HALTED: its last price is 301 s old")
     assert row(rig, BTC).halted is True
+    await rig.clock.advance(5)
+    assert len(told(rig, BTC)) == 2  # once, not at each look
     assert "BTC/USD halted: stale" in rig.parts.snapshots.take().engine.degraded
     assert rig.wire.sent == []
 
     rig.keep_prices_fresh()
     rig.price(BTC, 58_000)
     assert row(rig, BTC).halted is False
-    assert told(rig, BTC)[-1] == (Level.INFO, "price BTC/USD ok after 241 s: was stale")
+    assert told(rig, BTC)[-1] == (Level.INFO, "price BTC/USD ok after 246 s: was stale")
     await rig.until(lambda: rig.wire.sent)
 
 

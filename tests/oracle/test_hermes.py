@@ -76,7 +76,11 @@ async def sandbox_hermes(**options: Any) -> AsyncIterator[HermesServer]:
 
 @asynccontextmanager
 async def listening(
-    url: str, key: str | None = None, feeds: list[Feed] | None = None, times: HermesTimes = HASTE
+    url: str,
+    key: str | None = None,
+    feeds: list[Feed] | None = None,
+    times: HermesTimes = HASTE,
+    clock: SystemClock | None = None,
 ) -> AsyncIterator[tuple[HermesClient, Listener]]:
     listener = Listener()
     client = HermesClient(
@@ -84,7 +88,7 @@ async def listening(
         key=None if key is None else SecretStr(key),
         feeds=feeds or list(FEEDS.values()),
         listener=listener,
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         times=times,
     )
     running = asyncio.ensure_future(client.run())
@@ -312,6 +316,32 @@ async def test_nobody_there_is_away_and_found_when_somebody_comes():
     async with listening(url) as (client, listener):
         await until(lambda: client.connections > 2)
         assert listener.states[0][0] is SourceState.AWAY
+
+
+class Sleeps(SystemClock):
+    """Remembers how long it was asked to wait."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        await super().sleep(seconds)
+
+
+async def test_each_failure_on_end_waits_longer_and_a_steady_stream_begins_anew():
+    clock = Sleeps()
+    answers = Answers(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")
+    async with answers.serving() as url, listening(url, clock=clock) as (client, _):
+        await until(lambda: client.connections > 4)
+    assert clock.slept_s[:4] == [0.01, 0.02, 0.05, 0.05]
+    clock.slept_s.clear()
+    async with (
+        sandbox_hermes(longest_stream_s=0.15) as server,
+        listening(server.url, clock=clock) as (client, _),
+    ):
+        await until(lambda: client.connections > 3)
+    assert set(clock.slept_s) == {0.01}
 
 
 async def test_retry_after_is_honoured_within_reason():
