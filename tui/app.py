@@ -38,6 +38,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.main import MainScreen
 from tui.screens.quit import Leaving, QuitDialog
 from tui.screens.resume import ResumeDialog, ResumeOrder
+from tui.screens.risk import RiskScreen
 from tui.state import ConsoleState, Link, gate_of, is_stopped
 from tui.supervisor import EngineHost, LaunchedHost, Supervisor
 from tui.theme import DEFAULT_THEME, THEMES
@@ -191,6 +192,11 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self.push_screen(DetailScreen(self.plan.paths, event.address))
         self.call_after_refresh(self._show)
 
+    @on(MainScreen.WantsRisk)
+    def _open_risk(self) -> None:
+        self.push_screen(RiskScreen())
+        self.call_after_refresh(self._show)
+
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
@@ -244,6 +250,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             ("Main screen", MainScreen.BINDINGS),
             ("Tables", LiveTable.BINDINGS),
             ("Position", DetailScreen.BINDINGS),
+            ("Risk", RiskScreen.BINDINGS),
         )
         bindings = [(name, each) for name, group in groups for each in group if isinstance(each, Binding)]
         self.push_screen(HelpScreen(bindings))
@@ -355,6 +362,7 @@ def _main_commands(screen: MainScreen, app: ConsoleApp) -> Iterable[SystemComman
         ("dismiss_failed", "Dismiss", "Take it off the list", screen.action_dismiss_failed),
         ("clear_queue", "Clear queue", "Drop what is queued and not signed", app.action_clear_queue),
         ("filter", "Filter", "Filter the at-risk positions", screen.action_filter),
+        ("risk", "Risk", "What a move of each price would bring", screen.action_risk),
         ("pause", "Pause", "Hold the display, or let it go", app.action_pause),
     )
     for action, title, what, callback in offered:

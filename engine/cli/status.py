@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from engine.api import wire
 
+_TOLD_MOVE_BPS = 1_000  # of the ladder; `status --json` and the console have all of it
+
 
 def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
     """The state first, then what it rests on, then what is being done, then what went wrong."""
@@ -27,6 +29,10 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
         f"positions   {book.monitored:,}: {book.healthy:,} healthy, {book.at_risk:,} at risk, "
         f"{book.liquidatable:,} liquidatable, {book.unknown:,} unknown"
     )
+    for reason, count in snapshot.book.unknown_reasons.items():
+        yield f"unknown     {count:,}: {reason}"
+    for figures in snapshot.risk:
+        yield f"risk        {figures.symbol}: {_risk(figures)}"
     totals = snapshot.totals
     yield (
         f"liquidated  {totals.full} full, {totals.partial} partial, {totals.failed} failed; "
@@ -59,6 +65,25 @@ def _gate_line(gate: wire.GateView) -> str:
     kept = "" if gate.persisted else ", NOT on disk yet"
     out = f", {gate.in_flight} sent and not settled" if gate.in_flight else ""
     return f'STOPPED by {gate.by} at {when}: "{gate.reason}"{out}{kept}'
+
+
+def _risk(row: wire.SymbolRiskRow) -> str:
+    """Who is next, and what a move of ten percent would bring."""
+    if row.why:
+        return f"{row.why}, {row.unknown:,} positions unknown"
+    near = [
+        f"next {side} {sign}{bps / 100:.2f} %"
+        for side, sign, bps in (("long", "-", row.next_fall_bps), ("short", "+", row.next_rise_bps))
+        if bps is not None
+    ]
+    rungs = [
+        f"{rung.move_bps / 100:+.0f} %: {rung.count:,} worth ${rung.value_e6 / 1e6:,.0f}, "
+        f"bad debt ${rung.bad_debt_e6 / 1e6:,.0f}"
+        + {True: "", False: " BEYOND the fund", None: " (fund or SOL price unknown)"}[rung.is_covered]
+        for rung in row.ladder
+        if abs(rung.move_bps) == _TOLD_MOVE_BPS
+    ]
+    return "; ".join([f"{row.at_risk:,} at risk, {row.liquidatable:,} liquidatable", *near, *rungs])
 
 
 def _sol(lamports: int | None) -> str:

@@ -21,6 +21,7 @@ _ORDER = (
     "back",
     "next_pane",
     "filter",
+    "risk",
     "dismiss_failed",
     "pause",
     "clear_queue",

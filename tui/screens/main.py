@@ -47,6 +47,7 @@ class MainScreen(Screen[None]):
             tooltip="take the failed liquidation off the list; its record stays",
         ),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="at-risk positions by any text"),
+        Binding("l", "risk", "Risk", tooltip="each symbol's bands and ladder: what a move would bring"),
         Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on"),
         Binding("c", "clear_queue", "Clear queue", tooltip="drop what is queued and not signed; asks first"),
         Binding(
@@ -79,6 +80,9 @@ class MainScreen(Screen[None]):
         def __init__(self, address: str) -> None:
             super().__init__()
             self.address = address
+
+    class WantsRisk(Message):
+        """The operator wants to see the risk figures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,6 +181,10 @@ class MainScreen(Screen[None]):
     async def action_pause(self) -> None:
         """Hold the display, or let it go."""
         await self.app.run_action("app.pause")
+
+    def action_risk(self) -> None:
+        """Open the risk screen."""
+        self.post_message(self.WantsRisk())
 
     def action_filter(self) -> None:
         """Type a filter for the at-risk pane."""
