@@ -15,6 +15,7 @@ from engine.book.book import Book
 from engine.book.holdings import Holdings
 from engine.chain.account_reader import AccountReader
 from engine.chain.blockhash import BlockhashCache
+from engine.chain.feed_fitness import FeedFitness
 from engine.chain.fees import FeeLimits, PriorityFees
 from engine.chain.port import Chain
 from engine.chain.subscriptions import LiveFeeds
@@ -305,7 +306,14 @@ def assemble(
         executor=executor,
         aftermath=aftermath,
         ingest=ingest,
-        feed=LiveFeeds(settings.ws_urls, settings.program_id, ingest.watched, ingest, clock),
+        feed=LiveFeeds(
+            settings.ws_urls,
+            settings.program_id,
+            ingest.watched,
+            ingest,
+            clock,
+            is_fit=FeedFitness(chain, settings.ws_urls).is_fit,
+        ),
         blockhashes=blockhashes,
         fees=fees,
         history=history,

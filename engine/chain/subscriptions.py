@@ -85,6 +85,10 @@ async def try_websocket(url: str) -> None:
         raise RpcFailure(f"node unreachable ({type(error).__name__})") from error
 
 
+def _is_fit_as_far_as_known(url: str) -> bool:
+    return bool(url)
+
+
 class LiveFeed:
     """Keeps one subscribed connection, for ever; `next_url` says to whom, each time that one is made."""
 
@@ -95,8 +99,11 @@ class LiveFeed:
         watched: Sequence[Pubkey],
         listener: Listener,
         clock: Clock,
+        *,
+        is_fit: Callable[[str], bool] = _is_fit_as_far_as_known,
     ) -> None:
         self._next_url = next_url
+        self._is_fit = is_fit
         self._program_id = program_id
         self._watched = tuple(watched)
         self._listener = listener
@@ -138,7 +145,7 @@ class LiveFeed:
         ):
             for request in _requests(self._program_id, self._watched):
                 await socket.send_str(request)
-            connection = _Connection(self._listener, self._watched, silence)
+            connection = _Connection(self._listener, self._watched, silence, lambda: self._is_fit(url))
             try:
                 while not connection.is_subscribed:
                     connection.take(await _frame(socket))
@@ -163,10 +170,13 @@ class LiveFeeds:
         watched: Sequence[Pubkey],
         listener: Listener,
         clock: Clock,
+        *,
+        is_fit: Callable[[str], bool] = _is_fit_as_far_as_known,
     ) -> None:
         self._urls = deque(urls)
+        self._is_fit = is_fit
         self.feeds = [
-            LiveFeed(self._next_url, program_id, watched, listener, clock)
+            LiveFeed(self._next_url, program_id, watched, listener, clock, is_fit=is_fit)
             for _ in range(min(FEEDS_AT_ONCE, len(urls)))
         ]
 
@@ -177,9 +187,10 @@ class LiveFeeds:
                 group.create_task(feed.run())
 
     def _next_url(self) -> str:
-        """The URL that was left alone for longest, and is not another feed's."""
+        """The URL that was left alone for longest, is fit, and is not another feed's."""
         used = {feed.url for feed in self.feeds if feed.is_subscribed}
-        url = next((each for each in self._urls if each not in used), self._urls[0])
+        free = [each for each in self._urls if each not in used] or list(self._urls)
+        url = next(filter(self._is_fit, free), free[0])
         self._urls.remove(url)
         self._urls.append(url)
         return url
@@ -188,8 +199,15 @@ class LiveFeeds:
 class _Connection:
     """What is known of one connection; collects the news of one turn of the event loop."""
 
-    def __init__(self, listener: Listener, watched: Sequence[Pubkey], silence: asyncio.Timeout) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        watched: Sequence[Pubkey],
+        silence: asyncio.Timeout,
+        is_fit: Callable[[], bool],
+    ) -> None:
         self._listener = listener
+        self._is_fit = is_fit
         self._silence = silence
         self._read = FrameReader().read
         self._waiting = dict(enumerate((None, None, *watched), 1))
@@ -205,7 +223,7 @@ class _Connection:
         return not self._waiting
 
     def take(self, raw: bytes) -> None:
-        """One frame; raises FeedFailure when the node refuses, or talks nonsense."""
+        """One frame; raises FeedFailure when the node refuses, talks nonsense, or is not fit any more."""
         try:
             frame = self._read(raw)
         except UnreadableFrame:
@@ -242,6 +260,8 @@ class _Connection:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     def _on_slot(self, news: SlotNews) -> None:
+        if not self._is_fit():
+            raise FeedFailure("its node is not one to go by")
         if self._slot and (news.slot < self._slot or news.parent > self._slot):
             self._listener.on_doubt(f"slot {news.slot} on {news.parent} came after {self._slot}")
         self._slot = news.slot
