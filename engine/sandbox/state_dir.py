@@ -6,9 +6,11 @@ each sandbox: a chain does not outlive its process, so an earlier wallet or reco
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from solders.keypair import Keypair
 from engine.errors import SettingsError
 
 _LOCK = "sandbox.lock"
+_TEMPORARY = "liquidation-sandbox-"
 _LOCK_DEADLINE_S = 3.0  # the one before may still be ending
 _LOCK_POLL_S = 0.05
 
@@ -51,8 +54,14 @@ def state_directory(named: Path | None) -> Iterator[StateDir]:
     Raises StateDirRefused when another sandbox is using it or it cannot be written.
     """
     if named is None:
-        with tempfile.TemporaryDirectory(prefix="liquidation-sandbox-", ignore_cleanup_errors=True) as path:
-            yield StateDir(Path(path).resolve() / "wallet.json", database=None)
+        _sweep()
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, ignore_cleanup_errors=True) as path:
+            lock = _open_lock(Path(path))
+            try:
+                _take(lock, Path(path))
+                yield StateDir(Path(path).resolve() / "wallet.json", database=None)
+            finally:
+                os.close(lock)
         return
     lock = _open_lock(named)
     try:
@@ -60,6 +69,18 @@ def state_directory(named: Path | None) -> Iterator[StateDir]:
         yield StateDir(named.resolve() / "wallet.json", named.resolve() / "database")
     finally:
         os.close(lock)
+
+
+def _sweep() -> None:
+    """Remove the temporary directories of sandboxes that were killed: nobody holds their locks any more."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with contextlib.suppress(OSError):
+            lock = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid() and _try(lock):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _open_lock(named: Path) -> int:

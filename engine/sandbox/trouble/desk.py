@@ -18,6 +18,7 @@ from engine.sandbox.trouble.landing import Landing
 from engine.sandbox.trouble.node import NodeTroubles
 from engine.sandbox.trouble.reading import patched
 from engine.sandbox.trouble.settings import HttpTrouble, Trouble
+from engine.sandbox.trouble.words import refuse_unknown_words
 
 METHOD = "sandboxTrouble"
 _OF_A_NODE = ("http", "websocket", "node")
@@ -50,7 +51,8 @@ class TroubleDesk:
         self._hermes = hermes
 
     def begin(self, trouble: Trouble) -> None:
-        """Put settings in force for the cluster and for every node."""
+        """Put settings in force for the cluster and for every node; raises SettingsArgumentError."""
+        refuse_unknown_words("--trouble", trouble)
         self._set_cluster(trouble)
         for number, (troubles, _) in enumerate(self._nodes):
             self._nodes[number] = troubles, _after(trouble)
@@ -84,6 +86,7 @@ class TroubleDesk:
         troubles, current = self._nodes[node]
         try:
             trouble = Trouble() if patch is None else patched(METHOD, current, patch)
+            refuse_unknown_words(METHOD, trouble)
         except SettingsArgumentError as refusal:
             raise invalid_params(str(refusal)) from None
         self._set_cluster(trouble, since=current)

@@ -72,8 +72,10 @@ class ProgramAccounts:
         filters = parse_filters(config.raw("filters"))
         encoding, data_slice = config.account_encoding(), config.data_slice()
         keys = self._view.program_keys(program, bank.slot)
-        if encoding is AccountEncoding.BASE64 and data_slice is None:
+        if encoding is AccountEncoding.BASE64:
             slices = self._plain(keys, bank.slot, filters, program)
+            if data_slice is not None:
+                slices = ([_cut(entry, data_slice) for entry in entries] for entries in slices)
         else:
             found = _Found(self._view, keys, bank.slot, filters)
             slices = _formed(found, encoding, data_slice, of_tokens=program in TOKEN_PROGRAMS)
@@ -216,7 +218,20 @@ def _plain_entry(address: Pubkey, account: Account, owner: str) -> str:
     )
 
 
+def _cut(entry: str, data_slice: DataSlice) -> str:
+    """A plain entry with only the part of its data that is wanted."""
+    head, data, tail = _around_data(entry)
+    wanted = data_slice.of(binascii.a2b_base64(data)) if data_slice.length else b""
+    return f"{head}{binascii.b2a_base64(wanted, newline=False).decode()}{tail}"
+
+
 def _data_of(entry: str) -> bytes:
     """The account's data, read back from a plain entry."""
+    return binascii.a2b_base64(_around_data(entry)[1])
+
+
+def _around_data(entry: str) -> tuple[str, str, str]:
+    """A plain entry up to its data, the data in base64, and the rest."""
     begins = entry.index('["') + 2
-    return binascii.a2b_base64(entry[begins : entry.index('"', begins)])
+    ends = entry.index('"', begins)
+    return entry[:begins], entry[begins:ends], entry[ends:]
