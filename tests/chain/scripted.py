@@ -33,6 +33,7 @@ class ScriptedNode:
         self.frozen_at: int | None = None
         self.extra_height = 0
         self.extra_validity = 0
+        self.ignores_min_context = False
         self.delay_s = 0.001
         self.failure: RpcFailure | None = None
         self.failing_methods: frozenset[str] | None = None  # None: all of them
@@ -68,7 +69,7 @@ class ScriptedNode:
 
     def _answer(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         config = next((each for each in params if isinstance(each, dict)), {})
-        if self.slot < config.get("minContextSlot", 0):
+        if self.slot < config.get("minContextSlot", 0) and not self.ignores_min_context:
             message = "Minimum context slot has not been reached"
             return {"error": {"code": -32016, "message": message, "data": {"contextSlot": self.slot}}}
         answers: dict[str, Callable[[], Any]] = {

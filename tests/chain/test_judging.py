@@ -42,9 +42,11 @@ async def test_a_node_that_lags_is_not_asked_and_says_how_far_it_is_behind(three
     assert three.states == ["ok", "ok", "ok"]
 
 
-async def test_an_old_answer_is_not_taken_even_before_its_node_is_known_to_lag(three):
+@pytest.mark.parametrize("ignores_min_context", [False, True])
+async def test_an_old_answer_is_not_taken_even_before_its_node_is_known_to_lag(three, ignores_min_context):
     await three.pass_time(A_LOOK_S)
     first, second, _ = three.nodes
+    first.ignores_min_context = ignores_min_context
     newest = second.slot
     first.lag_slots = 50
     assert await read(three) >= newest - 1

@@ -169,3 +169,32 @@ def test_settings_cannot_be_changed() -> None:
 def test_the_program_can_be_another_one() -> None:
     other = Pubkey.from_string("11111111111111111111111111111111")
     assert load_settings({**RPC, "PROGRAM_ID": f" {other} "}).program_id == other
+
+
+def test_several_nodes_are_separated_by_commas_and_each_has_its_websocket_and_its_budget():
+    urls = "https://a.example/key-1, http://127.0.0.1:8899"
+    settings = load_settings({"SOLANA_RPC_URL": urls, "RPC_REQUESTS_PER_S": "20,300"})
+    assert settings.rpc_urls == ("https://a.example/key-1", "http://127.0.0.1:8899")
+    assert settings.ws_urls == ("wss://a.example/key-1", "ws://127.0.0.1:8900")
+    assert settings.rpc_budgets == (20, 300)
+    assert load_settings({"SOLANA_RPC_URL": urls, "RPC_REQUESTS_PER_S": "50"}).rpc_budgets == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"SOLANA_RPC_URL": "http://a/secret-key,"}, "SOLANA_RPC_URL must be a URL"),
+        ({"SOLANA_RPC_URL": "http://a/secret-key,ftp://b/secret-key"}, "SOLANA_RPC_URL must be a URL"),
+        ({"SOLANA_RPC_URL": "http://a/secret-key,http://a/secret-key"}, "must not name a URL twice"),
+        ({"SOLANA_RPC_URL": ",".join(f"http://a{n}" for n in range(9))}, "not name more than 8 URLs"),
+        ({"SOLANA_RPC_URL": "http://a,http://b,http://c", "RPC_REQUESTS_PER_S": "1,2"}, "each of the 3 URLs"),
+        ({"SOLANA_RPC_URL": "http://a", "RPC_REQUESTS_PER_S": "0"}, "RPC_REQUESTS_PER_S must be a whole"),
+        ({"SOLANA_RPC_URL": "http://a", "RPC_MAX_BEHIND_SLOTS": "0"}, "RPC_MAX_BEHIND_SLOTS must be a whole"),
+        ({"SOLANA_RPC_URL": "http://a", "SOLANA_GENESIS_HASH": "mainnet"}, "SOLANA_GENESIS_HASH must be"),
+    ],
+)
+def test_a_bad_list_of_nodes_is_refused_without_repeating_a_credential(environ, complaint):
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(environ)
+    assert complaint in str(refusal.value)
+    assert "secret-key" not in str(refusal.value)
