@@ -19,7 +19,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 from solders.pubkey import Pubkey
 
 from engine.errors import SettingsError
@@ -120,7 +120,7 @@ def _rates(value: object) -> tuple[int, ...]:
 def _genesis_hash(value: object) -> str:
     try:
         return str(Hash.from_string(str(value).strip()))
-    except ValueError:
+    except ParseHashError:
         raise ValueError(f"must be a base58 hash of 32 bytes, not {_shown(value)}") from None
 
 
