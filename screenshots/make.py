@@ -141,12 +141,14 @@ class Photographer:
 
 
 async def healthy_round(photographer: Photographer) -> None:
-    """A crash that is borne: the panes, a position, help, the stop and the way back."""
+    """A crash that is borne: the panes, the ladders, a position, help, the stop and the way back."""
     await photographer.until("a crash under way", lambda seen: seen.totals.full + seen.totals.partial > 450)
     await photographer.take("main", LARGE, SMALL, WIDE)
     await photographer.press("4")
     await photographer.take("second-page", SMALL)
-    await photographer.press("1")
+    await photographer.press("l")
+    await photographer.take("risk", LARGE, SMALL)
+    await photographer.press("escape", "1")
     await choose_position(photographer)
     await photographer.press("enter")
     await photographer.pilot.pause(1.0)
