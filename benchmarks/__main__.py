@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from benchmarks import burst, crash, node_fanout, node_gpa, node_tx, sandbox_ready
+from benchmarks import book_ticks, burst, crash, ingestion, node_fanout, node_gpa, node_tx, sandbox_ready
 from benchmarks.measurement import Measurement
 from benchmarks.processes import Failed
 from engine.errors import OperatorError
 
 # Ids that share their runs stand behind the same function.
 GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
+    ingestion.measure_load: ("load_1m", "load_1m_peak", "load_1m_kept"),
+    ingestion.measure_notifications: ("notifications",),
+    book_ticks.measure: ("tick_quiet_1m", "tick_cross_10k", "tick_growth"),
     sandbox_ready.measure: ("sandbox_ready",),
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
     burst.measure: ("burst_500",),

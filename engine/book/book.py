@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from solders.pubkey import Pubkey
@@ -37,7 +37,7 @@ def terms_of(position: Position) -> Terms:
     )
 
 
-class Crosser(NamedTuple):
+class Crosser(msgspec.Struct, frozen=True, gc=False):
     """A position that a mark has crossed, with what its exact health is made of."""
 
     address: Pubkey

@@ -135,10 +135,17 @@ class Shelves:
         for leaf_id in leaves:
             leaf = self.memory.leaf(leaf_id)
             self._groups[leaf.group].touch(leaf)
-        for number in np.unique(numbers).tolist():
-            lines = lines_e6[numbers == number]
+        if len(numbers) == 0:
+            return
+        order = np.argsort(numbers, kind="stable")
+        ordered, lines = numbers[order], lines_e6[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        lowest, highest = np.minimum.reduceat(lines, starts), np.maximum.reduceat(lines, starts)
+        for number, low, high in zip(
+            ordered[starts].tolist(), lowest.tolist(), highest.tolist(), strict=True
+        ):
             group = self._groups[number]
-            self._widen(group, int(lines.max() if group.side is Side.LONG else lines.min()))
+            self._widen(group, high if group.side is Side.LONG else low)
 
     # --- who crossed ---
 

@@ -29,7 +29,7 @@ class Stage(StrEnum):
     WAITING = "waiting"
 
 
-class Entry(msgspec.Struct, eq=False):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """One liquidation of one position on its way; its retries share the liquidation_id."""
 
     address: Pubkey
@@ -47,7 +47,8 @@ class Entry(msgspec.Struct, eq=False):
     compute_unit_limit: int = 0  # 0 means the setting
     again_at_ns: int | None = None  # found liquidatable once more while it waits for finality
     ticket: int = 0  # the heap item that is valid for this entry
-    crossing: tuple[Crosser, int] | None = None  # what it was found by, and the mark in 1e-6 USD
+    crosser: Crosser | None = None  # what it was found by, at `mark_e6`
+    mark_e6: int = 0
 
     @property
     def can_move(self) -> bool:
@@ -58,9 +59,8 @@ class Entry(msgspec.Struct, eq=False):
     def action(self) -> Action:
         """What is to be done, as it was last decided or as it looked when it was found."""
         if self.decided is None:
-            assert self.crossing is not None
-            crosser, mark_e6 = self.crossing
-            self.decided = choose_action(crosser.size_e6, crosser, mark_e6)[0]
+            assert self.crosser is not None
+            self.decided = choose_action(self.crosser.size_e6, self.crosser, self.mark_e6)[0]
         return self.decided
 
 
@@ -159,7 +159,8 @@ class LiquidationQueue:
                 detected_at_ns,
                 detected_at_ns,
                 ticket=ticket,
-                crossing=(crosser, mark_e6),
+                crosser=crosser,
+                mark_e6=mark_e6,
             )
             items.append((factor, -value_e6, ticket, entry))
         self._line_up(items)
@@ -172,7 +173,7 @@ class LiquidationQueue:
             factor = crosser.factor
             if factor != entry.health_factor:
                 entry.health_factor, entry.value_e6 = factor, crosser.value_e12 // 10**6
-                entry.decided, entry.crossing = None, (crosser, price.price_e6)
+                entry.decided, entry.crosser, entry.mark_e6 = None, crosser, price.price_e6
                 entry.ticket = next(self._tickets)
                 items.append((factor, -entry.value_e6, entry.ticket, entry))
         self._line_up(items)

@@ -1,0 +1,91 @@
+"""How fast a million positions are loaded, and how fast what a node tells is taken: against a stand-in node.
+
+The sandbox's node would be the bottleneck: it makes each answer anew, the stand-in has them written already.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.measurement import Baseline, Measurement
+from benchmarks.processes import Failed
+
+POSITIONS, NOTIFICATIONS, BOOK = 1_000_000, 300_000, 100_000
+LOADS, HEARINGS = 3, 5
+LOAD_S, PEAK_MB, KEPT_BYTES, PER_S = 2.5, 900.0, 150.0, 100_000.0
+DEADLINE_S = 300.0
+
+
+def measure_load() -> Iterator[Measurement]:
+    """From the request to the last position in the book; each in a new process."""
+    with _stub(POSITIONS, 0) as port:
+        loads = [_client("load", f"http://127.0.0.1:{port}/") for _ in range(LOADS)]
+        plain = _client("load_plainly", f"http://127.0.0.1:{port}/")
+    if any(each["count"] != POSITIONS for each in (*loads, plain)):
+        raise Failed("not every position was loaded")
+    name = "solana-py's AsyncClient, an object for each position"
+    figures = (
+        ("load_1m", "s", "seconds", LOAD_S, Baseline(name, plain["seconds"])),
+        ("load_1m_peak", "MB", "peak_mb", PEAK_MB, Baseline(name, plain["peak_mb"])),
+        ("load_1m_kept", "B/position", "kept_bytes", KEPT_BYTES, None),
+    )
+    for figure, unit, key, goal, baseline in figures:
+        samples = [each[key] for each in loads]
+        yield Measurement(figure, unit, samples, n=LOADS * POSITIONS, goal=goal, baseline=baseline)
+
+
+def measure_notifications() -> Iterator[Measurement]:
+    """Frames off the socket, decoded and in the book; the client has one core at most."""
+    with _stub(BOOK, NOTIFICATIONS) as port:
+        url = f"ws://127.0.0.1:{port}/"
+        heard = [_client("hear", url, NOTIFICATIONS) for _ in range(HEARINGS)]
+        plain = _client("hear_plainly", url, NOTIFICATIONS)
+    yield Measurement(
+        "notifications",
+        "notifications/s",
+        [each["count"] / each["seconds"] for each in heard],
+        n=HEARINGS * NOTIFICATIONS,
+        goal=PER_S,
+        higher_is_better=True,
+        baseline=Baseline(
+            "solana-py's WebSocket client, decoded and applied one by one", plain["count"] / plain["seconds"]
+        ),
+    )
+
+
+@contextmanager
+def _stub(accounts: int, told: int) -> Iterator[int]:
+    process = subprocess.Popen(  # noqa: S603 - this program, no shell
+        [sys.executable, "-m", "benchmarks.stub_node", str(accounts), str(told)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = process.stdout.readline()
+        if not port:
+            raise Failed("the stand-in node did not start")
+        yield int(port)
+    finally:
+        process.communicate()
+
+
+def _client(name: str, *arguments: object) -> dict[str, Any]:
+    done = subprocess.run(  # noqa: S603 - this program, no shell
+        [sys.executable, "-m", "benchmarks.clients", name, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failed(f"{name}: {done.stderr.strip().splitlines()[-1:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
