@@ -28,7 +28,7 @@ from engine.protocol.pyth import to_e6
 from engine.protocol.threshold_columns import thresholds_e6
 
 SEED = int(os.environ.get("EXACTNESS_SEED", "20260722"))
-FEW, MANY = 20_000, 1_000_000
+FEW, MANY = 10_000, 1_000_000
 CROWD = 32  # positions that share a book
 SYMBOL = "BTC/USD"
 
