@@ -19,6 +19,7 @@ from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Processed
 from solana.rpc.models import MemcmpOpts
 from solana.rpc.websocket_api import SolanaWsClient
+from solders.rpc.responses import ProgramNotification
 
 from benchmarks.population import SYMBOLS, loaded
 from engine.book.book import Book
@@ -135,8 +136,12 @@ async def hear_plainly(url: str, expected: int) -> dict[str, float]:
             program_id=PROGRAM_ID, commitment=Processed, encoding="base64", filters=[_POSITIONS_ONLY]
         )
         began = 0.0
-        for _ in range(expected):
+        heard = 0
+        while heard < expected:
             keyed: Any = await client.recv()
+            if not isinstance(keyed, ProgramNotification):
+                continue
+            heard += 1
             began = began or time.perf_counter()
             value, slot = keyed.result.value, keyed.result.context.slot
             holdings.apply(value.pubkey, bytes(value.account.data), value.account.owner, slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ from engine.protocol.position_columns import PositionColumns, decode_positions
 _BLOCK = np.dtype(f"V{ROW.itemsize}")
 
 
-@dataclass(slots=True)
-class _Parts:
-    """What one group is to get: keys, rows and lines, slice by slice."""
+class _Slice(NamedTuple):
+    """Some positions, group by group: those of group g are the rows from `starts[g]` to `starts[g + 1]`."""
 
-    keys: list[NDArray[np.void]] = field(default_factory=list)
-    rows: list[NDArray[np.void]] = field(default_factory=list)
-    lines: list[NDArray[np.int64]] = field(default_factory=list)
+    starts: NDArray[np.int64]
+    keys: NDArray[np.void]
+    rows: NDArray[np.void]
+    lines: NDArray[np.int64]
 
 
 class SnapshotLoad:
@@ -41,7 +41,7 @@ class SnapshotLoad:
         self.slot = slot
         self._epoch = book.begin_epoch()
         self.is_first = len(book) == 0
-        self._parts: dict[int, _Parts] = {}
+        self._slices: list[_Slice] = []
         self._unknown: dict[bytes, Unknown] = {}
         self.count = 0
 
@@ -61,14 +61,17 @@ class SnapshotLoad:
         shelves = self._book.shelves
         shelves.reserve(self.count if self.is_first else 0)
         yield
-        while self._parts:
-            number, parts = self._parts.popitem()
+        for number in range(len(shelves.groups) if self._slices else 0):
+            spans = [slice(*each.starts[number : number + 2].tolist()) for each in self._slices]
             yield from shelves.fill(
-                shelves.numbered(number),
-                np.concatenate(parts.keys),
-                _joined(parts.rows),
-                np.concatenate(parts.lines, axis=1),
+                shelves.groups[number],
+                np.concatenate([each.keys[span] for each, span in zip(self._slices, spans, strict=True)]),
+                _joined([each.rows[span] for each, span in zip(self._slices, spans, strict=True)]),
+                np.concatenate(
+                    [each.lines[:, span] for each, span in zip(self._slices, spans, strict=True)], axis=1
+                ),
             )
+        self._slices.clear()
         self._book.note_unknown(self._unknown)
         yield from self._book.sweep(self.slot)
 
@@ -93,14 +96,8 @@ class SnapshotLoad:
         lines = np.stack([lines_of(ordered, is_short, ordered_numbers, factor) for factor in factors])
         if len(order) and ordered_numbers[0] == LIMBO:
             self._note_unknown(columns, order[ordered_numbers == LIMBO], taken)
-        if len(order) == 0:
-            return
-        starts = np.flatnonzero(np.diff(ordered_numbers, prepend=-1)).tolist()
-        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
-            parts = self._parts.setdefault(int(ordered_numbers[start]), _Parts())
-            parts.keys.append(keys[start:end])
-            parts.rows.append(ordered[start:end])
-            parts.lines.append(lines[:, start:end])
+        starts = np.searchsorted(ordered_numbers, np.arange(len(self._book.shelves.groups) + 1))
+        self._slices.append(_Slice(starts, keys, ordered, lines))
 
     def _note_unknown(
         self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]

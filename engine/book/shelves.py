@@ -53,9 +53,10 @@ class Shelves:
         """The group of some terms, None when the symbol has no shelf."""
         return self._by_terms.get((symbol, side, maintenance_bps))
 
-    def numbered(self, number: int) -> Group:
-        """The group with this number."""
-        return self._groups[number]
+    @property
+    def groups(self) -> Sequence[Group]:
+        """Every group, by its number."""
+        return self._groups
 
     def flanks(self, symbol: str) -> Sequence[Flank]:
         """A symbol's longs and shorts; nothing for a symbol that has no shelf."""
