@@ -117,6 +117,7 @@ async def test_every_unknown_position_is_counted_by_its_reason_and_says_it_itsel
     data = bytes(rig.ledger.account(unreadable.address).data)[:70]
     rig.ledger.set_account(unreadable.address, rent_paying(rig.ledger, data, PROGRAM_ID))
     rig.tell(unreadable.address)
+    rig.price("BTC/USD", 57_000)  # as it was last read, it would be liquidatable here
     await with_figures(rig)
     snapshot = rig.parts.snapshots.take()
     expected = {
