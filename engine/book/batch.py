@@ -13,10 +13,7 @@ from engine.book.index import NOWHERE
 from engine.book.leaf import ADDRESS_BYTES, LEAF_ROWS
 from engine.book.placing import group_numbers, lines_of, rows_of
 from engine.book.shelves import LIMBO
-from engine.domain import Generation, Position, Side
 from engine.protocol.position_columns import PositionColumns
-
-_GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
 
 
 def apply_many(
@@ -49,7 +46,7 @@ def apply_many(
     news += [
         taken[index]
         for index in np.flatnonzero(~done).tolist()
-        if book.apply(_position(taken[index], source, index, int(slots[index])))
+        if book.apply(source.position(index, Pubkey.from_bytes(taken[index]), int(slots[index])))
     ]
     return news
 
@@ -91,22 +88,3 @@ def _overwrite(
     book.shelves.note_written(np.unique(leaves[stays]).tolist(), numbers, liquidation)
     overwritten: NDArray[np.int64] = picked
     return overwritten
-
-
-def _position(address: bytes, columns: PositionColumns, index: int, slot: int) -> Position:
-    row = columns.rows[index]
-    return Position(
-        address=Pubkey.from_bytes(address),
-        owner=Pubkey.from_bytes(row["owner"].tobytes()),
-        symbol=columns.symbols[int(row["symbol"])],
-        side=Side.SHORT if row["is_short"] else Side.LONG,
-        size_e6=int(row["size_e6"]),
-        collateral_e6=int(row["collateral_e6"]),
-        entry_price_e6=int(row["entry_price_e6"]),
-        leverage=int(row["leverage"]),
-        maintenance_margin_e6=int(row["maintenance_margin_e6"]),
-        is_liquidated=bool(row["is_liquidated"]),
-        created_at_s=int(row["created_at_s"]),
-        generation=_GENERATIONS[int(row["generation"])],
-        slot=slot,
-    )

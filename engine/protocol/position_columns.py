@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from solders.pubkey import Pubkey
 
+from engine.domain import Position, Side
 from engine.protocol.accounts import (
     DEPLOYED_POSITION_OVERHEAD,
     DOCUMENTED_POSITION_SIZE,
@@ -23,6 +25,8 @@ DEPLOYED, DOCUMENTED = 0, 1
 
 _HEAD = np.dtype([("discriminator", "V8"), ("owner", "V32"), ("symbol_length", "<u4")])
 _HEAD_BYTES = _HEAD.itemsize
+
+_GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
 
 COLUMNS = np.dtype(
     [
@@ -53,6 +57,25 @@ class PositionColumns:
     origin: NDArray[np.int64]
     symbols: list[str]
     refused: list[tuple[int, str]]
+
+    def position(self, index: int, address: Pubkey, slot: int) -> Position:
+        """Row `index` as one position, read at this address and slot."""
+        row = self.rows[index]
+        return Position(
+            address=address,
+            owner=Pubkey.from_bytes(row["owner"].tobytes()),
+            symbol=self.symbols[int(row["symbol"])],
+            side=Side.SHORT if row["is_short"] else Side.LONG,
+            size_e6=int(row["size_e6"]),
+            collateral_e6=int(row["collateral_e6"]),
+            entry_price_e6=int(row["entry_price_e6"]),
+            leverage=int(row["leverage"]),
+            maintenance_margin_e6=int(row["maintenance_margin_e6"]),
+            is_liquidated=bool(row["is_liquidated"]),
+            created_at_s=int(row["created_at_s"]),
+            generation=_GENERATIONS[int(row["generation"])],
+            slot=slot,
+        )
 
 
 def decode_positions(accounts: Sequence[bytes]) -> PositionColumns:

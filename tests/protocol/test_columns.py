@@ -24,24 +24,7 @@ U64 = st.integers(0, U64_MAX)
 
 
 def positions_of(columns: PositionColumns) -> dict[int, Position]:
-    return {
-        int(index): Position(
-            address=ADDRESS,
-            owner=Pubkey.from_bytes(row["owner"].tobytes()),
-            symbol=columns.symbols[int(row["symbol"])],
-            side=Side.SHORT if row["is_short"] else Side.LONG,
-            size_e6=int(row["size_e6"]),
-            collateral_e6=int(row["collateral_e6"]),
-            entry_price_e6=int(row["entry_price_e6"]),
-            leverage=int(row["leverage"]),
-            maintenance_margin_e6=int(row["maintenance_margin_e6"]),
-            is_liquidated=bool(row["is_liquidated"]),
-            created_at_s=int(row["created_at_s"]),
-            generation=GENERATIONS[int(row["generation"])],
-            slot=9,
-        )
-        for row, index in zip(columns.rows, columns.origin, strict=True)
-    }
+    return {index: columns.position(row, ADDRESS, 9) for row, index in enumerate(columns.origin.tolist())}
 
 
 def one_at_a_time(accounts: list[bytes]) -> tuple[dict[int, Position], dict[int, str]]:
