@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from solders.pubkey import Pubkey
 
-from engine.domain import Position, Side
+from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import (
     DEPLOYED_POSITION_OVERHEAD,
     DOCUMENTED_POSITION_SIZE,
