@@ -257,9 +257,10 @@ class Settings(BaseSettings):
         default=300, validation_alias="HALT_PRICE_AGE_S"
     )
     """A symbol without a price younger than this is shown as halted."""
-    max_confidence_bps: Annotated[int, _whole(1, 10_000)] = Field(
+    max_confidence_bps: Annotated[int, _whole(1, 100)] = Field(
         default=100, validation_alias="MAX_CONFIDENCE_BPS"
     )
+    """A wider interval holds its symbol; the program refuses one beyond 1 %, so it can only be less."""
     max_jump_bps: Annotated[int, _whole(1, 100_000)] = Field(default=1000, validation_alias="MAX_JUMP_BPS")
     max_divergence_bps: Annotated[int, _whole(1, 10_000)] = Field(
         default=100, validation_alias="MAX_DIVERGENCE_BPS"

@@ -23,7 +23,7 @@ MAX_FILE_BYTES: Final = 2**20
 LIMITS: Final = {
     "max_age_s": (1, 60),
     "halt_age_s": (60, 86_400),
-    "max_confidence_bps": (1, 10_000),
+    "max_confidence_bps": (1, 100),
     "max_jump_bps": (1, 100_000),
     "max_divergence_bps": (1, 10_000),
 }

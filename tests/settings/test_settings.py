@@ -25,7 +25,7 @@ BOUNDS = [
     ("MAX_PRICE_AGE_S", "max_price_age_s", 1, 60),
     ("HALT_PRICE_AGE_S", "halt_price_age_s", 60, 86_400),
     ("MAX_DIVERGENCE_BPS", "max_divergence_bps", 1, 10_000),
-    ("MAX_CONFIDENCE_BPS", "max_confidence_bps", 1, 10_000),
+    ("MAX_CONFIDENCE_BPS", "max_confidence_bps", 1, 100),
     ("MAX_JUMP_BPS", "max_jump_bps", 1, 100_000),
 ]
 
