@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -27,6 +28,7 @@ from engine.journal.records import (
     OutboxKind,
     OutboxRow,
 )
+from engine.journal.room import DiskRoom
 from engine.journal.writer import Writer
 
 WRITE_DEADLINE_S = 10.0
@@ -63,6 +65,8 @@ class Journal:
         self.path = path
         self.identity = identity
         self._now_ns = now_ns
+        self._room = DiskRoom(path.parent)
+        self._damage: str | None = None
         self._reader = schema.connect_reader(path)
         self._outbox_reader = schema.connect_reader(path)
         try:
@@ -98,6 +102,9 @@ class Journal:
         meta = dict(read("SELECT key, value FROM meta").fetchall())
         self.journal_id: str = meta["journal_id"]
         self._shipped_seq = int(meta["shipped_seq"])
+        self._notes = {
+            key.removeprefix(work.NOTE): value for key, value in meta.items() if key.startswith(work.NOTE)
+        }
         newest = read("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
         self._last_seq: int = 0 if newest is None else newest[0]
         self._open: dict[Signature, Intent] = {}
@@ -109,6 +116,12 @@ class Journal:
             self._open[intent.signature] = intent
             if submitted_at_ns is not None:
                 self._submitted[intent.signature] = submitted_at_ns
+        self._owed: dict[Signature, tuple[Intent, int]] = {}
+        for body, owed in read(
+            "SELECT body, outcome FROM intents WHERE closed = ? ORDER BY number", (schema.OWED,)
+        ):
+            intent = encoding.intent_from(encoding.load(body))
+            self._owed[intent.signature] = intent, encoding.load(owed)["finalized_at_ns"]
         self._failed: dict[str, FailedLiquidation] = {}
         for (body,) in read("SELECT body FROM failed WHERE settled = 0 ORDER BY last_at_ns"):
             failed = encoding.failed_from(encoding.load(body))
@@ -123,18 +136,26 @@ class Journal:
     async def record_intent(self, intent: Intent) -> None:
         """Open an intent. Only after this returned may its bytes leave.
 
-        Raises IntentAlreadyOpen when the position has an open one.
+        Raises IntentAlreadyOpen when the position has an open one, JournalUnavailable as well while
+        `why_closed` says why no new ones are taken.
         """
-        if self.backlog() >= MAX_BACKLOG:
-            raise JournalUnavailable(
-                f"The journal is full, {self.backlog()} records wait: bring the database back"
-            )
+        if refusal := self.why_closed():
+            raise JournalUnavailable(refusal)
 
         def opened(written: work.Written) -> None:
             self._open[intent.signature] = intent
             self._follow(written)
 
         await self._writer.run(partial(work.write_intent, intent=intent), opened)
+
+    def why_closed(self) -> str:
+        """Why no new intent is taken, empty while one would be: too much waits, or the disk is nearly full.
+
+        What is left of the disk is for the ends of what is in flight.
+        """
+        if self.backlog() >= MAX_BACKLOG:
+            return f"The journal is full, {self.backlog()} records wait: bring the database back"
+        return self._room.why_short()
 
     async def record_submitted(self, signature: Signature, at_ns: int) -> None:
         """Note when the first bytes of an intent left; later notes change nothing. Raises UnknownIntent."""
@@ -154,6 +175,7 @@ class Journal:
 
         def closed(written: work.Written) -> None:
             self._open.pop(outcome.signature, None)
+            self._owed.pop(outcome.signature, None)
             self._submitted.pop(outcome.signature, None)
             if written.is_new:
                 day_total = self._fees_by_day.get(written.fee_day, 0) + outcome.fee_lamports
@@ -166,6 +188,22 @@ class Journal:
         )
         return written.is_new
 
+    async def record_owed(self, signature: Signature, finalized_at_ns: int) -> None:
+        """An open intent's transaction is finalized, but no node shows it: its outcome is still owed.
+
+        The position is free for another intent from now on. Changes nothing once the outcome is known.
+        Raises UnknownIntent.
+        """
+
+        def owed(written: work.Written) -> None:
+            intent = self._open.pop(signature, None)
+            if written.is_new and intent is not None:
+                self._owed[signature] = intent, finalized_at_ns
+
+        await self._writer.run(
+            partial(work.write_owed, signature=signature, finalized_at_ns=finalized_at_ns), owed
+        )
+
     async def record_failed(self, failed: FailedLiquidation) -> None:
         """Insert or replace a liquidation that was given up, by its liquidation_id."""
 
@@ -177,6 +215,18 @@ class Journal:
             self._follow(written)
 
         await self._writer.run(partial(work.write_failed, failed=failed), kept)
+
+    async def note(self, name: str, value: str) -> None:
+        """Keep a small fact under a name across restarts, over the former one."""
+
+        def noted(_: None) -> None:
+            self._notes[name] = value
+
+        await self._writer.run(partial(work.write_note, name=name, value=value), noted)
+
+    def noted(self, name: str) -> str | None:
+        """What was kept under a name, None when nothing was."""
+        return self._notes.get(name)
 
     async def record_control(self, record: ControlRecord) -> None:
         """Append an administrative command to the audit."""
@@ -196,19 +246,33 @@ class Journal:
         """Every intent whose end is not known, oldest first."""
         return list(self._open.values())
 
+    def owed(self) -> list[tuple[Intent, int]]:
+        """Intents that are final and whose outcome is owed, with the time at which they were seen final."""
+        return list(self._owed.values())
+
+    def knows(self, signature: Signature) -> bool:
+        """Whether an intent of this signature is kept here: open, or among the last 10,000 ended ones."""
+        if signature in self._open or signature in self._owed:
+            return True
+        found = self._look("SELECT 1 FROM intents WHERE signature = ?", (str(signature),))
+        return bool(found)
+
+    @property
+    def damage(self) -> str | None:
+        """What SQLite said when the file made no sense any more, None while it does."""
+        return self._damage or self._writer.damage
+
     def submitted_at_ns(self, signature: Signature) -> int | None:
         """When the first bytes of an open intent left, None when they did not or the intent is not open."""
         return self._submitted.get(signature)
 
     def attempts_of(self, position: Pubkey, limit: int) -> list[tuple[Intent, Outcome | None]]:
         """The last `limit` intents of a position, newest first, with their outcomes."""
-        try:
-            rows = self._reader.execute(
-                "SELECT body, outcome FROM intents WHERE position = ? ORDER BY number DESC LIMIT ?",
-                (str(position), limit),
-            ).fetchall()
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"The journal cannot be read ({error}): see to the disk") from None
+        rows = self._look(
+            "SELECT body, CASE closed WHEN 1 THEN outcome END FROM intents WHERE position = ?"
+            " ORDER BY number DESC LIMIT ?",
+            (str(position), limit),
+        )
         return [
             (
                 encoding.intent_from(encoding.load(body)),
@@ -216,6 +280,14 @@ class Journal:
             )
             for body, outcome in rows
         ]
+
+    def _look(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._reader.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            if guard.is_damage(error):
+                self._damage = str(error)
+            raise JournalUnavailable(f"The journal cannot be read ({error}): see to the disk") from None
 
     def failed(self) -> list[FailedLiquidation]:
         """The given-up liquidations that still concern the operator (open, retrying), oldest first.

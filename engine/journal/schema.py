@@ -10,7 +10,10 @@ import sqlite3
 from pathlib import Path
 
 APPLICATION_ID = 0x4C49514A  # "LIQJ"
-FORMAT = 1
+FORMAT = 2  # 2: an intent may be final with its figures still owed
+
+OPEN, CLOSED, OWED = 0, 1, 2
+"""intents.closed. OWED: finalized, so that another may be signed, but its figures were not read yet."""
 
 BUSY_TIMEOUT_S = 5.0
 _WAL_PAGES = 1_000  # checkpoint after about 4 MB, so that the log stays small beside the file
@@ -63,6 +66,9 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         connection.execute("PRAGMA foreign_keys = ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < FORMAT:
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
     except sqlite3.Error:
         connection.close()
         raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from solders.signature import Signature
 
 from engine.domain import Action, Intent, Outcome, OutcomeClass
-from engine.journal import encoding
+from engine.journal import encoding, schema
 from engine.journal.errors import IntentAlreadyOpen, UnknownIntent
 from engine.journal.records import (
     ControlRecord,
@@ -31,6 +31,8 @@ KEEP_CLOSED = 10_000  # ended intents kept to look at; the database has them all
 KEEP_SETTLED = 1_000
 KEEP_FUND = 100_000
 _PRUNE_STEP = 2_000  # rows per commit, so that no caller waits for a long deletion
+
+NOTE = "note:"  # before the names of notes among the keys of meta
 
 _IS_SETTLED = frozenset({FailedStatus.DISMISSED, FailedStatus.RESOLVED})
 
@@ -81,7 +83,7 @@ def write_outcome(connection: sqlite3.Connection, outcome: Outcome, recorded_at_
         raise UnknownIntent(outcome.signature)
     body, closed, earlier, submitted_at_ns = row
     intent = encoding.intent_from(encoding.load(body))
-    if closed:
+    if closed == schema.CLOSED:
         return _add_finality(connection, intent, outcome, encoding.load(earlier))
     if outcome.submitted_at_ns is None:
         outcome = replace(outcome, submitted_at_ns=submitted_at_ns)
@@ -91,6 +93,24 @@ def write_outcome(connection: sqlite3.Connection, outcome: Outcome, recorded_at_
     day = recorded_at_ns // NS_PER_DAY
     _add_fees(connection, day, outcome.fee_lamports)
     return Written(True, seq, totals, day)
+
+
+def write_owed(connection: sqlite3.Connection, signature: Signature, finalized_at_ns: int) -> Written:
+    """An open intent's transaction is final, and what it did is still to be read. Raises UnknownIntent."""
+    changed = connection.execute(
+        "UPDATE intents SET closed = ?, outcome = ? WHERE signature = ? AND closed = ?",
+        (schema.OWED, encoding.dump({"finalized_at_ns": finalized_at_ns}), str(signature), schema.OPEN),
+    ).rowcount
+    if changed:
+        return Written(True)
+    if connection.execute("SELECT 1 FROM intents WHERE signature = ?", (str(signature),)).fetchone() is None:
+        raise UnknownIntent(signature)
+    return Written(False)
+
+
+def write_note(connection: sqlite3.Connection, name: str, value: str) -> None:
+    """Keep a small fact under a name, over the former one."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (NOTE + name, value))
 
 
 def _close(connection: sqlite3.Connection, intent: Intent, outcome: Outcome, recorded_at_ns: int) -> int:

@@ -1,7 +1,7 @@
 """The journal's only writer: a thread that turns many waiting jobs into one durable commit.
 
-While one commit waits for the disk the next jobs gather, so a burst costs a few fsyncs instead of one each,
-and a lone job waits for nobody.
+The jobs of one turn of the event loop are handed over together, and while one commit waits for the disk the
+next ones gather: a burst costs one or two fsyncs instead of one each, and a lone job waits for nobody.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.journal import schema
+from engine.journal import guard, schema
 from engine.journal.errors import JournalUnavailable
 
 T = TypeVar("T")
@@ -46,7 +46,9 @@ class Writer:
         self._slots = asyncio.Semaphore(MAX_WAITING)
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
+        self._is_rousing = False
         self._closing = False
+        self.damage: str | None = None  # what SQLite said of a file that it could no longer make sense of
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sqlite3.Connection | None = schema.connect(path)
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
@@ -80,6 +82,15 @@ class Writer:
                 self._slots.release()
                 raise JournalUnavailable("The journal is closed: the engine is ending")
             self._jobs.append(job)
+        if not self._is_rousing:
+            # At the end of the turn: else the first of a burst has a commit to itself, beside which the
+            # others fight for the interpreter.
+            self._is_rousing = True
+            job.waiter.get_loop().call_soon(self._rouse)
+
+    def _rouse(self) -> None:
+        self._is_rousing = False
+        with self._wake:
             self._wake.notify()
 
     async def close(self) -> None:
@@ -115,6 +126,8 @@ class Writer:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._abandon()
+            if guard.is_damage(error):
+                self.damage = str(error)
             for job in group:
                 job.error = JournalUnavailable(f"The journal cannot be written ({error}): see to the disk")
 

@@ -122,7 +122,7 @@ async def test_a_journal_of_a_newer_engine_is_refused_and_left_alone(tmp_path, r
     path = tmp_path / "journal.db"
     await Journal.open(path, records.identity).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 99")
     with pytest.raises(JournalForeign, match="newer engine"):
         Journal.open(path, records.identity)
     assert path.exists()
