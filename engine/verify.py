@@ -17,6 +17,7 @@ from solders.signature import Signature
 
 from engine.evidence.chain import ChainEvidence, LandedLiquidation
 from engine.evidence.database import DatabaseEvidence, RecordedIntent, RecordedLiquidation
+from engine.evidence.nodes import PATIENCE_S
 from engine.protocol.program_errors import ProgramError
 from engine.store.pool import open_pool
 from engine.store.rows import Owner
@@ -90,13 +91,20 @@ class _Evidence:
 
 
 async def verify(
-    rpc_url: str, database_url: str, wallet: Pubkey, program_id: Pubkey, *, settle_s: float = SETTLE_S
+    rpc_urls: Sequence[str],
+    database_url: str,
+    wallet: Pubkey,
+    program_id: Pubkey,
+    *,
+    settle_s: float = SETTLE_S,
+    patience_s: float = PATIENCE_S,
 ) -> VerifyReport:
     """Compare a wallet's finalized history with the database.
 
-    Raises RpcUnreachable or DatabaseUnavailable. Reading takes a call per transaction of the wallet.
+    Raises RpcUnreachable when none of the nodes answers a read in `patience_s`, or DatabaseUnavailable.
+    Reading takes a call per transaction of the wallet.
     """
-    async with ChainEvidence(rpc_url, program_id) as chain:
+    async with ChainEvidence(rpc_urls, program_id, patience_s) as chain:
         owner = Owner(await chain.genesis_hash(), str(wallet), str(program_id))
         database = await open_pool(database_url)
         try:

@@ -69,4 +69,4 @@ async def compare(settings: Settings, paths: ProfilePaths, wallet: Pubkey) -> Ve
         dsn = settings.database_dsn or running_dsn(paths.state / "postgres")
         if dsn is None:
             dsn = await stack.enter_async_context(embedded_postgres(paths.state / "postgres"))
-        return await read_both(settings.rpc_url, dsn, wallet, settings.program_id)
+        return await read_both(settings.rpc_urls, dsn, wallet, settings.program_id)

@@ -7,16 +7,13 @@ program; its amounts come from the program's event, the lamports from the balanc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Self
 
-from solana.exceptions import SolanaRpcException
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Finalized
-from solana.rpc.core import RPCException
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
@@ -28,15 +25,12 @@ from solders.transaction_status import (
 )
 
 from engine.errors import RpcUnreachable
+from engine.evidence.nodes import PARALLEL_READS, PATIENCE_S, EvidenceNodes
 from engine.protocol.addresses import insurance_fund_address
 from engine.protocol.events import LiquidationEvent, read_events
 from engine.protocol.instructions import LiquidationCall, Name, instruction_name, read_liquidation
 
-T = TypeVar("T")
-
-CALL_DEADLINE_S = 15.0
 PAGE = 1000
-PARALLEL_READS = 16
 _OPENINGS = (Name.OPEN_POSITION, Name.CREATE_POSITION)
 
 
@@ -55,19 +49,12 @@ class LandedLiquidation:
 
 
 class ChainEvidence:
-    """Reads of one node at finalized. An async context manager; every call may raise RpcUnreachable."""
+    """Reads of the cluster at finalized. An async context manager; every call may raise RpcUnreachable."""
 
-    def __init__(self, rpc_url: str, program_id: Pubkey) -> None:
-        self._host = urlsplit(rpc_url).hostname or "the node"  # the rest of a URL may be an API key
+    def __init__(self, rpc_urls: Sequence[str], program_id: Pubkey, patience_s: float = PATIENCE_S) -> None:
         self._program_id = program_id
         self._fund = insurance_fund_address(program_id)
-        self._client = AsyncClient(
-            rpc_url,
-            timeout=CALL_DEADLINE_S,
-            http2=False,
-            max_connections=PARALLEL_READS,
-            max_keepalive_connections=PARALLEL_READS,
-        )
+        self._nodes = EvidenceNodes(rpc_urls, patience_s)
         self._reads = asyncio.Semaphore(PARALLEL_READS)
 
     async def __aenter__(self) -> Self:
@@ -76,15 +63,15 @@ class ChainEvidence:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        await self._nodes.__aexit__(kind, error, trace)
 
     async def genesis_hash(self) -> str:
-        """The identity of the cluster."""
-        return str((await self._ask(self._client.get_genesis_hash())).value)
+        """The identity of the cluster; from now on no node of another one is asked."""
+        return await self._nodes.meet()
 
     async def block_height(self) -> int:
         """The finalized block height: what was valid only up to a lower one cannot land any more."""
-        return (await self._ask(self._client.get_block_height(Finalized))).value
+        return (await self._nodes.ask(lambda node: node.get_block_height(Finalized))).value
 
     async def liquidations_of(self, wallet: Pubkey) -> list[LandedLiquidation]:
         """Every liquidation in the wallet's whole finalized history, oldest first."""
@@ -106,16 +93,19 @@ class ChainEvidence:
         )
 
     async def _signatures_of(self, address: Pubkey) -> list[Signature]:
-        found: list[Signature] = []
-        while True:
-            page = await self._ask(
-                self._client.get_signatures_for_address(
+        """All pages of one node: another one may not know where the last page ended."""
+
+        async def pages(node: AsyncClient) -> list[Signature]:
+            found: list[Signature] = []
+            while True:
+                page = await node.get_signatures_for_address(
                     address, before=found[-1] if found else None, limit=PAGE, commitment=Finalized
                 )
-            )
-            found += [row.signature for row in page.value]
-            if len(page.value) < PAGE:
-                return found
+                found += [row.signature for row in page.value]
+                if len(page.value) < PAGE:
+                    return found
+
+        return await self._nodes.ask(pages)
 
     async def _liquidation(self, signature: Signature) -> LandedLiquidation | None:
         answer = await self._transaction(signature)
@@ -153,18 +143,10 @@ class ChainEvidence:
 
     async def _transaction(self, signature: Signature) -> EncodedConfirmedTransactionWithStatusMeta | None:
         async with self._reads:
-            answer = await self._ask(self._client.get_transaction(signature, "base64", Finalized, 0))
+            answer = await self._nodes.ask(
+                lambda node: node.get_transaction(signature, "base64", Finalized, 0)
+            )
         return answer.value
-
-    async def _ask(self, call: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(CALL_DEADLINE_S):
-                return await call
-        except TimeoutError:
-            why = f"no answer in {CALL_DEADLINE_S:g} s"
-        except (SolanaRpcException, RPCException, ValueError, TypeError, KeyError, AttributeError) as error:
-            why = type(error.__cause__ or error).__name__
-        raise RpcUnreachable(f"The RPC node {self._host} did not answer ({why}): check SOLANA_RPC_URL")
 
 
 def _program_calls(

@@ -107,7 +107,7 @@ class World:
     async def report(self) -> VerifyReport:
         """What chain and database say of the engine's wallet."""
         return await verify(
-            self.where["rpc_url"],
+            [self.where["rpc_url"]],
             self.where["database_url"],
             self.wallet,
             Pubkey.from_string(self.where["program_id"]),

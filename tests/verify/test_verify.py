@@ -190,7 +190,7 @@ class World:
 
     async def verify(self):
         assert await self.shipper.drain(10)
-        return await verify(self.rpc_url, self.dsn, self.wallet.pubkey(), PROGRAM_ID, settle_s=0.3)
+        return await verify([self.rpc_url], self.dsn, self.wallet.pubkey(), PROGRAM_ID, settle_s=0.3)
 
     async def sql(self, statement: str) -> None:
         connection = await asyncpg.connect(self.dsn)
@@ -425,6 +425,6 @@ async def test_a_database_without_tables_has_no_rows(world, empty_database):
 async def test_an_unreachable_node_or_database_is_one_line(world):
     wallet = world.wallet.pubkey()
     with pytest.raises(RpcUnreachable, match=r"^The RPC node 127\.0\.0\.1 did not answer .*SOLANA_RPC_URL$"):
-        await verify("http://127.0.0.1:9/?api-key=secret", world.dsn, wallet, PROGRAM_ID)
+        await verify(["http://127.0.0.1:9/?api-key=secret"], world.dsn, wallet, PROGRAM_ID, patience_s=0.3)
     with pytest.raises(DatabaseUnavailable, match="Database connection failed"):
-        await verify(world.rpc_url, "postgresql://u@127.0.0.1:9/db", wallet, PROGRAM_ID)
+        await verify([world.rpc_url], "postgresql://u@127.0.0.1:9/db", wallet, PROGRAM_ID)
