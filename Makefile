@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint simulate bench screenshots lock clean
+.PHONY: run test lint simulate faults bench screenshots lock clean
 .DEFAULT_GOAL := run
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -26,6 +26,10 @@ lint: $(STAMP)
 # The tests that take minutes: days of running, hundreds of thousands of cases.
 simulate: $(STAMP)
 	@$(PY) -m pytest -m long $(TESTS)
+
+# Real processes killed, frozen, cut off and starved; FAULTS_SEED=N repeats a run's draws. Takes 20 minutes.
+faults: $(STAMP)
+	@$(PY) -m pytest -m faults -v -s tests/faults
 
 # ONLY=id,id runs these alone.
 bench: $(STAMP)
