@@ -6,7 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from benchmarks import book_ticks, burst, crash, ingestion, node_fanout, node_gpa, node_tx, sandbox_ready
+from benchmarks import (
+    book_ticks,
+    burst,
+    burst_1000,
+    crash,
+    ingestion,
+    node_fanout,
+    node_gpa,
+    node_tx,
+    sandbox_ready,
+)
 from benchmarks.measurement import Measurement
 from benchmarks.processes import Failed
 from engine.errors import OperatorError
@@ -19,6 +29,7 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     sandbox_ready.measure: ("sandbox_ready",),
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
     burst.measure: ("burst_500",),
+    burst_1000.measure: ("burst_1000", "burst_1000_recorded"),
     node_tx.measure: ("node_tx",),
     node_gpa.measure: ("node_gpa_100k",),
     node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),

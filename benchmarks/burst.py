@@ -36,7 +36,7 @@ def measure() -> Iterator[Measurement]:
     """Three bursts for the engine, one for the baseline; a rate is confirmed liquidations over the time from
     the first detection to the last confirmation, as PostgreSQL has them."""
     with tempfile.TemporaryDirectory() as folder:
-        market = _write_market(Path(folder))
+        market = falling_market(Path(folder), POSITIONS)
         bursts = [asyncio.run(_burst(market)) for _ in range(RUNS)]
         baseline = asyncio.run(_baseline(market))
     yield Measurement(
@@ -54,9 +54,9 @@ def measure() -> Iterator[Measurement]:
     )
 
 
-def _write_market(folder: Path) -> list[str]:
-    """The sandbox's flags for a market that falls once."""
-    flags = ["--seed", "11", "--positions", str(POSITIONS), "--scenario", "replay"]
+def falling_market(folder: Path, positions: int) -> list[str]:
+    """The sandbox's flags for a market that falls once; more than half of the positions go under."""
+    flags = ["--seed", "11", "--positions", str(positions), "--scenario", "replay"]
     for symbol, price in STARTS.items():
         instant = datetime(2026, 1, 1, tzinfo=UTC)
         rows = ["timestamp_utc_iso,open,high,low,close,volume"]
@@ -74,8 +74,8 @@ async def _burst(market: list[str]) -> tuple[int, float]:
     # A fall this deep at one tick would wait for two further updates; here it is meant.
     async with sandbox(market) as descriptor, engine(descriptor, MAX_JUMP_BPS="100000") as client:
         await ask(descriptor, "sandboxHoldPrices", False)
-        await _until(client, lambda snapshot: snapshot.totals.full + snapshot.totals.partial > 0)
-        await _until(client, _is_over)
+        await until(client, lambda snapshot: snapshot.totals.full + snapshot.totals.partial > 0)
+        await until(client, is_over)
         connection = await asyncpg.connect(descriptor.database_url, timeout=10)
         try:
             row = await connection.fetchrow(
@@ -89,12 +89,14 @@ async def _burst(market: list[str]) -> tuple[int, float]:
     return row["n"], float(row["seconds"])
 
 
-def _is_over(snapshot: wire.Snapshot) -> bool:
+def is_over(snapshot: wire.Snapshot) -> bool:
+    """Whether nothing is left to be liquidated, followed or shipped."""
     idle = not snapshot.queue_length and not snapshot.in_flight and not snapshot.database.backlog
     return idle and not snapshot.book.liquidatable
 
 
-async def _until(client: EngineClient, condition: Callable[[wire.Snapshot], bool]) -> None:
+async def until(client: EngineClient, condition: Callable[[wire.Snapshot], bool]) -> None:
+    """Look five times a second until the condition holds; raises Failed when that takes too long."""
     end = time.monotonic() + DEADLINE_S
     while not condition(await client.snapshot()):
         if time.monotonic() > end:
