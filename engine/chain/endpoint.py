@@ -15,6 +15,7 @@ from engine.chain.port import (
     NODE_UNHEALTHY,
     EndpointReport,
     Level,
+    LyingNode,
     RpcFailure,
 )
 from engine.chain.rise import SLACK, Rise
@@ -24,7 +25,9 @@ from engine.clock import Clock
 log = structlog.get_logger("chain")
 
 STILL_S = 5.0  # twelve slots: a cluster that makes none for so long is in trouble, or the node is
-DISTRUST_S = 10.0
+DISTRUST_S = 10.0  # for the first lie; twice as long for each one that follows
+LONGEST_DISTRUST_S = 160.0
+FORGIVEN_AFTER_S = 600.0
 UNHEALTHY_S = 1.0
 FAILURES_IN_A_ROW = 3
 OVERTAKEN_IN_A_ROW = 5  # in half a second without an answer: one that is only slow gives some
@@ -91,7 +94,11 @@ class Endpoint:
         self._progress_ns = clock.monotonic_ns()
         self._resting_until_ns = 0
         self._distrusted_until_ns = 0
+        self._distrust_s = DISTRUST_S
         self._lie = ""
+        self._lies_of_blocks = False
+        self.skipped_slots: int | None = None  # as it last told: its slot less its block height
+        self._highest = dict.fromkeys(Level, 0)  # the highest block that it told, by level
         self._answered_ns = 0
         self._failures_in_a_row = 0
         self._overtaken_in_a_row = 0
@@ -109,9 +116,7 @@ class Endpoint:
     def saw_slot(self, slot: int, level: Level) -> None:
         """Judge the slot of an answer; raises RpcFailure when it is made up, or too old for its level."""
         if not self._horizon.slots.believes(slot):
-            raise self.distrust(
-                f"it answered for slot {slot}, {slot - self._horizon.slots.value} ahead of all"
-            )
+            raise self.lied(f"it answered for slot {slot}, {slot - self._horizon.slots.value} ahead of all")
         if level is not Level.PROCESSED:
             return
         self._horizon.slots.note(slot)
@@ -124,27 +129,58 @@ class Endpoint:
             behind = self._horizon.slots.value - slot
             raise RpcFailure(f"the node is {behind} slots behind", code=MIN_CONTEXT_SLOT_NOT_REACHED)
 
+    def saw_progress(self, slot: int, height: int) -> None:
+        """Judge a slot and the number of blocks up to it; raises RpcFailure when one of them is made up."""
+        self.skipped_slots = slot - height
+        self.saw_slot(slot, Level.PROCESSED)
+        self.saw_height(height, Level.PROCESSED)
+
     def saw_height(self, height: int, level: Level) -> None:
-        """Judge a block height; raises RpcFailure when it is made up. Blocks are never more than slots."""
+        """Judge a block height; raises RpcFailure when it is made up. Blocks are never more than slots.
+
+        Heights of one URL may go back by a few: there can be several nodes behind it.
+        """
         newest = self._horizon.slots.value
         if not self._horizon.blocks.believes(height) or (newest and height > newest + SLACK):
-            raise self.distrust(f"it told block height {height} at slot {newest}")
+            raise self._lied_of_blocks(f"it told block height {height} at slot {newest}")
+        reached = self._highest[level]
+        if height < reached - SLACK:
+            raise self._lied_of_blocks(f"it told block height {height} after {reached}")
+        self._highest[level] = max(height, self._highest[level])
         if level is Level.PROCESSED:
             self._horizon.blocks.note(height)
 
     def saw_validity(self, last_valid_block_height: int) -> None:
-        """Judge a blockhash's last block; raises RpcFailure when no blockhash can live that long."""
+        """Judge a blockhash's last block; raises RpcFailure when it is over, or further than one can live."""
         highest = self._horizon.blocks.value
-        if highest and abs(last_valid_block_height - VALID_BLOCKS - highest) > 2 * SLACK:
-            raise self.distrust(f"it told a blockhash valid to {last_valid_block_height} at block {highest}")
+        if highest and not highest <= last_valid_block_height <= highest + 2 * VALID_BLOCKS:
+            raise self._lied_of_blocks(
+                f"it told a blockhash valid to {last_valid_block_height} at block {highest}"
+            )
 
-    def distrust(self, lie: str) -> RpcFailure:
-        """Leave it out for a while; returns the failure to raise."""
-        if self.state is not State.DISTRUSTED:
-            log.warning("node is not believed", node=self.name, reason=lie)
-        self._lie = lie
-        self._distrusted_until_ns = self._clock.monotonic_ns() + int(DISTRUST_S * 1e9)
-        return RpcFailure(f"the node is not believed: {lie}")
+    def lied(self, what: str) -> LyingNode:
+        """Leave it out for a while, for longer each time; returns the failure to raise."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._distrusted_until_ns:
+            trusted_s = (now_ns - self._distrusted_until_ns) / 1e9
+            is_first = not self._lie or trusted_s > FORGIVEN_AFTER_S
+            self._distrust_s = DISTRUST_S if is_first else min(2 * self._distrust_s, LONGEST_DISTRUST_S)
+            log.warning("node is not believed", node=self.name, reason=what)
+        self._lie = what
+        self._lies_of_blocks = False
+        self._distrusted_until_ns = now_ns + int(self._distrust_s * 1e9)
+        return LyingNode(self.name, what)
+
+    def _lied_of_blocks(self, what: str) -> LyingNode:
+        failure = self.lied(what)
+        self._lies_of_blocks = True
+        return failure
+
+    def begin_anew(self) -> None:
+        """What blocks it was measured by was made up by somebody else: measure it again."""
+        self._highest = dict.fromkeys(Level, 0)
+        if self._lies_of_blocks:
+            self._lie, self._distrusted_until_ns = "", 0
 
     # --- how well it answers ---
 

@@ -24,6 +24,7 @@ FOREIGN_AGAIN_S = 10.0
 
 
 _TELLING = (State.OK, State.BEHIND, State.STILL)
+_HEARD = (*_TELLING, State.DISTRUSTED)
 
 
 class Lookout:
@@ -90,6 +91,7 @@ class Lookout:
     async def _look_at(self, node: Endpoint) -> None:
         await self._ask_what_is_due(node)
         self._expose_lone_leader()
+        self._expose_odd_heights()
         self._tell(node)
 
     async def _ask_what_is_due(self, node: Endpoint) -> None:
@@ -144,11 +146,37 @@ class Lookout:
             return
         *_, before, second, leader = peers
         if leader.slot > second.slot + SLACK and second.slot - before.slot <= SLACK:
-            leader.distrust(f"it tells slot {leader.slot} where the others tell {second.slot}")
+            what = f"it tells slot {leader.slot} where the others tell {second.slot}"
             leader.slot = 0
             self._horizon.slots.begin_anew(second.slot)
+            self._horizon.blocks.begin_anew(max(0, second.slot - (second.skipped_slots or 0)))
             for node in peers:
+                node.begin_anew()
                 node.behind_slots = max(0, second.slot - node.slot)
+            leader.lied(what)
+
+    def _expose_odd_heights(self) -> None:
+        """How many slots brought no block is the same for all: whoever is against most has made it up.
+
+        One that told a wrong height first must not make the others look like liars.
+        """
+        told = [
+            (node, node.skipped_slots)
+            for node in self._nodes
+            if node.skipped_slots is not None and node.state in _HEARD
+        ]
+        groups = [[each for each in told if abs(each[1] - skipped) <= SLACK] for _, skipped in told]
+        most = max(groups, key=len, default=[])
+        if len(most) == len(told) or 2 * len(most) <= len(told):
+            return
+        skipped = most[0][1]
+        for node, odd in told:
+            if abs(odd - skipped) > SLACK:
+                node.lied(f"it tells of {odd} slots without a block where the others tell of {skipped}")
+                node.skipped_slots = None
+        self._horizon.blocks.begin_anew(max(0, self._horizon.slots.value - skipped))
+        for node, _ in most:
+            node.begin_anew()
 
     def _tell(self, node: Endpoint) -> None:
         """Say it once when an endpoint comes to be used or is not any more."""

@@ -46,6 +46,15 @@ class RpcFailure(Exception):
         self.retry_after_s = retry_after_s
 
 
+class LyingNode(RpcFailure):
+    """An answer that no honest node can have given: `endpoint` gave it, `what` is wrong with it."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        super().__init__(f"{endpoint} is not believed: {what}")
+        self.endpoint = endpoint
+        self.what = what
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRead:
     """An account at a slot; `data` is None when it does not exist there."""

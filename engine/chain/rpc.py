@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import aiohttp
+import msgspec
 from solders.pubkey import Pubkey
-from solders.rpc.responses import (
-    GetAccountInfoResp,
-    GetBalanceResp,
-    GetBlockHeightResp,
-    GetEpochInfoResp,
-    GetGenesisHashResp,
-    GetLatestBlockhashResp,
-    GetMultipleAccountsResp,
-    GetRecentPrioritizationFeesResp,
-    GetSignaturesForAddressResp,
-    GetSignatureStatusesResp,
-    GetSlotResp,
-    GetTransactionResp,
-)
 from solders.signature import Signature
 
-from engine.chain.answers import read_account, read_status, read_transaction
+from engine.chain import shapes
+from engine.chain.answers import (
+    Absurd,
+    read_account,
+    read_blockhash,
+    read_fees,
+    read_hash,
+    read_signatures,
+    read_statuses,
+    read_transaction,
+)
 from engine.chain.jsonrpc import JsonRpc, open_session
 from engine.chain.port import (
     MIN_CONTEXT_SLOT_NOT_REACHED,
@@ -32,13 +30,14 @@ from engine.chain.port import (
     FreshBlockhash,
     LandedTransaction,
     Level,
+    LyingNode,
     PositionSlice,
     RpcFailure,
     SignatureStatus,
 )
 from engine.chain.snapshot import read_positions
 
-P = TypeVar("P")
+A = TypeVar("A")
 R = TypeVar("R")
 
 _COMMITMENTS: Final = {
@@ -61,6 +60,10 @@ class Witness(Protocol):
         """An answer is for this slot."""
         ...
 
+    def saw_progress(self, slot: int, height: int) -> None:
+        """An answer at processed gives a slot and the number of blocks up to it."""
+        ...
+
     def saw_height(self, height: int, level: Level) -> None:
         """An answer gives this block height."""
         ...
@@ -69,9 +72,13 @@ class Witness(Protocol):
         """A blockhash is said to be valid up to this block height."""
         ...
 
+    def lied(self, what: str) -> RpcFailure:
+        """An answer of this node cannot be true; returns the failure to raise."""
+        ...
+
 
 class Trusting:
-    """Believes a node whatever it says: where it is the only one, and nothing is decided by it."""
+    """Believes whatever can be true: where a node is the only one, and nothing is decided by it."""
 
     def floor(self) -> int | None:
         """No floor."""
@@ -80,11 +87,18 @@ class Trusting:
     def saw_slot(self, slot: int, level: Level) -> None:
         """Believe it."""
 
+    def saw_progress(self, slot: int, height: int) -> None:
+        """Believe it."""
+
     def saw_height(self, height: int, level: Level) -> None:
         """Believe it."""
 
     def saw_validity(self, last_valid_block_height: int) -> None:
         """Believe it."""
+
+    def lied(self, what: str) -> RpcFailure:
+        """Nobody keeps account of it."""
+        return LyingNode("the node", what)
 
 
 class RpcReader:
@@ -118,65 +132,65 @@ class RpcReader:
         """The identity of the cluster."""
 
         def read(text: str) -> str:
-            return str(_parsed(GetGenesisHashResp, text).value)
+            return str(read_hash(text))
 
-        return await self._ask("getGenesisHash", [], read, deadline_s)
+        return await self._ask("getGenesisHash", [], str, read, deadline_s)
 
     async def progress(self, deadline_s: float) -> int:
         """The current slot at processed; the block height beside it is judged too."""
 
-        def read(text: str) -> int:
-            info = _parsed(GetEpochInfoResp, text).value
-            self._witness.saw_slot(info.absolute_slot, Level.PROCESSED)
-            self._witness.saw_height(info.block_height, Level.PROCESSED)
+        def read(info: shapes.EpochInfo) -> int:
+            if info.block_height > info.absolute_slot:
+                raise Absurd(f"{info.block_height} blocks in {info.absolute_slot} slots")
+            self._witness.saw_progress(info.absolute_slot, info.block_height)
             return info.absolute_slot
 
-        return await self._ask("getEpochInfo", [_at(Level.PROCESSED)], read, deadline_s)
+        return await self._ask("getEpochInfo", [_at(Level.PROCESSED)], shapes.EpochInfo, read, deadline_s)
 
     async def slot(self) -> int:
         """The current slot at processed."""
 
-        def read(text: str) -> int:
-            slot = _parsed(GetSlotResp, text).value
+        def read(slot: int) -> int:
             self._witness.saw_slot(slot, Level.PROCESSED)
             return slot
 
-        return await self._ask("getSlot", [self._fresh()], read)
+        return await self._ask("getSlot", [self._fresh()], shapes.Slot, read)
 
     async def block_height(self, level: Level) -> int:
         """The block height at a commitment level."""
 
-        def read(text: str) -> int:
-            height = _parsed(GetBlockHeightResp, text).value
+        def read(height: int) -> int:
             self._witness.saw_height(height, level)
             return height
 
-        return await self._ask("getBlockHeight", [_at(level)], read)
+        return await self._ask("getBlockHeight", [_at(level)], shapes.Height, read)
 
     async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
         """One account."""
         config = {**(self._fresh() if level is Level.PROCESSED else _at(level)), "encoding": _BASE64}
 
-        def read(text: str) -> AccountRead:
-            answer = _parsed(GetAccountInfoResp, text)
+        def read(answer: shapes.InContext[shapes.AccountShape | None]) -> AccountRead:
             self._witness.saw_slot(answer.context.slot, level)
             return read_account(answer.value, answer.context.slot)
 
-        return await self._ask("getAccountInfo", [str(address), config], read)
+        shape = shapes.InContext[shapes.AccountShape | None]
+        return await self._ask("getAccountInfo", [str(address), config], shape, read)
 
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
         """Up to a hundred accounts at processed, in the order asked for."""
 
-        def read(text: str) -> list[AccountRead]:
-            answer = _parsed(GetMultipleAccountsResp, text)
+        def read(answer: shapes.InContext[shapes.Accounts]) -> list[AccountRead]:
             if len(answer.value) != len(addresses):
-                raise RpcFailure(f"asked for {len(addresses)} accounts, got {len(answer.value)}")
+                raise Absurd(f"{len(answer.value)} accounts where {len(addresses)} were asked for")
             slot = answer.context.slot
             self._witness.saw_slot(slot, Level.PROCESSED)
             return [read_account(account, slot) for account in answer.value]
 
         names = [str(address) for address in addresses]
-        return await self._ask("getMultipleAccounts", [names, {**self._fresh(), "encoding": _BASE64}], read)
+        config = {**self._fresh(), "encoding": _BASE64}
+        return await self._ask(
+            "getMultipleAccounts", [names, config], shapes.InContext[shapes.Accounts], read
+        )
 
     def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         """Every account of the program that starts with the position discriminator."""
@@ -185,13 +199,13 @@ class RpcReader:
     async def latest_blockhash(self) -> FreshBlockhash:
         """A blockhash at confirmed."""
 
-        def read(text: str) -> FreshBlockhash:
-            answer = _parsed(GetLatestBlockhashResp, text)
+        def read(answer: shapes.InContext[shapes.BlockhashShape]) -> FreshBlockhash:
             self._witness.saw_slot(answer.context.slot, Level.CONFIRMED)
             self._witness.saw_validity(answer.value.last_valid_block_height)
-            return FreshBlockhash(answer.value.blockhash, answer.value.last_valid_block_height)
+            return read_blockhash(answer.value)
 
-        return await self._ask("getLatestBlockhash", [_at(Level.CONFIRMED)], read)
+        shape = shapes.InContext[shapes.BlockhashShape]
+        return await self._ask("getLatestBlockhash", [_at(Level.CONFIRMED)], shape, read)
 
     async def statuses(
         self, signatures: Sequence[Signature], *, search_history: bool, above_height: int | None = None
@@ -209,26 +223,27 @@ class RpcReader:
     ) -> tuple[int, list[SignatureStatus | None]]:
         """The slot at which the node says so, and the status of each signature."""
 
-        def read(text: str) -> tuple[int, list[SignatureStatus | None]]:
-            answer = _parsed(GetSignatureStatusesResp, text)
-            if len(answer.value) != len(signatures):
-                raise RpcFailure(f"asked for {len(signatures)} statuses, got {len(answer.value)}")
+        def read(answer: shapes.InContext[shapes.Statuses]) -> tuple[int, list[SignatureStatus | None]]:
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
-            return answer.context.slot, [read_status(status) for status in answer.value]
+            return answer.context.slot, read_statuses(answer.value, answer.context.slot, len(signatures))
 
         config = {"searchTransactionHistory": search_history}
         names = [str(signature) for signature in signatures]
-        return await self._ask("getSignatureStatuses", [names, config], read)
+        shape = shapes.InContext[shapes.Statuses]
+        return await self._ask("getSignatureStatuses", [names, config], shape, read)
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
 
-        def read(text: str) -> LandedTransaction | None:
-            value = _parsed(GetTransactionResp, text).value
-            return None if value is None else read_transaction(value)
+        def read(value: shapes.TransactionShape | None) -> LandedTransaction | None:
+            if value is None:
+                return None
+            self._witness.saw_slot(value.slot, level)
+            return read_transaction(value, signature)
 
         config = {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}
-        return await self._ask("getTransaction", [str(signature), config], read)
+        shape = shapes.TransactionShape | None
+        return await self._ask("getTransaction", [str(signature), config], shape, read)
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
@@ -237,46 +252,49 @@ class RpcReader:
         config = {**_at(Level.FINALIZED), "limit": limit}
         if before is not None:
             config["before"] = str(before)
-        return await self._ask(
-            "getSignaturesForAddress",
-            [str(address), config],
-            lambda text: [row.signature for row in _parsed(GetSignaturesForAddressResp, text).value],
-        )
+
+        def read(rows: shapes.SignatureRows) -> list[Signature]:
+            for row in rows[:1]:
+                self._witness.saw_slot(row.slot, Level.FINALIZED)
+            return read_signatures(rows, before, limit)
+
+        return await self._ask("getSignaturesForAddress", [str(address), config], shapes.SignatureRows, read)
 
     async def balance(self, address: Pubkey) -> int:
         """Lamports of an account at processed."""
 
-        def read(text: str) -> int:
-            answer = _parsed(GetBalanceResp, text)
+        def read(answer: shapes.InContext[shapes.Lamports]) -> int:
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
             return answer.value
 
-        return await self._ask("getBalance", [str(address), self._fresh()], read)
+        shape = shapes.InContext[shapes.Lamports]
+        return await self._ask("getBalance", [str(address), self._fresh()], shape, read)
 
     async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
         """Recently paid priority fees in micro-lamports per compute unit."""
-        return await self._ask(
-            "getRecentPrioritizationFees",
-            [[str(address) for address in writable]],
-            lambda text: [
-                row.prioritization_fee for row in _parsed(GetRecentPrioritizationFeesResp, text).value
-            ],
-        )
+        names = [str(address) for address in writable]
+        return await self._ask("getRecentPrioritizationFees", [names], shapes.FeeRows, read_fees)
 
     async def _ask(
-        self, method: str, params: Sequence[Any], read: Callable[[str], R], deadline_s: float | None = None
+        self,
+        method: str,
+        params: Sequence[Any],
+        shape: Any,
+        read: Callable[[A], R],
+        deadline_s: float | None = None,
     ) -> R:
-        """One call within the deadline, read; any way to fail is an RpcFailure."""
+        """One call within the deadline, read; any way to fail is an RpcFailure, a lie is a LyingNode."""
         if self._rpc is None:
             raise RuntimeError("RpcReader is used outside of its context")
         answer = await self._rpc.call(method, params, deadline_s or self._deadline_s)
         try:
-            return read(answer.decode())
-        except RpcFailure:
-            raise
-        except Exception as error:
-            # The libraries have many ways to choke on an answer; none of them may end the engine.
-            raise RpcFailure(f"the node's answer cannot be read: {type(error).__name__}") from error
+            result: A = _decoder(shape).decode(answer).result
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise self._witness.lied(f"its answer to {method} is none that there can be") from None
+        try:
+            return read(result)
+        except Absurd as absurd:
+            raise self._witness.lied(f"its answer to {method} holds {absurd}") from None
 
     def _fresh(self) -> dict[str, Any]:
         """At processed, by a node that has come as far as is known to be possible."""
@@ -289,9 +307,7 @@ def _at(level: Level) -> dict[str, Any]:
     return {"commitment": _COMMITMENTS[level]}
 
 
-def _parsed(kind: type[P], text: str) -> P:
-    """The answer as solders reads it; an error in its place has been raised before."""
-    answer = kind.from_json(text)  # type: ignore[attr-defined]  # every response of solders has it
-    if not isinstance(answer, kind):
-        raise RpcFailure(f"the node's answer cannot be read: {type(answer).__name__}")
-    return answer
+@cache
+def _decoder(shape: Any) -> Any:
+    """The decoder of an answer that holds such a result, made once."""
+    return msgspec.json.Decoder(shapes.Reply[shape])

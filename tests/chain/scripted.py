@@ -17,7 +17,7 @@ from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import RpcFailure
 
 GENESIS = str(Hash(bytes(range(32))))
-ELSEWHERE = str(Hash(bytes(32)))
+ELSEWHERE = str(Hash(bytes(range(32, 64))))
 FIRST_SLOT = 1_000
 SLOTS_BEFORE_BLOCKS = 30
 FINAL_DEPTH = 31
