@@ -26,7 +26,7 @@ from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
 from engine.liquidation.aftermath import Aftermath
-from engine.liquidation.detector import Detector
+from engine.liquidation.detector import Detector, new_liquidation_ids
 from engine.liquidation.executor import Executor
 from engine.liquidation.failures import Failures
 from engine.liquidation.queue import LiquidationQueue
@@ -127,6 +127,7 @@ def assemble(
     version: str,
     ask_to_end: Callable[[], None],
     forget_standing_stop: Callable[[], None],
+    make_ids: Callable[[int], list[str]] = new_liquidation_ids,
 ) -> Parts:
     """Make every part. `wire` is the one gated way out; its owner keeps its connections open."""
     phase, heights = Phase(), Heights()
@@ -157,6 +158,7 @@ def assemble(
         events=events,
         clock=clock,
         node_is_current=lambda: ingest.node_is_current(),  # noqa: PLW0108  # it is made further down
+        make_ids=make_ids,
     )
     prices = PriceWatch(board=board, detector=detector, events=events, clock=clock)
     hermes = HermesClient(

@@ -61,7 +61,13 @@ class Journal:
     JournalUnavailable when the disk refuses or does not answer in 10 s; the journal itself goes on.
     """
 
-    def __init__(self, path: Path, identity: str, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: str,
+        now_ns: Callable[[], int],
+        make_writer: Callable[[Path, float], Writer] = Writer,
+    ) -> None:
         self.path = path
         self.identity = identity
         self._now_ns = now_ns
@@ -71,13 +77,19 @@ class Journal:
         self._outbox_reader = schema.connect_reader(path)
         try:
             self._load()
-            self._writer = Writer(path, WRITE_DEADLINE_S)
+            self._writer = make_writer(path, WRITE_DEADLINE_S)
         except BaseException:
             self._close_readers()
             raise
 
     @classmethod
-    def open(cls, path: Path, identity: str, now_ns: Callable[[], int] = time.time_ns) -> Journal:
+    def open(
+        cls,
+        path: Path,
+        identity: str,
+        now_ns: Callable[[], int] = time.time_ns,
+        make_writer: Callable[[Path, float], Writer] = Writer,
+    ) -> Journal:
         """Open or create the journal of `identity`, which is "genesis hash/wallet/program id".
 
         `now_ns` stamps when an outcome became known. Raises JournalCorrupt (the file is kept as
@@ -86,7 +98,7 @@ class Journal:
         """
         try:
             guard.admit(path, identity)
-            return cls(path, identity, now_ns)
+            return cls(path, identity, now_ns, make_writer)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and guard.is_damage(error):
                 raise JournalCorrupt(guard.refuse(path, str(error))) from None

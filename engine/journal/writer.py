@@ -51,6 +51,10 @@ class Writer:
         self.damage: str | None = None  # what SQLite said of a file that it could no longer make sense of
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sqlite3.Connection | None = schema.connect(path)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start serving. A simulation serves in the loop's own thread instead, in a fixed order."""
         self._thread = threading.Thread(target=self._serve, name="journal", daemon=True)
         self._thread.start()
 
