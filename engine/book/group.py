@@ -127,11 +127,11 @@ class Group:
     def extreme(self) -> int | None:
         """The liquidation price that a move of the mark reaches first, None without positions."""
         is_long = self.side is Side.LONG
-        leaf = self._leaves[-1 if is_long else 0]
-        if leaf.count == 0:
-            return None
-        lines = leaf.liquidation[: leaf.count]
-        return int(lines.max() if is_long else lines.min())
+        for leaf in reversed(self._leaves) if is_long else self._leaves:
+            if leaf.count:  # one whose neighbour is too full to take it in may have lost all of its rows
+                lines = leaf.liquidation[: leaf.count]
+                return int(lines.max() if is_long else lines.min())
+        return None
 
     def crossed(self, mark: int) -> Iterator[Picked]:
         """The rows that are liquidatable at this mark."""
