@@ -3,6 +3,7 @@
 PYTHON ?=
 TESTS ?= tests
 ONLY ?=
+JOBS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
@@ -15,8 +16,9 @@ MAKEFLAGS += --no-print-directory
 run: $(STAMP)
 	@$(VENV)/bin/liquidation-engine --sandbox
 
+# A file's tests stay together, for what they share: JOBS files at a time.
 test: lint
-	@$(PY) -m pytest $(TESTS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

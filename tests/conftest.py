@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -56,6 +58,13 @@ class PostgresServer:
         finally:
             await connection.close()
         return self.dsn(name)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """An empty directory whose path leaves room for a unix socket's, as pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="le-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

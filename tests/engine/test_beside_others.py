@@ -26,8 +26,8 @@ async def done(world: World) -> dict[str, int]:
     return dict(described["done"])
 
 
-async def test_beside_a_rival_and_busy_owners_the_engine_keeps_every_promise(tmp_path):
-    world = World(tmp_path)
+async def test_beside_a_rival_and_busy_owners_the_engine_keeps_every_promise(short_path):
+    world = World(short_path)
     try:
         settings = [word for name, value in BEHAVIOUR.items() for word in ("--behaviour", f"{name}={value}")]
         await world.start_sandbox(*settings)
@@ -42,7 +42,7 @@ async def test_beside_a_rival_and_busy_owners_the_engine_keeps_every_promise(tmp
         assert await asyncio.wait_for(engine.wait(), 40) == 0
         await _kept_its_promises(world)
     except BaseException:
-        for log in sorted(tmp_path.glob("*.log")):
+        for log in sorted(short_path.glob("*.log")):
             print(f"--- {log.name}", *log.read_text().splitlines()[-40:], sep="\n")
         raise
     finally:

@@ -15,19 +15,19 @@ KEY = "sesame-open-1234"
 
 
 async def test_while_the_second_source_lies_everything_is_held_and_when_it_stops_everything_goes_on(
-    tmp_path,
+    short_path,
 ) -> None:
-    world = World(tmp_path)
+    world = World(short_path)
     world.environment["HERMES_API_KEY"] = KEY
     try:
         await _live_through_it(world)
     except BaseException:
-        for log in sorted(tmp_path.glob("*.log")):
+        for log in sorted(short_path.glob("*.log")):
             print(f"--- {log.name}", *log.read_text().splitlines()[-40:], sep="\n")
         raise
     finally:
         await world.end()
-    said = (tmp_path / "no-ui.log").read_text()
+    said = (short_path / "no-ui.log").read_text()
     assert "sources diverged" in said
     assert KEY not in said
 

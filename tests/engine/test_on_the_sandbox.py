@@ -11,12 +11,12 @@ from engine.api import wire
 from engine.api.client import EngineClient
 
 
-async def test_a_real_engine_liquidates_stops_dies_stays_stopped_goes_on_and_kept_every_promise(tmp_path):
-    world = World(tmp_path)
+async def test_a_real_engine_liquidates_stops_dies_stays_stopped_goes_on_and_kept_every_promise(short_path):
+    world = World(short_path)
     try:
         await _live_through_it(world)
     except BaseException:
-        for log in sorted(tmp_path.glob("*.log")):
+        for log in sorted(short_path.glob("*.log")):
             print(f"--- {log.name}", *log.read_text().splitlines()[-40:], sep="\n")
         raise
     finally:
