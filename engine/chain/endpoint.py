@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from engine.chain.port import (
     RpcFailure,
 )
 from engine.chain.rise import SLACK, Rise
-from engine.chain.rpc import RpcReader
+from engine.chain.rpc import RpcReader, Witness
 from engine.clock import Clock
 
 log = structlog.get_logger("chain")
@@ -39,6 +40,8 @@ FIRST_PATIENCE_S = 0.1  # before there are latencies to go by
 LONGEST_PATIENCE_S = 0.5
 SHORTEST_PATIENCE_S = 0.01
 VALID_BLOCKS = 150  # the life of a blockhash
+
+MakeReader = Callable[[str, float, aiohttp.ClientSession, Witness], RpcReader]
 
 
 class State(Enum):
@@ -76,10 +79,11 @@ class Endpoint:
         *,
         requests_per_s: int,
         deadline_s: float,
+        make_reader: MakeReader = RpcReader,
     ) -> None:
         self.name = name
         self.url = url
-        self.reader = RpcReader(url, deadline_s, session, witness=self)
+        self.reader = make_reader(url, deadline_s, session, self)
         self.budget = Budget(requests_per_s, clock)
         self.genesis: str | None = None
         self.is_foreign = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,6 +16,7 @@ from solders.signature import Signature
 from engine.chain.endpoint import (
     Endpoint,
     Horizon,
+    MakeReader,
     State,
     names_of,
 )
@@ -33,6 +34,7 @@ from engine.chain.port import (
     SignatureStatus,
 )
 from engine.chain.rpc import RpcReader
+from engine.chain.testimony import Testimony
 from engine.clock import Clock
 
 log = structlog.get_logger("chain")
@@ -60,12 +62,20 @@ class PoolLimits:
 class RpcPool:
     """The engine's `Chain` over endpoints, in the order of the settings. Use as an async context manager."""
 
-    def __init__(self, urls: Sequence[str], limits: PoolLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        limits: PoolLimits,
+        clock: Clock,
+        make_reader: MakeReader = RpcReader,
+    ) -> None:
         self._urls = list(urls)
+        self._make_reader = make_reader
         self._limits = limits
         self._clock = clock
         self._horizon = Horizon(clock, limits.max_behind_slots)
         self._statuses_slot = 0  # the newest slot at which statuses were told
+        self._testimony = Testimony(self.healthy, self._attempt)
         self._session: aiohttp.ClientSession | None = None
         self._watch: asyncio.Task[None] | None = None
         self.nodes: list[Endpoint] = []
@@ -85,6 +95,7 @@ class RpcPool:
                     self._clock,
                     requests_per_s=per_s,
                     deadline_s=self._limits.deadline_s,
+                    make_reader=self._make_reader,
                 )
             )
         return self
@@ -179,16 +190,16 @@ class RpcPool:
         """The status of each signature, None where no node that has come far enough knows it."""
         if above_height is not None:
             return await self._statuses_of_all(signatures, above_height)
-        slot, statuses = await self._ask(
+        node, slot, statuses = await self._ask(
             lambda reader: self._statuses_not_older(reader, signatures, search_history=search_history),
             is_hot=True,
         )
         self._statuses_slot = max(self._statuses_slot, slot)
-        return statuses
+        return await self._testimony.weigh(node, slot, signatures, statuses)
 
     async def _statuses_not_older(
         self, reader: RpcReader, signatures: Sequence[Signature], *, search_history: bool
-    ) -> tuple[int, list[SignatureStatus | None]]:
+    ) -> tuple[Endpoint, int, list[SignatureStatus | None]]:
         """What is unknown to a node that is behind an earlier answer may be known by now: it is no answer."""
         slot, statuses = await reader.statuses_at(signatures, search_history=search_history)
         if slot < self._statuses_slot and None in statuses:
@@ -196,7 +207,10 @@ class RpcPool:
                 f"the node tells statuses of slot {slot}, after {self._statuses_slot}",
                 code=MIN_CONTEXT_SLOT_NOT_REACHED,
             )
-        return slot, statuses
+        return self._node_of(reader), slot, statuses
+
+    def _node_of(self, reader: RpcReader) -> Endpoint:
+        return next(node for node in self.nodes if node.reader is reader)
 
     async def _statuses_of_all(
         self, signatures: Sequence[Signature], above_height: int
@@ -204,9 +218,13 @@ class RpcPool:
         """Ask every current endpoint: one that knows a signature is believed before all that do not.
 
         None needs each of those that answer to have finalized what is above the height. So neither one that
-        lags nor one that makes heights up can have a transaction taken for expired that may still land.
+        lags nor one that makes heights up can have a transaction taken for expired that may still land. As
+        long as those that are not believed are as many, they have a say too: it may be them who are right.
         """
         nodes = self.healthy()
+        doubted = [node for node in self.nodes if node.state is State.DISTRUSTED]
+        if len(doubted) >= len(nodes):
+            nodes = [*nodes, *doubted]
         answers = await asyncio.gather(
             *(
                 self._attempt(
@@ -227,11 +245,23 @@ class RpcPool:
                 raise failure
         if not told:
             raise RpcFailure(self._nobody())
-        return best
+        # Whether it is final is for the next look to tell, which asks for a second opinion.
+        return [_not_final_yet(status) for status in best]
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
-        """A landed transaction at CONFIRMED or FINALIZED."""
-        return await self._ask(lambda reader: reader.transaction(signature, level))
+        """A landed transaction at CONFIRMED or FINALIZED; a final one only as its status says that it ended."""
+        if level is not Level.FINALIZED:
+            return await self._ask(lambda reader: reader.transaction(signature, level))
+        if not self._testimony.is_final(signature):
+            (status,) = await self.statuses([signature], search_history=True)
+            if status is None or status.level is not Level.FINALIZED:
+                return None
+        return await self._ask(lambda reader: self._final_transaction(reader, signature))
+
+    async def _final_transaction(self, reader: RpcReader, signature: Signature) -> LandedTransaction | None:
+        landed = await reader.transaction(signature, Level.FINALIZED)
+        self._testimony.hear(self._node_of(reader), signature, landed)
+        return landed
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
@@ -356,6 +386,10 @@ class RpcPool:
 
 def _furthest(statuses: Sequence[SignatureStatus | None]) -> SignatureStatus | None:
     return max((each for each in statuses if each is not None), key=lambda each: each.level, default=None)
+
+
+def _not_final_yet(status: SignatureStatus | None) -> SignatureStatus | None:
+    return None if status is None else replace(status, level=min(status.level, Level.CONFIRMED))
 
 
 def _objects(failure: RpcFailure) -> bool:
