@@ -1,7 +1,8 @@
 """The gate: whether bytes may leave. It is checked in memory right before each write, and kept on disk.
 
 A stop closes the gate in memory first and only then touches the disk, so nothing that can hang or fail
-stands between the operator's key and silence. Anything unreadable about the kept state means stopped.
+stands between the operator's key and silence. It may come from any thread: those who listen for one do not
+wait for a busy event loop. Anything unreadable about the kept state means stopped.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,17 +58,30 @@ class GateState:
 
 
 class Gate:
-    """The emergency stop of one engine. All methods belong to the event loop's thread."""
+    """The emergency stop of one engine.
 
-    def __init__(self, path: Path, initial: GateState, clock: Clock, *, persisted: bool) -> None:
+    `check`, `shut` and the stops may be called in any thread; opening and waiting belong to the event loop.
+    `disk` runs the writes, one after the other and in order; a simulation gives one that runs them at once.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        initial: GateState,
+        clock: Clock,
+        *,
+        persisted: bool,
+        disk: Executor | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock
         self._state = initial
         self._persisted = persisted
         self._resuming = 0
-        self._writing: tuple[GateState, asyncio.Future[None]] | None = None
+        self._changing = threading.RLock()  # held for moments only, never while the disk works
+        self._writing: tuple[GateState, Future[None]] | None = None
         # One thread, so that the disk sees the states in the order in which they were taken.
-        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
+        self._disk = disk or ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
         self._opened = asyncio.Event()
         self._listeners: list[Callable[[GateState], None]] = []
         if initial.is_running:
@@ -81,6 +96,7 @@ class Gate:
         first_start: GateState,
         has_history: bool,
         standing_stop: Path | None = None,
+        disk: Executor | None = None,
     ) -> Gate:
         """Read the kept state.
 
@@ -92,10 +108,10 @@ class Gate:
         if state is None:
             missing = not path.exists()
             state = first_start if missing and not has_history else _unreadable(clock, missing=missing)
-        gate = cls(path, state, clock, persisted=path.exists())
+        gate = cls(path, state, clock, persisted=path.exists(), disk=disk)
         order = None if standing_stop is None else read_standing_stop(standing_stop)
         if order is not None:
-            gate._set(STOPPED, *order)
+            gate._close(*order)
         gate._persist_now()
         return gate
 
@@ -126,26 +142,43 @@ class Gate:
         await self._opened.wait()
 
     def listen(self, listener: Callable[[GateState], None]) -> None:
-        """Call `listener` in the loop's thread after each change."""
+        """Call `listener` after each change, at once and in the thread that made it: it must not wait."""
         self._listeners.append(listener)
 
-    async def stop(self, by: str, reason: str) -> GateState:
-        """Close the gate. Idempotent: a second stop keeps who was first, when and why.
+    @property
+    def may_open(self) -> bool:
+        """Whether bytes may leave now, or a resume that is under way would let them."""
+        return self._state.is_running or self._resuming > 0
 
-        When this returns nothing more leaves; `is_persisted` says whether the disk knows it too.
+    def shut(self, by: str, reason: str) -> GateState:
+        """Close the gate in memory, from any thread; the disk learns of it with `persist`.
+
+        When this returns nothing more leaves. Idempotent: a second stop keeps who was first, when and why.
         """
-        if self._state.is_running or self._resuming:
-            self._set(STOPPED, by, reason)
+        with self._changing:
+            if self.may_open:
+                self._close(by, reason)
+            return self._state
+
+    async def stop(self, by: str, reason: str) -> GateState:
+        """Shut, and persist: `is_persisted` says afterwards whether the disk knows it too."""
+        self.shut(by, reason)
         await self.persist()
+        return self._state
+
+    def stop_and_wait(self, by: str, reason: str) -> GateState:
+        """The same for a thread that has no event loop."""
+        self.shut(by, reason)
+        writing = self._start_writing()
+        if writing is not None:
+            wait({writing}, timeout=PERSIST_DEADLINE_S)
         return self._state
 
     async def persist(self) -> None:
         """Write the state in force if the disk does not have it; a slow disk is left writing after 80 ms."""
-        if self._persisted:
-            return
         writing = self._start_writing()
-        if writing is not None:
-            await asyncio.wait({writing}, timeout=PERSIST_DEADLINE_S)
+        if writing is not None and not writing.done():
+            await asyncio.wait({asyncio.wrap_future(writing)}, timeout=PERSIST_DEADLINE_S)
 
     async def resume(self, by: str, reason: str, version: int) -> GateState:
         """Open the gate that was closed at `version`.
@@ -157,9 +190,13 @@ class Gate:
         if self._state.is_running:
             return self._state
         opened = GateState(version + 1, RUNNING, _tidy(by), self._clock.now_ns(), _tidy(reason))
-        self._resuming += 1
+        with self._changing:
+            self._resuming += 1
         try:
-            await asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, opened)
+            await asyncio.wrap_future(self._disk.submit(_write, self._path, opened))
+            self._open(opened)
+        except StaleResume:
+            raise
         except BaseException as error:
             # The disk may hold the resumed state all the same: the state in force is written over it.
             self._persisted = False
@@ -170,15 +207,20 @@ class Gate:
                 ) from error
             raise
         finally:
-            self._resuming -= 1
-        if self._state.version != version:  # a stop arrived while the disk was busy: it wins
-            raise StaleResume("a newer stop arrived during the resume and stays in force")
-        self._adopt(opened, persisted=True)
+            with self._changing:
+                self._resuming -= 1
         return opened
 
-    def _set(self, state: str, by: str, reason: str) -> None:
-        changed = GateState(self._state.version + 1, state, _tidy(by), self._clock.now_ns(), _tidy(reason))
-        self._adopt(changed, persisted=False)
+    def _open(self, opened: GateState) -> None:
+        """Take over the resumed state, unless a stop arrived while the disk was busy: it wins."""
+        with self._changing:
+            if self._state.version != opened.version - 1:
+                raise StaleResume("a newer stop arrived during the resume and stays in force")
+            self._adopt(opened, persisted=True)
+
+    def _close(self, by: str, reason: str) -> None:
+        closed = GateState(self._state.version + 1, STOPPED, _tidy(by), self._clock.now_ns(), _tidy(reason))
+        self._adopt(closed, persisted=False)
 
     def _adopt(self, state: GateState, *, persisted: bool) -> None:
         self._state = state
@@ -194,23 +236,32 @@ class Gate:
                 # A stop depends on nothing that can fail, and least of all on who wants to hear of it.
                 log.exception("a listener of the gate broke")
 
-    def _start_writing(self) -> asyncio.Future[None] | None:
-        """The write of the state in force, which may be under way already; None without a thread for it."""
-        state = self._state
-        if self._writing is not None and self._writing[0] == state and not self._writing[1].done():
-            return self._writing[1]
-        try:
-            writing = asyncio.get_running_loop().run_in_executor(self._disk, _write, self._path, state)
-        except RuntimeError as error:
-            log.error("the stop state is not on disk", reason=str(error))
-            return None
-        self._writing = state, writing
-        writing.add_done_callback(lambda done: self._note_persisted(done, state))
-        return writing
+    def _start_writing(self) -> Future[None] | None:
+        """The write of the state in force, which may be under way; None if none is needed, or none can be."""
+        with self._changing:
+            state = self._state
+            if self._persisted:
+                return None
+            if self._writing is not None and self._writing[0] == state and not self._writing[1].done():
+                return self._writing[1]
+            try:
+                writing = self._disk.submit(self._write, state)
+            except RuntimeError as error:
+                log.error("the stop state is not on disk", reason=str(error))
+                return None
+            self._writing = state, writing
+            return writing
 
-    def _note_persisted(self, done: asyncio.Future[None], state: GateState) -> None:
-        if not done.cancelled() and done.exception() is None and state == self._state:
-            self._persisted = True
+    def _write(self, state: GateState) -> None:
+        """In the disk's thread: noted before the write counts as done, so that whoever waits for it knows."""
+        try:
+            _write(self._path, state)
+        except OSError as error:
+            log.error("the stop state is not on disk", reason=str(error))
+            return
+        with self._changing:
+            if state == self._state:
+                self._persisted = True
 
     def _persist_now(self) -> None:
         try:

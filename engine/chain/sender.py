@@ -13,6 +13,7 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractStreamWriter
 
+from engine.chain.lines import SendLines
 from engine.chain.port import NODE_UNHEALTHY, RpcFailure
 from engine.chain.retry_after import retry_after_s
 from engine.clock import Clock
@@ -83,11 +84,15 @@ class Sender:
         self._clock = clock
         self._deadline_s = deadline_s
         self._session: aiohttp.ClientSession | None = None
+        self._lines = SendLines()
+        gate.listen(self._lines.follow)
         self.bytes_out = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=60.0),
+            connector=aiohttp.TCPConnector(
+                limit=_CONNECTIONS, keepalive_timeout=60.0, socket_factory=self._lines.open
+            ),
             timeout=aiohttp.ClientTimeout(total=self._deadline_s),
         )
         return self
@@ -124,7 +129,10 @@ class Sender:
                 await self._send_to(node, body, note, self._deadline_s if is_last else PATIENCE_S)
                 return
             except RpcFailure as failure:
-                node.failed(failure)
+                if not left:
+                    self._gate.check()  # the stop cut the line before the first byte
+                if self._gate.state.is_running:  # else it cut it later: no fault of the node
+                    node.failed(failure)
                 if is_last or failure.code not in (None, NODE_UNHEALTHY):
                     raise
                 log.warning("not taken, the next node gets it", reason=str(failure))

@@ -258,7 +258,6 @@ class Executor:
         except SendingStopped:
             flight.withheld = not flight.may_have_left
             log.warning("kept back by the stop", position=str(entry.address))
-            return
         except RpcFailure as failure:
             log.warning("node refused", position=str(entry.address), reason=str(failure))
         if flight.submitted_at_ns is not None:

@@ -161,7 +161,8 @@ def test_a_stop_between_the_check_and_the_write_keeps_every_byte_back_headers_in
                 results = await asyncio.gather(out, return_exceptions=True)
                 assert len(times) == written, "bytes left after the stop was acknowledged"
                 if written:
-                    assert results == [None]
+                    # Taken, or the stop cut the connection before the answer came.
+                    assert results[0] is None or isinstance(results[0], RpcFailure)
                     return
                 assert isinstance(results[0], SendingStopped)
                 assert node.received == b""
@@ -180,9 +181,9 @@ def test_of_many_sends_under_way_none_writes_after_the_stop(run, tmp_path):
             written = len(times)
             results = await asyncio.gather(*sends, return_exceptions=True)
             assert 0 < written == len(times) < 200
-            assert sum(result is None for result in results) == written
+            assert sum(result is None or isinstance(result, RpcFailure) for result in results) == written
             assert sum(isinstance(result, SendingStopped) for result in results) == 200 - written
-            assert bytes(node.received).count(b"sendTransaction") == written
+            assert bytes(node.received).count(b"sendTransaction") <= written
 
     run(main())
 
@@ -197,7 +198,8 @@ def test_a_stop_waits_for_no_answer_of_a_node(run, tmp_path):
                 await gate.stop("ada", "now")
             received = len(node.received)
             node.may_answer.set()
-            await out
+            with pytest.raises(RpcFailure):  # its connection was cut, so the answer is not heard
+                await out
             assert len(node.received) == received
 
     run(main())
