@@ -109,7 +109,9 @@ class Taker:
     def on_accounts(self, news: Sequence[AccountNews]) -> None:
         """Count what the book took as news."""
         self.began = self.began or time.perf_counter()
-        self.count += len(self.holdings.apply_many([each[:4] for each in news]))
+        self.count += len(
+            self.holdings.apply_many([(each.address, each.data, each.owner, each.slot) for each in news])
+        )
         if self.count >= self.expected:
             self.done.set()
 

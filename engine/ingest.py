@@ -125,7 +125,11 @@ class Ingest:
         watched = self._watched
         single = [each for each in news if each.address in watched]
         if len(single) < len(news):
-            positions = [each[:4] for each in news if each.address not in watched]
+            positions = [
+                (each.address, each.data, each.owner, each.slot)
+                for each in news
+                if each.address not in watched
+            ]
             self._detector.look_at_many(self._holdings.apply_many(positions))
         for each in single:
             self._on_watched(each)

@@ -139,11 +139,12 @@ def assemble(
     fund = FundWatcher(chain, journal, settings.program_id, clock)
     wallet = WalletWatch(chain, signer.address, clock)
     queue = LiquidationQueue(QUEUE_CAPACITY)
-    failures = Failures(journal, clock)
+    failures = Failures(journal, clock, queue.__contains__)
     tracker = Tracker(
         chain=chain,
         wire=wire,
         fund=fund.address,
+        program_id=settings.program_id,
         clock=clock,
         rebroadcast_ms=settings.rebroadcast_ms,
         is_busy=lambda: queue.waits_to_be_sent,
@@ -314,6 +315,7 @@ def assemble(
             ingest.watched,
             ingest,
             clock,
+            steady=board.accounts,
             is_fit=FeedFitness(chain, settings.ws_urls).is_fit,
         ),
         blockhashes=blockhashes,

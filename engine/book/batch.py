@@ -55,6 +55,8 @@ def _newest_of_each(
     addresses: Sequence[bytes], columns: PositionColumns, slots: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], PositionColumns, NDArray[np.uint64]]:
     """Without what a later entry of the same batch replaces."""
+    if len(set(addresses)) == len(addresses):
+        return columns.origin, columns, slots
     newest: dict[bytes, int] = {}
     for row, index in enumerate(columns.origin.tolist()):
         before = newest.get(addresses[index])

@@ -103,6 +103,10 @@ class Group:
     def touch(self, leaf: Leaf) -> None:
         """Rows of a leaf were overwritten in their places."""
         leaf.touch()
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Something of its positions is different now."""
         self.changed = True
         self.version += 1
 

@@ -63,15 +63,15 @@ class Holdings:
 
     def apply_many(self, updates: Sequence[Update]) -> list[Pubkey]:
         """Take many accounts, in the order in which they were told; returns those that were news."""
-        readable = [update for update in updates if update[1] and update[2] == self.program_id]
-        if self._deferred is not None or len(readable) != len(updates) or len(updates) <= _FEW:
+        keys, accounts, owners, slots = zip(*updates, strict=True) if updates else ((),) * 4
+        readable = all(accounts) and set(owners) <= {self.program_id}
+        if self._deferred is not None or not readable or len(updates) <= _FEW:
             return [update[0] for update in updates if self.apply(*update)]
-        addresses = [bytes(update[0]) for update in readable]
-        columns = decode_positions([update[1] or b"" for update in readable])
+        columns = decode_positions(accounts)
         for index, reason in columns.refused:
-            self._skip(readable[index][0], reason, readable[index][3])
-        slots = np.array([readable[index][3] for index in columns.origin.tolist()], dtype=np.uint64)
-        news = apply_many(self.book, addresses, columns, slots, self.book.epoch)
+            self._skip(keys[index], reason, slots[index])
+        told = np.array(slots, dtype=np.uint64)[columns.origin]
+        news = apply_many(self.book, list(map(bytes, keys)), columns, told, self.book.epoch)
         return [Pubkey.from_bytes(address) for address in news]
 
     # --- snapshots ---

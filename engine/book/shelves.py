@@ -134,8 +134,7 @@ class Shelves:
     ) -> None:
         """Rows of these leaves were overwritten; `numbers` and `lines_e6` are the rows' groups and lines."""
         for leaf_id in leaves:
-            leaf = self.memory.leaf(leaf_id)
-            self._groups[leaf.group].touch(leaf)
+            self.memory.leaf(leaf_id).touch()
         if len(numbers) == 0:
             return
         order = np.argsort(numbers, kind="stable")
@@ -146,6 +145,7 @@ class Shelves:
             ordered[starts].tolist(), lowest.tolist(), highest.tolist(), strict=True
         ):
             group = self._groups[number]
+            group.note_change()
             self._widen(group, high if group.side is Side.LONG else low)
 
     # --- who crossed ---

@@ -14,7 +14,7 @@ class UnreadableFrame(Exception):
     """The bytes are no frame that a node sends."""
 
 
-class AccountNews(NamedTuple):
+class AccountNews(msgspec.Struct, gc=False):
     """An account as it was at the end of a slot."""
 
     address: Pubkey
@@ -50,6 +50,7 @@ class Answer(NamedTuple):
 
 
 Frame = AccountNews | SlotNews | WatchedNews | Answer
+Raw = bytes | memoryview
 
 
 class _Shape(msgspec.Struct, gc=False):
@@ -132,7 +133,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._owners: dict[str, Pubkey] = {}
 
-    def read(self, raw: bytes | str) -> Frame:
+    def read(self, raw: Raw) -> Frame:
         """The frame; raises UnreadableFrame."""
         try:
             frame = _NOTIFICATION.decode(raw)
@@ -164,7 +165,7 @@ class FrameReader:
         return owner
 
 
-def _read_answer(raw: bytes | str) -> Answer:
+def _read_answer(raw: Raw) -> Answer:
     try:
         answer = _ANSWER.decode(raw)
     except _UNREADABLE as error:
