@@ -57,6 +57,7 @@ class ChainViews:
             )
         elif not self._ingest.node_is_current():
             found.append("nothing is decided: the node announces no new slots")
+        found += [clean(f"held until they agree: {text}", WHY_LIMIT) for text in self._chain.disputes()[:3]]
         if not self._ingest.subscribed:
             found.append("not subscribed to the node")
         if self._chain.is_current():

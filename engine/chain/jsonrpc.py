@@ -10,11 +10,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from engine.api.clean import clean
 from engine.chain.port import RpcFailure
 from engine.chain.retry_after import DEFAULT_S, retry_after_s
 
 CONNECTIONS_PER_HOST = 64
-LONGEST_ANSWER = 16 * 1024 * 1024
+LONGEST_ANSWER = 16 * 1024 * 1024  # of accounts, of which one alone may have ten megabytes
+LONGEST_OTHER = 4 * 1024 * 1024
+_WITH_ACCOUNTS = ("getAccountInfo", "getMultipleAccounts")
 _MESSAGE_LENGTH = 200
 
 
@@ -51,7 +54,7 @@ class JsonRpc:
                 self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
             ):
                 _check_status(response)
-                answer = await _read(response)
+                answer = await _read(response, LONGEST_ANSWER if method in _WITH_ACCOUNTS else LONGEST_OTHER)
         except TimeoutError as error:
             raise RpcFailure(f"timeout after {deadline_s:.1f} s", is_timeout=True) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -60,12 +63,12 @@ class JsonRpc:
         return answer
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, longest: int) -> bytes:
     answer = bytearray()
     async for chunk in response.content.iter_any():
         answer += chunk
-        if len(answer) > LONGEST_ANSWER:
-            raise RpcFailure(f"the node's answer is longer than {LONGEST_ANSWER} bytes")
+        if len(answer) > longest:
+            raise RpcFailure(f"the node's answer is longer than {longest} bytes")
     return bytes(answer)
 
 
@@ -86,7 +89,7 @@ def _refusal(detail: object) -> RpcFailure:
     """The node's own error, in its words."""
     code = detail.get("code") if isinstance(detail, dict) else None
     message = detail.get("message", detail) if isinstance(detail, dict) else detail
-    words = str(message).split("\n", 1)[0][:_MESSAGE_LENGTH]
+    words = clean(str(message), _MESSAGE_LENGTH)
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         return RpcFailure(f"node error: {words}", retry_after_s=DEFAULT_S)
     return RpcFailure(f"node error: {words}", code=code if isinstance(code, int) else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -129,6 +129,10 @@ class RpcPool:
         """How each endpoint stands, in the order of the settings."""
         return [node.report() for node in self.nodes]
 
+    def disputes(self) -> list[str]:
+        """In words: transactions of ours about which endpoints contradict each other; they are held."""
+        return self._testimony.disputes
+
     def healthy(self) -> list[Endpoint]:
         """The endpoints to use, best first. Those that only fail are the last resort, lagging ones never."""
         states = [(node, node.state) for node in self.nodes]
@@ -195,7 +199,7 @@ class RpcPool:
             is_hot=True,
         )
         self._statuses_slot = max(self._statuses_slot, slot)
-        return await self._testimony.weigh(node, slot, signatures, statuses)
+        return await self._testimony.weigh(node, slot, signatures, statuses, history_searched=search_history)
 
     async def _statuses_not_older(
         self, reader: RpcReader, signatures: Sequence[Signature], *, search_history: bool
@@ -239,17 +243,16 @@ class RpcPool:
         )
         told = [answer for answer in answers if not isinstance(answer, BaseException)]
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
-        best = [_furthest(column) for column in zip(*told, strict=True)]
+        best = self._testimony.of_all(told)
         for failure in failures:
             if not isinstance(failure, RpcFailure) or not told or (None in best and _objects(failure)):
                 raise failure
         if not told:
             raise RpcFailure(self._nobody())
-        # Whether it is final is for the next look to tell, which asks for a second opinion.
-        return [_not_final_yet(status) for status in best]
+        return best
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
-        """A landed transaction at CONFIRMED or FINALIZED; a final one only as its status says that it ended."""
+        """A landed transaction at CONFIRMED or FINALIZED; a final one only if its status says the same."""
         if level is not Level.FINALIZED:
             return await self._ask(lambda reader: reader.transaction(signature, level))
         if not self._testimony.is_final(signature):
@@ -382,14 +385,6 @@ class RpcPool:
 
     def _nobody(self) -> str:
         return f"no node can be asked: {self.why_not_current() or 'none is left'}"
-
-
-def _furthest(statuses: Sequence[SignatureStatus | None]) -> SignatureStatus | None:
-    return max((each for each in statuses if each is not None), key=lambda each: each.level, default=None)
-
-
-def _not_final_yet(status: SignatureStatus | None) -> SignatureStatus | None:
-    return None if status is None else replace(status, level=min(status.level, Level.CONFIRMED))
 
 
 def _objects(failure: RpcFailure) -> bool:

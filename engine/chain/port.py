@@ -142,6 +142,10 @@ class Chain(Protocol):
         """How each node stands, in the order of the settings."""
         ...
 
+    def disputes(self) -> list[str]:
+        """In words: transactions of ours about which nodes contradict each other; they are held."""
+        ...
+
     async def genesis_hash(self) -> str:
         """The identity of the cluster."""
         ...

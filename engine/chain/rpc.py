@@ -219,7 +219,7 @@ class RpcReader:
         return (await self.statuses_at(signatures, search_history=search_history))[1]
 
     async def statuses_at(
-        self, signatures: Sequence[Signature], *, search_history: bool
+        self, signatures: Sequence[Signature], *, search_history: bool, deadline_s: float | None = None
     ) -> tuple[int, list[SignatureStatus | None]]:
         """The slot at which the node says so, and the status of each signature."""
 
@@ -230,7 +230,7 @@ class RpcReader:
         config = {"searchTransactionHistory": search_history}
         names = [str(signature) for signature in signatures]
         shape = shapes.InContext[shapes.Statuses]
-        return await self._ask("getSignatureStatuses", [names, config], shape, read)
+        return await self._ask("getSignatureStatuses", [names, config], shape, read, deadline_s)
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""

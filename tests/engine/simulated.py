@@ -179,6 +179,9 @@ class SimulatedChain:
         state = "behind" if self.faults.is_behind else "ok"
         return [EndpointReport("simulated", state, "", self.ledger.slot, 0, 0, 900, 2_000, 500, 500)]
 
+    def disputes(self) -> list[str]:
+        return []
+
     async def genesis_hash(self) -> str:
         await self._answer("genesis_hash")
         return str(self.ledger.genesis_hash)
