@@ -13,6 +13,7 @@ from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
 from engine.domain import Verdict
+from engine.emergency import EmergencyStop
 from engine.errors import OperatorError
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
@@ -91,22 +92,11 @@ class Commands:
         self._ask_to_end = ask_to_end
         self._forget_standing_stop = forget_standing_stop
         self._audits: set[asyncio.Task[None]] = set()
+        self.emergency = EmergencyStop(gate, tracker, events, self._audit_stop)
 
     async def stop(self, actor: str, reason: str) -> str:
-        """Emergency stop. When this returns no more bytes leave; the audit is written afterwards."""
-        was_running = self._gate.state.is_running
-        state = await self._gate.stop(actor, reason or "no reason given")
-        out = len(self._tracker.out)
-        height = self._tracker.last_valid_block_height
-        told = f"{out} in flight" + (f", none can land after block {height}" if height else "")
-        if landed := len(self._tracker.confirmed):
-            told += f"; {landed} landed, not final yet"
-        kept = "" if self._gate.is_persisted else "; NOT YET ON DISK, a restart may forget it"
-        if was_running:
-            self._events.add(Level.DANGER, f"STOPPED by {state.by}: {state.reason}  {told}")
-        self._audit(actor, "emergency-stop", reason, accepted=True)
-        verb = "Stopped" if was_running else f"Already stopped by {state.by}"
-        return f"{verb}: {told}{kept}"
+        """Emergency stop, on any event loop. When this returns no more bytes leave; the audit comes later."""
+        return await self.emergency.press(actor, reason)
 
     def resume_checks(self) -> list[Check]:
         """What a resume looks at, now."""
@@ -243,6 +233,9 @@ class Commands:
     async def settle_audits(self) -> None:
         """Wait for the audit records that are still being written."""
         await asyncio.gather(*self._audits, return_exceptions=True)
+
+    def _audit_stop(self, actor: str, reason: str) -> None:
+        self._audit(actor, "emergency-stop", reason, accepted=True)
 
     def _audit(self, actor: str, command: str, detail: str, *, accepted: bool) -> None:
         """Record in the background: a command, and a stop above all, never waits for its audit."""

@@ -166,19 +166,17 @@ class Gate:
         await self.persist()
         return self._state
 
-    def stop_and_wait(self, by: str, reason: str) -> GateState:
-        """The same for a thread that has no event loop."""
-        self.shut(by, reason)
-        writing = self._start_writing()
-        if writing is not None:
-            wait({writing}, timeout=PERSIST_DEADLINE_S)
-        return self._state
-
     async def persist(self) -> None:
         """Write the state in force if the disk does not have it; a slow disk is left writing after 80 ms."""
         writing = self._start_writing()
         if writing is not None and not writing.done():
             await asyncio.wait({asyncio.wrap_future(writing)}, timeout=PERSIST_DEADLINE_S)
+
+    def persist_and_wait(self) -> None:
+        """The same for a thread that has no event loop."""
+        writing = self._start_writing()
+        if writing is not None:
+            wait({writing}, timeout=PERSIST_DEADLINE_S)
 
     async def resume(self, by: str, reason: str, version: int) -> GateState:
         """Open the gate that was closed at `version`.

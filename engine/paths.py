@@ -32,6 +32,16 @@ class ProfilePaths:
         return self.state / "STOP"
 
     @property
+    def stop_acknowledged(self) -> Path:
+        """What the engine answered to the stop that was ordered by `standing_stop`, in words."""
+        return self.state / "STOP.acknowledged"
+
+    @property
+    def stop_token(self) -> Path:
+        """What a stop over loopback TCP must carry; new at each start of the engine."""
+        return self.state / "stop.token"
+
+    @property
     def sandbox_descriptor(self) -> Path:
         """The JSON object of the sandbox that this profile's console started."""
         return self.runtime / "sandbox.json"

@@ -18,6 +18,7 @@ import structlog
 
 from engine import __version__
 from engine.api.server import ApiServer
+from engine.api.stop_token import StopToken
 from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import Chain, RpcFailure
@@ -31,9 +32,11 @@ from engine.journal.journal import Journal
 from engine.journal.records import ControlRecord
 from engine.lock import exclusive
 from engine.memory import settle
+from engine.own_loop import OtherLoop, OwnLoop
 from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
 from engine.settings import Settings
+from engine.stop_watch import StopWatch
 from engine.store.embedded import embedded_postgres
 from engine.store.migrate import migrate
 from engine.store.outbox import OutboxShipper
@@ -48,6 +51,7 @@ log = structlog.get_logger("engine")
 FINISH_S = 20.0  # at the end: for what is in flight to become final
 SHIP_S = 5.0  # and for the database to receive it
 SWITCH_INTERVAL_S = 0.0005
+ANSWER_S = 8.0  # for what a listener asks of the engine's own loop
 
 
 class RunningEngine:
@@ -122,16 +126,29 @@ async def run_engine(
             cluster=cluster_name(genesis),
             version=__version__,
             ask_to_end=ending.set,
-            forget_standing_stop=lambda: paths.standing_stop.unlink(missing_ok=True),
+            forget_standing_stop=lambda: _forget_stop(paths),
         )
-        server = ApiServer(parts.snapshots, parts.commands)
-        await server.start(paths.socket, settings.server_port)
-        stack.push_async_callback(server.close)
+        parts.commands.emergency.belong_to(asyncio.get_running_loop())
+        server = await _listen(parts, paths, settings.server_port, stack)
         log.info("listening", socket=str(paths.socket), port=server.port)
         engine = RunningEngine(parts, shipper)
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
         loops = [shipper.run(), sampler.run(), housekeeping.run()]
         await _serve(engine, loops, ending, on_ready)
+
+
+async def _listen(parts: Parts, paths: ProfilePaths, port: int, stack: AsyncExitStack) -> ApiServer:
+    """Every way to stop, in threads beside the engine's loop: none of them waits for it."""
+    emergency = parts.commands.emergency
+    stack.enter_context(StopWatch(parts.gate, emergency, paths.standing_stop, paths.stop_acknowledged))
+    token = StopToken(paths.stop_token)
+    engine = OtherLoop(asyncio.get_running_loop(), ANSWER_S)
+    server = ApiServer(parts.snapshots, parts.commands, engine=engine, stop_token=token)
+    listeners = await stack.enter_async_context(OwnLoop("listeners"))
+    await listeners.run(server.start(paths.socket, port))
+    stack.push_async_callback(lambda: listeners.run(server.close()))
+    token.publish()
+    return server
 
 
 async def _serve(
@@ -265,6 +282,12 @@ async def _database(settings: Settings, paths: ProfilePaths) -> AsyncIterator[Da
         database = await open_pool(dsn)
         stack.push_async_callback(database.close)
         yield database
+
+
+def _forget_stop(paths: ProfilePaths) -> None:
+    """The order that was left as a file, and the answer to it."""
+    paths.stop_acknowledged.unlink(missing_ok=True)
+    paths.standing_stop.unlink(missing_ok=True)
 
 
 async def _record_standing_stop(path: Path, journal: Journal, clock: Clock) -> None:

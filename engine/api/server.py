@@ -1,7 +1,9 @@
 """Serves the engine on its unix socket, and what is public of it on loopback TCP.
 
-Commands come over the unix socket alone, whose file only this user may open; the audit gets the caller's
-uid from the kernel. On TCP there are reads for machines, and a refusal that says where commands go.
+Commands come over the unix socket, whose file only this user may open; the audit gets the caller's uid from
+the kernel. On TCP there are reads for machines, the emergency stop for who knows its token, and a refusal
+that says where all other commands go. The listeners may run beside the engine's loop: a stop needs nothing
+of it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from solders.pubkey import Pubkey
 from engine.api import wire
 from engine.api.peers import peer_name, peer_uid
 from engine.api.snapshots import Snapshots
+from engine.api.stop_token import StopToken
 from engine.commands import CommandError, Commands
 from engine.errors import AddressInUse
+from engine.own_loop import Engine, SameLoop
 
 log = structlog.get_logger("api")
 
@@ -40,9 +44,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ApiServer:
     """Both listeners of one engine."""
 
-    def __init__(self, snapshots: Snapshots, commands: Commands) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        commands: Commands,
+        *,
+        engine: Engine | None = None,
+        stop_token: StopToken | None = None,
+    ) -> None:
         self._snapshots = snapshots
         self._commands = commands
+        self._engine = engine or SameLoop()
+        self._stop_token = stop_token
         self._runners: list[web.AppRunner] = []
         self._streams: set[web.WebSocketResponse] = set()
         self.port = 0
@@ -54,7 +67,7 @@ class ApiServer:
         await self._listen_tcp(port)
 
     async def close(self) -> None:
-        """Say goodbye to the viewers and stop listening."""
+        """Say goodbye to the viewers and stop listening; in the loop of `start`."""
         for stream in set(self._streams):
             await stream.close(code=WSCloseCode.GOING_AWAY, message=b"the engine ends")
         for runner in self._runners:
@@ -89,6 +102,7 @@ class ApiServer:
     async def _listen_tcp(self, port: int) -> None:
         app = _application()
         self._add_public(app)
+        app.router.add_post("/admin/emergency-stop", self._stop_by_token)
         app.router.add_route("*", "/admin/{command:.*}", _refuse_admin)
         runner = await self._runner(app)
         try:
@@ -115,7 +129,7 @@ class ApiServer:
         return web.json_response({"status": "ok"})
 
     async def _insurance_balance(self, _: web.Request) -> web.Response:
-        fund = self._snapshots.fund()
+        fund = await self._engine.look(self._snapshots.fund)
         if fund is None:
             raise CommandError("fund_unknown", "The insurance fund has not been read yet: try later", 503)
         return web.json_response(
@@ -130,7 +144,7 @@ class ApiServer:
         )
 
     async def _snapshot(self, _: web.Request) -> web.Response:
-        return _reply(self._snapshots.take())
+        return _reply(await self._engine.look(self._snapshots.take))
 
     async def _position(self, request: web.Request) -> web.Response:
         text = request.match_info["address"]
@@ -140,7 +154,7 @@ class ApiServer:
             raise CommandError(
                 "bad_address", "That is no base58 address of 32 bytes: look again", 400
             ) from None
-        detail = self._snapshots.detail(address)
+        detail = await self._engine.look(lambda: self._snapshots.detail(address))
         if detail is None:
             raise CommandError("unknown_position", f"No position is held at {address}: it may be closed", 404)
         return _reply(detail)
@@ -148,36 +162,55 @@ class ApiServer:
     async def _resume_checks(self, _: web.Request) -> web.Response:
         checks = [
             wire.ResumeCheck(name=check.name, ok=check.ok, detail=check.detail)
-            for check in self._commands.resume_checks()
+            for check in await self._engine.look(self._commands.resume_checks)
         ]
         return web.Response(body=msgspec.json.encode(checks), content_type="application/json")
 
     async def _stop(self, request: web.Request) -> web.Response:
+        return await self._stop_by(_actor(request), request)
+
+    async def _stop_by_token(self, request: web.Request) -> web.Response:
+        """A stop over TCP. Only this user can read the token, so it is this user's stop."""
+        token = self._stop_token
+        if token is None or not token.is_in(request.headers.get("Authorization", "")):
+            raise CommandError(
+                "token_missing",
+                "A stop over TCP needs the header `Authorization: Bearer` with the token in "
+                f"{token.path if token else 'no file'}: or use `liquidation-engine stop`",
+                401,
+            )
+        return await self._stop_by(f"{peer_name(os.getuid())} (HTTP)", request)
+
+    async def _stop_by(self, actor: str, request: web.Request) -> web.Response:
         # Whatever the body says, fails to say or never comes to say, a stop is a stop.
         try:
             async with asyncio.timeout(STOP_BODY_DEADLINE_S):
                 reason = (await _body(request, wire.StopRequest)).reason
         except (CommandError, web.HTTPException, TimeoutError, OSError):
             reason = "no readable reason"
-        return self._acknowledge(await self._commands.stop(_actor(request), reason))
+        return self._acknowledge(await self._commands.stop(actor, reason))
 
     async def _resume(self, request: web.Request) -> web.Response:
         body = await _body(request, wire.ResumeRequest)
-        return self._acknowledge(await self._commands.resume(_actor(request), body.reason, body.gate_version))
+        resume = self._commands.resume(_actor(request), body.reason, body.gate_version)
+        return self._acknowledge(await self._engine.run(resume))
 
     async def _clear_queue(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._commands.clear_queue(_actor(request)))
+        return self._acknowledge(await self._engine.run(self._commands.clear_queue(_actor(request))))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._commands.retry(_actor(request), _id(request)))
+        retry = self._commands.retry(_actor(request), _id(request))
+        return self._acknowledge(await self._engine.run(retry))
 
     async def _dismiss(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._commands.dismiss(_actor(request), _id(request)))
+        dismiss = self._commands.dismiss(_actor(request), _id(request))
+        return self._acknowledge(await self._engine.run(dismiss))
 
     async def _shutdown(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._commands.shutdown(_actor(request)))
+        return self._acknowledge(await self._engine.run(self._commands.shutdown(_actor(request))))
 
     def _acknowledge(self, message: str) -> web.Response:
+        # In this thread: the gate's picture waits for no loop.
         return _reply(wire.Acknowledged(message=message, gate=self._snapshots.gate()))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
@@ -189,7 +222,8 @@ class ApiServer:
         listener = asyncio.ensure_future(_until_closed(stream))
         try:
             while not listener.done():
-                text = msgspec.json.encode(self._snapshots.take()).decode()
+                snapshot = await self._engine.look(self._snapshots.take)
+                text = msgspec.json.encode(snapshot).decode()
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await stream.send_str(text)
                 await asyncio.wait({listener}, timeout=interval_s)
@@ -214,6 +248,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(refusal.status, refusal.code, str(refusal))
     except web.HTTPException as refusal:
         return _error(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason)
+    except TimeoutError:
+        return _error(503, "engine_busy", "The engine is too busy to answer: only a stop is taken at once")
     except Exception:
         log.exception("request broke", path=request.path)
         return _error(500, "internal_error", "The engine failed to answer: look at its log")

@@ -29,6 +29,7 @@ from engine.cli.options import (
     checked_profile,
     refuse_without,
 )
+from engine.stop_signal import hold_signal
 
 app = typer.Typer(
     name=PROGRAM,
@@ -113,6 +114,7 @@ def root(
     if use_sandbox:
         flags.options()
     if no_ui:
+        hold_signal()
         from engine.cli import headless
 
         headless.run(paths, flags if use_sandbox else None, duration_s=duration, with_summary=summary)

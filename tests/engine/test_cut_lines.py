@@ -104,7 +104,7 @@ def test_a_write_that_the_gate_let_pass_before_the_stop_does_not_leave_after_it(
             nonlocal passed, stopped_at
             passed += 1
             if passed == AT_ONCE:
-                stopper = threading.Thread(target=gate.stop_and_wait, args=("ada", "now"))
+                stopper = threading.Thread(target=gate.shut, args=("ada", "now"))
                 stopper.start()
                 stopper.join()
                 stopped_at = time.monotonic_ns()
