@@ -183,6 +183,7 @@ class Outcome:
     submitted_at_ns: int | None
     confirmed_at_ns: int | None
     finalized_at_ns: int | None
+    liquidated_by: Pubkey | None = None  # who was first, if the chain says; never this wallet
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ def summarize(
     `opened` is None where nobody counts the positions that are opened (a real cluster); `drained` tells
     whether everything liquidatable was liquidated and recorded when the figures were taken.
     `positions.monitored` counts every position watched during the run: the ones still open and the ones that
-    a full liquidation closed. `success_rate` is the share of finished attempts that liquidated something.
+    a full liquidation closed. `success_rate` is the share of finished attempts that liquidated something;
+    those that somebody else was quicker than do not count, they are a figure of their own.
     Latencies are in milliseconds and count from when the engine could act; `finality_wait` is what positions
     waited before that. `chain`, `database` and `violations` owe nothing to the engine's counters.
     """
@@ -44,7 +45,7 @@ def summarize(
             "failed": totals.failed,
             "already_liquidated": totals.already_liquidated,
         },
-        "success_rate": _share(totals.full + totals.partial, totals.attempts),
+        "success_rate": _share(totals.full + totals.partial, totals.attempts - totals.already_liquidated),
         "latency_ms": {
             name: _milliseconds(getattr(snapshot.latency, name))
             for name in LATENCIES

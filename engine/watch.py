@@ -51,6 +51,11 @@ async def reconcile(parts: Parts) -> None:
                 withheld=submitted_at_ns is None,
             )
         )
+    for intent, finalized_at_ns in parts.journal.owed():
+        # Its position is not held by it; its outcome is still asked for.
+        owed = Flight(intent, _entry_of(intent), found_at_start=True, may_have_left=True, is_owed=True)
+        owed.note_final(finalized_at_ns, parts.clock.monotonic_ns())
+        parts.tracker.follow(owed)
     found = len(parts.tracker)
     while len(parts.tracker):
         if await parts.tracker.round(parts.aftermath):

@@ -151,6 +151,9 @@ class PositionViews:
                 fee_lamports=0 if outcome is None else outcome.fee_lamports,
                 created_at_ns=intent.created_at_ns,
                 decision_json=clean(intent.decision_json, DECISION_LIMIT),
+                liquidated_by=None
+                if outcome is None or outcome.liquidated_by is None
+                else str(outcome.liquidated_by),
             )
             for intent, outcome in self._journal.attempts_of(address, ATTEMPT_ROWS)
         ]

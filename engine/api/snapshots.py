@@ -110,6 +110,7 @@ class Snapshots:
         """The picture now."""
         self._seq += 1
         prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        failed_length, failed = self._failed_rows()
         return wire.Snapshot(
             protocol=wire.PROTOCOL_VERSION,
             seq=self._seq,
@@ -137,8 +138,8 @@ class Snapshots:
             queue_length=len(self._queue),
             in_flight=len(self._tracker),
             queue=self._queue_rows(),
-            failed_length=len(self._failures),
-            failed=self._failed_rows(),
+            failed_length=failed_length,
+            failed=failed,
             fund=self.fund(),
             prices=[self._oracle.row(price) for price in prices],
             latency=self._latency(),
@@ -171,6 +172,11 @@ class Snapshots:
         if self._shipping.state != "ok":
             degraded.append("the database is away: history is late")
         degraded += self._oracle.degraded(prices)
+        if unread := len(self._tracker.unread):
+            what = "transaction cannot" if unread == 1 else "transactions cannot"
+            degraded.append(f"{unread} final {what} be read: what was done is not known yet")
+        if closed := self._journal.why_closed():
+            degraded.append(f"nothing is sent: {closed}")
         if self._queue.refused:
             degraded.append(f"the queue was full {self._queue.refused} times")
         return wire.EngineView(
@@ -219,8 +225,10 @@ class Snapshots:
             for entry in ordered[: wire.QUEUE_ROWS]
         ]
 
-    def _failed_rows(self) -> list[wire.FailedRow]:
-        return [
+    def _failed_rows(self) -> tuple[int, list[wire.FailedRow]]:
+        """How many there are, and the newest of them."""
+        rows = self._failures.rows
+        return len(rows), [
             wire.FailedRow(
                 liquidation_id=failed.liquidation_id,
                 address=str(failed.position),
@@ -231,8 +239,18 @@ class Snapshots:
                 first_at_ns=failed.first_at_ns,
                 last_at_ns=failed.last_at_ns,
                 next_step=next_step(failed.outcome),
+                history=[
+                    wire.FailedAttemptRow(
+                        attempt=each.attempt,
+                        at_ns=each.at_ns,
+                        outcome=each.outcome.value,
+                        message=clean(each.message, TEXT_LIMIT),
+                        signature=None if each.signature is None else str(each.signature),
+                    )
+                    for each in failed.history
+                ],
             )
-            for failed in self._failures.rows[: wire.FAILED_ROWS]
+            for failed in rows[: wire.FAILED_ROWS]
         ]
 
     def fund(self) -> wire.FundView | None:

@@ -180,8 +180,21 @@ class QueueRow(Message, frozen=True):
     age_ms: int
 
 
+class FailedAttemptRow(Message, frozen=True):
+    """How one attempt of a failed liquidation ended; `signature` is null when nothing was signed."""
+
+    attempt: int
+    at_ns: int
+    outcome: str
+    message: str
+    signature: str | None
+
+
 class FailedRow(Message, frozen=True):
-    """A liquidation that was given up, until it is retried, dismissed or resolved by the chain."""
+    """A liquidation that was given up, until it is retried, dismissed or resolved by the chain.
+
+    `history` has its last attempts, oldest first.
+    """
 
     liquidation_id: str
     address: str
@@ -192,6 +205,7 @@ class FailedRow(Message, frozen=True):
     first_at_ns: int
     last_at_ns: int
     next_step: str
+    history: list[FailedAttemptRow] = []
 
 
 class FundView(Message, frozen=True):
@@ -334,6 +348,7 @@ class AttemptRow(Message, frozen=True):
     fee_lamports: int
     created_at_ns: int
     decision_json: str
+    liquidated_by: str | None = None  # who was first, if the chain says so
 
 
 class PositionDetail(Message, frozen=True):

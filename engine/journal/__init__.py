@@ -7,6 +7,7 @@ from engine.journal.errors import IntentAlreadyOpen, JournalForeign, JournalUnav
 from engine.journal.journal import Journal
 from engine.journal.records import (
     ControlRecord,
+    FailedAttempt,
     FailedLiquidation,
     FailedStatus,
     FundTransaction,
@@ -17,6 +18,7 @@ from engine.journal.records import (
 
 __all__ = [
     "ControlRecord",
+    "FailedAttempt",
     "FailedLiquidation",
     "FailedStatus",
     "FundTransaction",

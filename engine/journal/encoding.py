@@ -12,6 +12,7 @@ from solders.signature import Signature
 from engine.domain import Action, Intent, Outcome, OutcomeClass
 from engine.journal.records import (
     ControlRecord,
+    FailedAttempt,
     FailedLiquidation,
     FailedStatus,
     FundTransaction,
@@ -96,11 +97,13 @@ def outcome_object(outcome: Outcome) -> Object:
         "submitted_at_ns": outcome.submitted_at_ns,
         "confirmed_at_ns": outcome.confirmed_at_ns,
         "finalized_at_ns": outcome.finalized_at_ns,
+        "liquidated_by": None if outcome.liquidated_by is None else str(outcome.liquidated_by),
     }
 
 
 def outcome_from(raw: Object) -> Outcome:
     """The outcome of `outcome_object`; other keys are passed over."""
+    liquidated_by = raw.get("liquidated_by")  # not in records of an older engine
     return Outcome(
         signature=Signature.from_string(raw["signature"]),
         outcome=OutcomeClass(raw["outcome"]),
@@ -117,6 +120,7 @@ def outcome_from(raw: Object) -> Outcome:
         submitted_at_ns=raw["submitted_at_ns"],
         confirmed_at_ns=raw["confirmed_at_ns"],
         finalized_at_ns=raw["finalized_at_ns"],
+        liquidated_by=None if liquidated_by is None else Pubkey.from_string(liquidated_by),
     )
 
 
@@ -133,6 +137,16 @@ def failed_object(failed: FailedLiquidation) -> Object:
         "first_at_ns": failed.first_at_ns,
         "last_at_ns": failed.last_at_ns,
         "status": failed.status.value,
+        "history": [
+            {
+                "attempt": each.attempt,
+                "at_ns": each.at_ns,
+                "outcome": each.outcome.value,
+                "message": each.message,
+                "signature": None if each.signature is None else str(each.signature),
+            }
+            for each in failed.history
+        ],
     }
 
 
@@ -149,6 +163,18 @@ def failed_from(raw: Object) -> FailedLiquidation:
         first_at_ns=raw["first_at_ns"],
         last_at_ns=raw["last_at_ns"],
         status=FailedStatus(raw["status"]),
+        history=tuple(map(_failed_attempt_from, raw.get("history", ()))),
+    )
+
+
+def _failed_attempt_from(raw: Object) -> FailedAttempt:
+    signature = raw["signature"]
+    return FailedAttempt(
+        attempt=raw["attempt"],
+        at_ns=raw["at_ns"],
+        outcome=OutcomeClass(raw["outcome"]),
+        message=raw["message"],
+        signature=None if signature is None else Signature.from_string(signature),
     )
 
 

@@ -21,9 +21,26 @@ class FailedStatus(StrEnum):
     RESOLVED = "resolved"  # by the chain: liquidated after all, or healthy again
 
 
+MAX_HISTORY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """How one attempt of a liquidation ended; `signature` is None when nothing was signed."""
+
+    attempt: int
+    at_ns: int
+    outcome: OutcomeClass
+    message: str
+    signature: Signature | None
+
+
 @dataclass(frozen=True, slots=True)
 class FailedLiquidation:
-    """A liquidation whose attempts are used up. The natural key is `liquidation_id`."""
+    """A liquidation whose attempts are used up. The natural key is `liquidation_id`.
+
+    `history` has its last 20 attempts, oldest first.
+    """
 
     liquidation_id: str
     position: Pubkey
@@ -35,6 +52,7 @@ class FailedLiquidation:
     first_at_ns: int
     last_at_ns: int
     status: FailedStatus = FailedStatus.OPEN
+    history: tuple[FailedAttempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import asyncio
 import structlog
 from solders.pubkey import Pubkey
 
+from engine.book.book import terms_of
 from engine.book.holdings import Holdings
 from engine.chain.account_reader import AccountReader
 from engine.chain.port import RpcFailure
@@ -15,7 +16,8 @@ from engine.domain import Action, Outcome, OutcomeClass
 from engine.journal.errors import JournalUnavailable, UnknownIntent
 from engine.journal.journal import Journal
 from engine.journal.records import FundTransaction, FundTransactionKind
-from engine.liquidation.classify import SETTLED
+from engine.liquidation import decision_record
+from engine.liquidation.classify import SETTLED, is_hopeless, may_be_overtaken
 from engine.liquidation.decide import decide
 from engine.liquidation.detector import Detector
 from engine.liquidation.failures import Failures
@@ -78,7 +80,9 @@ class Aftermath:
         if status is None or flight.confirmed_at_ns is None:
             return
         flight.entry.stage = Stage.LANDED
-        if intent.attempt == 1 and flight.submitted_at_ns is not None and not flight.found_at_start:
+        is_first_told, flight.is_timed = not flight.is_timed, True
+        if is_first_told and flight.is_timeable:
+            assert flight.submitted_at_ns is not None
             self._latencies.submit_to_confirm.observe_ns(flight.confirmed_at_ns - flight.submitted_at_ns)
             self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - flight.entry.free_at_ns)
         if status.fault is None:
@@ -90,6 +94,24 @@ class Aftermath:
             looking = asyncio.create_task(self._read_again(intent.position))
             self._looking.add(looking)
             looking.add_done_callback(self._looking.discard)
+
+    async def on_owed(self, flight: Flight) -> bool:
+        """Keep it as owed, tell of it, and let its position go on."""
+        try:
+            await self._journal.record_owed(
+                flight.intent.signature, flight.finalized_at_ns or self._clock.now_ns()
+            )
+        except JournalUnavailable as error:
+            log.error("transaction not recorded as owed", reason=str(error))
+            return False
+        self._events.add(
+            Level.DANGER,
+            f"ERROR no node shows the final transaction {flight.intent.signature}: {_name(flight)} goes on, "
+            "what it did is asked for until a node tells: look at the nodes",
+        )
+        self._queue.finish(flight.entry)
+        self._detector.look_at(flight.intent.position, flight.entry.again_at_ns)
+        return True
 
     async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
         """Record the end exactly once, then free the position or try again."""
@@ -133,6 +155,12 @@ class Aftermath:
 
     def _count(self, flight: Flight, outcome: Outcome) -> None:
         self._tally.add_outcome(flight.intent.action, outcome)
+        if outcome.outcome is OutcomeClass.CONFIRMED and not outcome.liquidated_size_e6:
+            self._events.add(
+                Level.DANGER,
+                f"ERROR {flight.intent.signature} succeeded, but the chain shows no event of it: its amounts "
+                f"are recorded as 0  {_name(flight)}",
+            )
         uncovered = outcome.bad_debt_lamports - outcome.covered_lamports
         if uncovered > 0:
             self._events.add(
@@ -146,7 +174,9 @@ class Aftermath:
 
     async def _go_on(self, flight: Flight, outcome: Outcome) -> None:
         entry = flight.entry
-        if outcome.outcome in SETTLED:
+        if flight.is_owed:
+            return  # its position went on without it
+        if outcome.outcome in SETTLED or await self._was_overtaken(flight):
             await self._failures.resolve_position(flight.intent.position)
             if outcome.outcome is not OutcomeClass.CONFIRMED:
                 self._events.add(Level.INFO, f"{outcome.error_message}  {_name(flight)}")
@@ -154,7 +184,25 @@ class Aftermath:
             self._queue.finish(entry)
             self._detector.look_at(flight.intent.position, entry.again_at_ns)
         else:
-            await self._retries.again(entry, outcome.outcome, outcome.error_message or outcome.outcome.value)
+            await self._retries.again(
+                entry,
+                outcome.outcome,
+                outcome.error_message or outcome.outcome.value,
+                outcome.signature,
+                is_hopeless=flight.landed is not None and is_hopeless(flight.landed.fault),
+            )
+
+    async def _was_overtaken(self, flight: Flight) -> bool:
+        """Whether the position is no longer what was decided on: then it is decided anew, and not retried."""
+        if flight.landed is None or not may_be_overtaken(flight.landed.fault):
+            return False
+        await self._read_again(flight.intent.position)
+        position = self._holdings.book.get(flight.intent.position)
+        try:
+            decided_on = decision_record.decode(flight.intent.decision_json).terms
+        except decision_record.DecisionRecordInvalid:
+            return False
+        return position is None or terms_of(position) != decided_on
 
     async def _read_again(self, address: Pubkey) -> None:
         """After a liquidation the account is closed, or smaller: the book learns it at once."""

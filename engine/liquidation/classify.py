@@ -18,6 +18,26 @@ _CUSTOM = {
     ProgramError.AlreadyLiquidated.value: OutcomeClass.ALREADY_LIQUIDATED,
 } | dict.fromkeys(ACCOUNT_GONE, OutcomeClass.ALREADY_LIQUIDATED)
 
+# What the program will say again to the same account, whatever is paid for asking.
+_HOPELESS = frozenset(
+    {
+        ProgramError.InvalidLeverage,
+        ProgramError.InvalidSize,
+        ProgramError.InvalidCollateral,
+        ProgramError.Unauthorized,
+        ProgramError.Overflow,
+        ProgramError.DivisionByZero,
+        ProgramError.InvalidLiquidationAmount,
+    }
+)
+
+# What the program says to a transaction whose position is no longer as it was when it was decided on.
+_OVERTAKEN = ACCOUNT_GONE | {
+    ProgramError.AlreadyLiquidated,
+    ProgramError.PositionNotLiquidatable,
+    ProgramError.InvalidLiquidationAmount,
+}
+
 _INSUFFICIENT = frozenset(
     {"InsufficientFundsForFee", "InsufficientFundsForRent", "AccountNotFound", "InsufficientFunds"}
 )
@@ -42,6 +62,16 @@ def classify_fault(fault: TransactionFault, logs: Sequence[str]) -> tuple[Outcom
     if fault.name == "BlockhashNotFound":
         return OutcomeClass.BLOCKHASH_EXPIRED, "blockhash expired: BlockhashNotFound"
     return OutcomeClass.PROGRAM_ERROR, f"program error: {fault.name}"
+
+
+def is_hopeless(fault: TransactionFault | None) -> bool:
+    """Whether the same position at about the same price will fail in the same way again."""
+    return fault is not None and fault.custom_code in _HOPELESS
+
+
+def may_be_overtaken(fault: TransactionFault | None) -> bool:
+    """Whether somebody else's transaction can be why ours failed."""
+    return fault is not None and fault.custom_code in _OVERTAKEN
 
 
 def _is_about_the_position(logs: Sequence[str]) -> bool:

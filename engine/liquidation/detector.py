@@ -109,6 +109,9 @@ class Detector:
 
     def look_at_many(self, addresses: Sequence[Pubkey]) -> None:
         """Positions changed: queue those that are liquidatable. Next to nothing while nobody near is."""
+        if len(self._failures):
+            for address in addresses:
+                self._failures.account_changed(address)
         if not self.decides:
             return
         current = [self._board.current(symbol) for symbol in self._board.symbols] if addresses else []

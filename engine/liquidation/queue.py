@@ -13,6 +13,7 @@ from solders.pubkey import Pubkey
 
 from engine.book.book import Crosser
 from engine.domain import Action, Decision, Price
+from engine.journal.records import FailedAttempt
 from engine.protocol.margin import choose_action
 
 _FEW = 8  # one in so many is put in its place by itself
@@ -49,6 +50,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     ticket: int = 0  # the heap item that is valid for this entry
     crosser: Crosser | None = None  # what it was found by, at `mark_e6`
     mark_e6: int = 0
+    history: tuple[FailedAttempt, ...] = ()  # of its attempts that did not liquidate, oldest first
 
     @property
     def can_move(self) -> bool:

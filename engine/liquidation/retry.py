@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from solders.signature import Signature
+
 from engine.clock import Clock
 from engine.domain import OutcomeClass
+from engine.journal.records import FailedAttempt
 from engine.liquidation.failures import Failures
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.protocol.compute import MAX_COMPUTE_UNITS
@@ -51,11 +54,21 @@ class Retries:
         """An attempt ended before anything was signed."""
         await self.again(entry, outcome, message)
 
-    async def again(self, entry: Entry, outcome: OutcomeClass, message: str) -> None:
-        """Pause and try again, or give up when the attempts are used up."""
+    async def again(
+        self,
+        entry: Entry,
+        outcome: OutcomeClass,
+        message: str,
+        signature: Signature | None = None,
+        *,
+        is_hopeless: bool = False,
+    ) -> None:
+        """Pause and try again; give up when the attempts are used up, or no other can go better."""
+        attempted = FailedAttempt(entry.attempt, self._clock.now_ns(), outcome, message, signature)
+        entry.history = (*entry.history, attempted)
         if outcome is OutcomeClass.EXCEEDED_CUS:
             entry.compute_unit_limit = min(2 * entry.compute_unit_limit, MAX_COMPUTE_UNITS)
-        if entry.attempt >= self._attempts:
+        if is_hopeless or entry.attempt >= self._attempts:
             await self._give_up(entry, outcome, message)
             return
         pause_s = self._base_ms * 2 ** (entry.attempt - 1) / 1000

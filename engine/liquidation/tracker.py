@@ -21,6 +21,7 @@ from engine.clock import Clock
 from engine.control import SendingStopped
 from engine.domain import Intent, Outcome
 from engine.liquidation.outcomes import Stamps, expired_outcome, landed_outcome
+from engine.liquidation.precedence import Precedence
 from engine.liquidation.queue import Entry, Stage
 
 log = structlog.get_logger("tracker")
@@ -32,6 +33,8 @@ FINALITY_ROUNDS = 28
 FORK_LOOK_ROUNDS = 8
 GIVE_WAY_S = 0.005
 GIVE_WAY_TURNS = 100
+UNREAD_NS = 60 * 10**9  # final for so long and not to be read: somebody has to look at the nodes
+MAX_READ_PAUSE_NS = 30 * 10**9
 
 
 class Wire(Protocol):
@@ -58,7 +61,31 @@ class Flight:
     confirmed_at_ns: int | None = None
     confirmed_round: int = 0
     landed: LandedTransaction | None = None  # read when final
+    outcome: Outcome | None = None  # what that says
+    is_timed: bool = False  # its confirmation was told: a fork may confirm it again
     is_counted: bool = False
+    finalized_at_ns: int | None = None  # when a status first said so
+    final_ns: int = 0  # the same moment, monotonic
+    failed_reads: int = 0
+    next_read_ns: int = 0  # monotonic
+    is_owed: bool = False  # final beyond doubt, its position was set free, its figures were not read yet
+
+    def note_final(self, at_ns: int, monotonic_ns: int) -> None:
+        """A status said that it is finalized."""
+        if self.finalized_at_ns is None:
+            self.finalized_at_ns, self.final_ns = at_ns, monotonic_ns
+
+    def note_unread(self, monotonic_ns: int) -> None:
+        """It is final and could not be read: the next time comes after a longer and longer pause."""
+        pause_ns = min(int(POLL_S * 1e9) << min(self.failed_reads, 10), MAX_READ_PAUSE_NS)
+        self.failed_reads += 1
+        self.next_read_ns = monotonic_ns + pause_ns
+
+    @property
+    def is_timeable(self) -> bool:
+        """Whether its latency is one of ours: a first attempt, and sent by this process."""
+        is_first = self.intent.attempt == 1 and not self.found_at_start
+        return is_first and self.submitted_at_ns is not None
 
     def note_write(self, at_ns: int, monotonic_ns: int) -> None:
         """Bytes left."""
@@ -81,6 +108,13 @@ class Follower(Protocol):
         """The end. Returns False when it could not be recorded, to be told again."""
         ...
 
+    async def on_owed(self, flight: Flight) -> bool:
+        """It is final for good, and no node shows it: what it did is owed, its position need not wait.
+
+        Returns False when that could not be recorded.
+        """
+        ...
+
     def still_wanted(self, flight: Flight) -> bool:
         """Whether the position would be liquidated by today's price: only then are bytes sent again."""
         ...
@@ -95,6 +129,7 @@ class Tracker:
         chain: Chain,
         wire: Wire,
         fund: Pubkey,
+        program_id: Pubkey,
         clock: Clock,
         rebroadcast_ms: int,
         is_busy: Callable[[], bool],
@@ -102,6 +137,7 @@ class Tracker:
         self._chain = chain
         self._wire = wire
         self._fund = fund
+        self._precedence = Precedence(chain, program_id)
         self._clock = clock
         self._rebroadcast_ns = rebroadcast_ms * 1_000_000
         self._flights: dict[Signature, Flight] = {}
@@ -128,12 +164,18 @@ class Tracker:
     @property
     def out(self) -> list[Flight]:
         """Flights whose bytes have left, or may have, and that have not landed: what a stop cannot recall."""
-        return [each for each in self._flights.values() if each.may_have_left and each.status is None]
+        # Of a copy: a stop asks from its own thread.
+        return [each for each in self.flights if each.may_have_left and each.status is None]
 
     @property
     def confirmed(self) -> list[Flight]:
         """Flights that landed, with or without a fault, and are not final yet."""
-        return [flight for flight in self._flights.values() if flight.status is not None]
+        return [flight for flight in self.flights if flight.status is not None]
+
+    @property
+    def unread(self) -> list[Flight]:
+        """Flights that are final and could not be read so far."""
+        return [flight for flight in self._flights.values() if flight.failed_reads]
 
     @property
     def fees_in_flight_lamports(self) -> int:
@@ -204,7 +246,10 @@ class Tracker:
 
     async def settle(self, follower: Follower) -> bool:
         """Read every final transaction and tell its outcome; False when one could not be read or recorded."""
-        final = [flight for flight in self._flights.values() if _is_final(flight)]
+        now_ns = self._clock.monotonic_ns()
+        final = [
+            flight for flight in self._flights.values() if _is_final(flight) and flight.next_read_ns <= now_ns
+        ]
         settled = await asyncio.gather(
             *(self._settle(flight, follower) for flight in final), return_exceptions=True
         )
@@ -212,7 +257,8 @@ class Tracker:
             if isinstance(result, Exception):
                 # A fault in one of them must not end the following of the others.
                 log.error("outcome broke", signature=str(flight.intent.signature), exc_info=result)
-        return all(result is True for result in settled)
+        await self._release_unread(follower)
+        return all(result is True for result in settled) and not self.unread
 
     async def _advance(
         self, flights: Sequence[Flight], follower: Follower, *, are_overdue: bool = False
@@ -251,22 +297,50 @@ class Tracker:
             flight.confirmed_at_ns = seen_at_ns
             await follower.on_confirmed(flight)
         if status.level is Level.FINALIZED:
+            flight.note_final(seen_at_ns, self._clock.monotonic_ns())
             self._has_final.set()
 
     async def _settle(self, flight: Flight, follower: Follower) -> bool:
         """The outcome is what the finalized transaction says."""
         try:
-            if flight.landed is None:
+            if flight.outcome is None:
                 async with self._reads:
                     await self._give_way()
                     flight.landed = await self._chain.transaction(flight.intent.signature, Level.FINALIZED)
+                    flight.outcome = await self._explained(flight)
         except RpcFailure as failure:
             log.warning("transaction unread", reason=str(failure))
-        if flight.landed is None:
+        if flight.outcome is None:
+            flight.note_unread(self._clock.monotonic_ns())
             log.warning("final transaction not read yet", signature=str(flight.intent.signature))
             return False
+        return await self._finish(flight, flight.outcome, follower)
+
+    async def _explained(self, flight: Flight) -> Outcome | None:
+        """What the transaction says, and who was first where it came too late; None while it is unread."""
+        if flight.landed is None:
+            return None
         outcome = landed_outcome(flight.intent, flight.landed, self._fund, self._stamps(flight))
-        return await self._finish(flight, outcome, follower)
+        return await self._precedence.explain(flight.intent, outcome, flight.landed)
+
+    async def _release_unread(self, follower: Follower) -> None:
+        """Let positions go on whose last transaction is final and has been unreadable for too long.
+
+        What it did is never guessed: it is owed, and asked for until a node shows it. A status alone is one
+        node's word, so the position waits until nothing of that transaction could land any more either.
+        """
+        now_ns = self._clock.monotonic_ns()
+        held = [each for each in self.unread if not each.is_owed and now_ns - each.final_ns >= UNREAD_NS]
+        if not held:
+            return
+        try:
+            height = await self._chain.block_height(Level.FINALIZED)
+        except RpcFailure as failure:
+            log.warning("block height unknown", reason=str(failure))
+            return
+        for flight in held:
+            if height > flight.intent.last_valid_block_height and await follower.on_owed(flight):
+                flight.is_owed = True
 
     async def _give_way(self) -> None:
         """Wait, but not for ever, while liquidations wait to be sent: recording can wait, they cannot."""
@@ -323,7 +397,8 @@ class Tracker:
         return True
 
     def _stamps(self, flight: Flight) -> Stamps:
-        return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, self._clock.now_ns())
+        final_at_ns = flight.finalized_at_ns or self._clock.now_ns()
+        return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, final_at_ns)
 
 
 def _is_final(flight: Flight) -> bool:

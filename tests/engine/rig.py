@@ -11,8 +11,11 @@ from typing import Any
 
 from simulated import SLOT_S, SimulatedChain, SimulatedWire, VirtualClock, make_position, rent_paying
 from solders.account import Account
+from solders.hash import Hash
 from solders.keypair import Keypair
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
 
 from engine.chain.frames import AccountNews
 from engine.control import RUNNING, Gate, GateState
@@ -30,9 +33,11 @@ from engine.protocol.addresses import (
     SYSTEM_PROGRAM,
     insurance_fund_address,
 )
+from engine.protocol.instructions import liquidate
 from engine.protocol.pyth import PriceUpdate, encode_price_update
 from engine.runtime import RunningEngine, _decide
 from engine.sandbox import program
+from engine.sandbox.cluster.blocks.banks import Commitment
 from engine.sandbox.cluster.blocks.genesis import Genesis
 from engine.sandbox.cluster.ledger.ledger import Ledger
 from engine.settings import load_settings
@@ -188,6 +193,24 @@ class Rig:
     def write(self, position: Position) -> None:
         data = encode_position(position)
         self.ledger.set_account(position.address, rent_paying(self.ledger, data, PROGRAM_ID))
+
+    def liquidate_first(self, position: Position, amount_e6: int | None = None) -> Pubkey:
+        """Somebody else's liquidation, for the next block; returns who it is."""
+        rival = Keypair.from_seed(bytes(reversed(range(32))))
+        self.ledger.set_account(rival.pubkey(), Account(10 * SOL, b"", SYSTEM_PROGRAM))
+        instruction = liquidate(
+            position.address,
+            rival.pubkey(),
+            fund=FUND,
+            price_account=FEEDS[position.symbol].account,
+            sol_price_account=FEEDS["SOL/USD"].account,
+            amount_e6=amount_e6,
+        )
+        latest = self.ledger.latest_blockhash(self.ledger.bank(Commitment.CONFIRMED))
+        blockhash = Hash.from_bytes(bytes(latest.value))
+        message = MessageV0.try_compile(rival.pubkey(), [instruction], [], blockhash)
+        self.ledger.submit(bytes(VersionedTransaction(message, [rival])), skip_preflight=True)
+        return rival.pubkey()
 
     def close(self, address: Pubkey, *, tell: bool = True) -> None:
         """Somebody else closes the account."""
