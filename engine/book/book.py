@@ -18,6 +18,7 @@ from engine.protocol.margin import Terms, UnsupportedLeverage, is_liquidatable, 
 
 CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 EPOCHS = 256
+_SWEPT_LEAVES = 16
 
 NO_FEED = "no price feed for the symbol"
 NO_MAINTENANCE = "unsupported leverage"
@@ -138,13 +139,18 @@ class Book:
         return self.epoch
 
     def sweep(self, slot: int) -> Iterator[None]:
-        """Forget positions that a complete snapshot lacks, unless they are newer; yields leaf by leaf."""
-        for leaf in list(self.shelves.leaves()):
+        """Forget positions that a complete snapshot lacks, unless they are newer; yields every few leaves."""
+        for number, leaf in enumerate(list(self.shelves.leaves())):
             rows = leaf.rows[: leaf.count]
             missing = np.flatnonzero((rows["epoch"] != self.epoch) & (rows["slot"] <= slot))
             for address in [leaf.address(row) for row in missing.tolist()]:
                 self.remove(Pubkey.from_bytes(address), slot)
-            yield
+            if len(missing) or number % _SWEPT_LEAVES == 0:
+                yield
+        self.forget_closings(slot)
+
+    def forget_closings(self, slot: int) -> None:
+        """A complete snapshot of this slot is in the book: what closed before it need not be known."""
         self._closed = {key: closed for key, closed in self._closed.items() if closed >= slot}
 
     def note_unknown(self, unknown: Mapping[bytes, Unknown]) -> None:

@@ -25,8 +25,6 @@ _LOWEST = -1
 _BEYOND = THRESHOLD_MAX + 1
 _SPARSE_ROWS = LEAF_ROWS // 8
 _FULL_AFTER_MERGE = LEAF_ROWS * 3 // 4
-LOADED_ROWS = LEAF_ROWS * 31 // 32
-"""How full a leaf is made at once: nearly, since most positions do not change between two loads."""
 
 
 class Group:
@@ -111,7 +109,7 @@ class Group:
         self.version += 1
 
     def append_sorted(self, keys: NDArray[np.void], rows: NDArray[np.void], lines: NDArray[np.int64]) -> Leaf:
-        """Make a leaf of rows that all come behind those that are here; for filling an empty group."""
+        """Make a leaf of rows, as plain bytes, that all come behind those that are here."""
         if self._leaves[-1].count:
             first = int(lines[0].min())
             self._memory.high[self._leaves[-1].id] = first
@@ -120,7 +118,7 @@ class Group:
         leaf = self._leaves[-1]
         leaf.count = len(keys)
         leaf.keys[: leaf.count] = keys
-        leaf.rows[: leaf.count] = rows
+        leaf.rows.view(rows.dtype)[: leaf.count] = rows
         leaf.liquidation[: leaf.count], leaf.at_risk[: leaf.count] = lines
         self.touch(leaf)
         return leaf

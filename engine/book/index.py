@@ -78,7 +78,7 @@ class AddressIndex:
         """The place of each address, NOWHERE for those that have none; `keys` are the same as an array."""
         table, mask = self._table, self._mask
         places = np.full(len(addresses), NOWHERE, dtype=np.int64)
-        pending, slots = np.arange(len(addresses)), _hashes(addresses) & mask
+        pending, slots = np.arange(len(addresses)), hashes_of(addresses) & mask
         while len(pending) > _FEW:
             found = table[slots].astype(np.int64)
             taken = found < _GONE
@@ -94,14 +94,22 @@ class AddressIndex:
         return places
 
     def put_many(
-        self, addresses: Sequence[bytes], keys: NDArray[np.void], places: Places
+        self,
+        hashes: NDArray[np.int64],
+        keys: NDArray[np.void],
+        places: Places,
+        hash_at: NDArray[np.int64] | None,
     ) -> NDArray[np.int64]:
-        """Enter addresses whose rows are written, into room that was reserved.
+        """Enter addresses with these hashes, whose rows are written, into room that was reserved.
 
-        Returns the indexes of those that are in the index already, ascending.
+        `hash_at`, if given, has the hash of whoever is at a place, and is kept up: then addresses are
+        compared where their hashes are equal, and else wherever they meet. Returns the indexes of those that
+        are in the index already, ascending.
         """
         table, mask = self._table, self._mask
-        pending, slots = np.arange(len(addresses)), _hashes(addresses) & mask
+        pending, slots = np.arange(len(hashes)), hashes & mask
+        if hash_at is not None:
+            hash_at[places] = hashes
         twice: list[NDArray[np.int64]] = []
         while len(pending):
             free = table[slots] == _EMPTY
@@ -109,13 +117,17 @@ class AddressIndex:
             # Of several that wanted one slot the last has it; the others are told by what they find there.
             found = table[slots].astype(np.int64)
             won = found == places[pending]
-            self._used += int(won.sum())
-            self._count += int(won.sum())
-            check = ~won & (found < _GONE)
-            same = np.zeros(len(pending), dtype=np.bool_)
-            same[check] = self._memory.same_keys(found[check], keys[pending[check]])
-            twice.append(pending[same])
-            further = ~won & ~same
+            entered = int(won.sum())
+            self._used += entered
+            self._count += entered
+            check = np.flatnonzero(~won & (found < _GONE))
+            if hash_at is not None:
+                check = check[hash_at[found[check]] == hashes[pending[check]]]
+            further = ~won
+            if len(check):
+                same = check[self._memory.same_keys(found[check], keys[pending[check]])]
+                twice.append(pending[same])
+                further[same] = False
             pending, slots = pending[further], (slots[further] + 1) & mask
         return np.sort(np.concatenate(twice)) if twice else np.zeros(0, dtype=np.int64)
 
@@ -152,5 +164,6 @@ class AddressIndex:
         self._used = 0  # slots that are not empty, the ones of gone addresses included
 
 
-def _hashes(addresses: Sequence[bytes]) -> NDArray[np.int64]:
+def hashes_of(addresses: Sequence[bytes]) -> NDArray[np.int64]:
+    """By what the index looks for them: Python's own hash of each."""
     return np.fromiter(map(hash, addresses), dtype=np.int64, count=len(addresses))

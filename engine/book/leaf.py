@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from engine.domain import Side
 
 LEAF_ROWS = 512
+LOADED_ROWS = LEAF_ROWS * 31 // 32
+"""How full a leaf is made at once: nearly, since most positions do not change between two loads."""
+
 THRESHOLD_MAX = 2**63 - 1
 """A threshold that does not fit is clamped. Up to here the columns are exact; a mark beyond it (nine trillion
 USD) only offers more to the exact decision."""

@@ -10,23 +10,26 @@ from numpy.typing import NDArray
 
 from engine.book.batch import apply_many
 from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
-from engine.book.leaf import ADDRESS_BYTES, ROW
-from engine.book.placing import group_numbers, lines_of, rows_of
+from engine.book.filling import BLOCK, Filling, Part
+from engine.book.index import hashes_of
+from engine.book.leaf import ADDRESS_BYTES
+from engine.book.placing import group_numbers, rows_of
 from engine.book.shelves import LIMBO
 from engine.book.unknown import Unknown
 from engine.domain import Side
 from engine.protocol.position_columns import PositionColumns, decode_positions
 
-_BLOCK = np.dtype(f"V{ROW.itemsize}")
-
 
 class _Slice(NamedTuple):
     """Some positions, group by group: those of group g are the rows from `starts[g]` to `starts[g + 1]`."""
 
-    starts: NDArray[np.int64]
-    keys: NDArray[np.void]
-    rows: NDArray[np.void]
-    lines: NDArray[np.int64]
+    starts: list[int]
+    rows: Part
+
+    def of(self, group: int) -> Part:
+        """Those of one group."""
+        start, end = self.starts[group : group + 2]
+        return Part(*(column[start:end] for column in self.rows))
 
 
 class SnapshotLoad:
@@ -58,22 +61,16 @@ class SnapshotLoad:
 
     def finish(self) -> Iterator[None]:
         """Enter what was collected, and forget what the snapshot lacks; yields every few milliseconds."""
-        shelves = self._book.shelves
-        shelves.reserve(self.count if self.is_first else 0)
-        yield
-        for number in range(len(shelves.groups) if self._slices else 0):
-            spans = [slice(*each.starts[number : number + 2].tolist()) for each in self._slices]
-            yield from shelves.fill(
-                shelves.groups[number],
-                np.concatenate([each.keys[span] for each, span in zip(self._slices, spans, strict=True)]),
-                _joined([each.rows[span] for each, span in zip(self._slices, spans, strict=True)]),
-                np.concatenate(
-                    [each.lines[:, span] for each, span in zip(self._slices, spans, strict=True)], axis=1
-                ),
-            )
-        self._slices.clear()
-        self._book.note_unknown(self._unknown)
-        yield from self._book.sweep(self.slot)
+        if self.is_first:
+            filling = Filling(self._book.shelves, self.count, self._book.at_risk_milli)
+            yield
+            for group in self._book.shelves.groups if self._slices else ():
+                yield from filling.fill(group, [each.of(group.number) for each in self._slices])
+            self._slices.clear()
+            self._book.note_unknown(self._unknown)
+            self._book.forget_closings(self.slot)
+        else:
+            yield from self._book.sweep(self.slot)
 
     # --- into an empty book ---
 
@@ -87,17 +84,14 @@ class SnapshotLoad:
         numbers = group_numbers(self._book.shelves, columns)
         # One sort brings each group's rows together, and they are handed out as slices.
         order = np.flatnonzero(wanted)
-        order = order[np.argsort(numbers[order], kind="stable")]
+        order = order[np.argsort(numbers[order].astype(np.uint16), kind="stable")]
         keys = np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}")[order]
-        ordered = rows_of(columns, self.slot, self._epoch).view(_BLOCK)[order].view(ROW)
+        ordered = rows_of(columns, self.slot, self._epoch).view(BLOCK)[order]
         ordered_numbers = numbers[order]
-        factors = (1000, self._book.at_risk_milli)
-        is_short = source["is_short"][order]
-        lines = np.stack([lines_of(ordered, is_short, ordered_numbers, factor) for factor in factors])
         if len(order) and ordered_numbers[0] == LIMBO:
             self._note_unknown(columns, order[ordered_numbers == LIMBO], taken)
         starts = np.searchsorted(ordered_numbers, np.arange(len(self._book.shelves.groups) + 1))
-        self._slices.append(_Slice(starts, keys, ordered, lines))
+        self._slices.append(_Slice(starts.tolist(), Part(hashes_of(taken)[order], keys, ordered)))
 
     def _note_unknown(
         self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]
@@ -108,9 +102,3 @@ class SnapshotLoad:
             side = Side.SHORT if row["is_short"] else Side.LONG
             reason = NO_MAINTENANCE if symbol in self._book.symbols else NO_FEED
             self._unknown[taken[index]] = Unknown(reason, symbol, side)
-
-
-def _joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    """One array of all, copied as plain bytes: field by field takes numpy many times as long."""
-    joined: NDArray[np.void] = np.concatenate([part.view(_BLOCK) for part in parts]).view(ROW)
-    return joined

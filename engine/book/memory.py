@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.book.leaf import ADDRESS_BYTES, CONTENT_BYTES, LEAF_ROWS, ROW, Leaf
+from engine.book.leaf import ADDRESS_BYTES, CONTENT_BYTES, LEAF_ROWS, LOADED_ROWS, ROW, Leaf
 
 SLAB_LEAVES = 128
 _SLAB_ROWS = SLAB_LEAVES * LEAF_ROWS
@@ -54,6 +54,11 @@ class LeafMemory:
         leaf.group = self.group[leaf.id] = group
         self.low[leaf.id], self.high[leaf.id] = low, high
         return leaf
+
+    def places_for(self, rows: int, groups: int) -> int:
+        """A bound of all places after so many rows of so many groups were added, leaf by leaf."""
+        leaves = len(self._leaves) + rows // LOADED_ROWS + 2 * groups
+        return (leaves + SLAB_LEAVES) * LEAF_ROWS
 
     def release(self, leaf: Leaf) -> None:
         """Give an emptied leaf back."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.book.flank import Flank
-from engine.book.group import LOADED_ROWS, Group, Picked
+from engine.book.group import Group, Picked
 from engine.book.index import AddressIndex
 from engine.book.leaf import THRESHOLD_MAX, Leaf
 from engine.book.memory import LeafMemory
@@ -19,7 +19,6 @@ Row = tuple[object, ...]
 LIMBO = 0
 """The number of the group whose positions cannot be decided: they have no lines."""
 
-_FILL_LEAVES = 8
 _TIERS = tuple(bps for _, bps in MAINTENANCE_TIERS)
 
 
@@ -98,35 +97,8 @@ class Shelves:
         self.index.drop(address, leaf.place(row))
         self.group_of(leaf).remove(leaf, row)
 
-    def reserve(self, count: int) -> None:
-        """Make room in the index for so many positions, so that it need not grow while they come."""
-        self.index.reserve(count)
-
-    def fill(
-        self,
-        group: Group,
-        keys: NDArray[np.void],
-        rows: NDArray[np.void],
-        lines_e6: NDArray[np.int64],
-    ) -> Iterator[None]:
-        """Enter many positions into an empty group; reserve room before, and change nothing meanwhile.
-
-        `lines_e6` has the liquidation prices in its first row, the at-risk lines in its second. Yields after
-        every few thousand positions. An address that is held already stays as it is.
-        """
-        order = np.argsort(lines_e6[0], kind="stable")
-        for start in range(0, len(order), _FILL_LEAVES * LOADED_ROWS):
-            batch = order[start : start + _FILL_LEAVES * LOADED_ROWS]
-            batch_keys, batch_rows, batch_lines = keys[batch], rows[batch], lines_e6[:, batch]
-            places = np.empty(len(batch), dtype=np.int64)
-            for first in range(0, len(batch), LOADED_ROWS):
-                part = slice(first, first + LOADED_ROWS)
-                leaf = group.append_sorted(batch_keys[part], batch_rows[part], batch_lines[:, part])
-                places[part] = leaf.place(0) + np.arange(leaf.count)
-            # From the last on, so that a row that fills a gap is one that was entered.
-            for index in self.index.put_many(batch_keys.tolist(), batch_keys, places)[::-1].tolist():
-                group.remove(*self.memory.find(int(places[index])))
-            yield
+    def widen(self, group: Group) -> None:
+        """A group was filled."""
         self._widen(group, group.extreme)
 
     def note_written(

@@ -20,6 +20,7 @@ FRAME_BYTES = 8 * 1024  # the most that may stand before the array, and behind i
 ENTRY_BYTES = 15 * 1024 * 1024  # an account has at most ten megabytes
 
 _USUAL_CUT = b"},{"
+_COMMA, _OPENING, _CLOSING = b",[]"
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 _TOKEN = re.compile(rb'\s*+("(?:[^"\\]++|\\.)*+"|[{}\[\]:,]|[^\s"{}\[\]:,]++)', re.DOTALL)
 
@@ -115,10 +116,10 @@ class ArrayReader(Generic[T]):
         if self._is_usual:
             cut = self._pending.rfind(_USUAL_CUT) + 1
             if cut:
-                try:
-                    return self._take(cut)
-                except UnreadableAnswer:
-                    self._is_usual = False
+                entries = self._take_in_place(cut)
+                if entries is not None:
+                    return entries
+                self._is_usual = False
         complete, over = _walk(self._pending)
         if over is not None:
             entries = self._take(over)
@@ -127,6 +128,27 @@ class ArrayReader(Generic[T]):
             self._pending.clear()
             return entries
         return self._take(complete) if complete else None
+
+    def _take_in_place(self, end: int) -> list[T] | None:
+        """Decode up to here without a copy, None when the guess was wrong; the comma at `end` stays."""
+        if self._is_first:
+            try:
+                return self._take(end)
+            except UnreadableAnswer:
+                return None
+        if self._pending[:1] != b"," or end == 1:
+            return None
+        # The commas before and behind the entries make room for the brackets.
+        self._pending[0], self._pending[end] = _OPENING, _CLOSING
+        try:
+            with memoryview(self._pending) as text:
+                entries = self._decoder.decode(text[: end + 1])
+        except _UNREADABLE:
+            return None
+        finally:
+            self._pending[0] = self._pending[end] = _COMMA
+        del self._pending[:end]
+        return entries
 
     def _take(self, end: int) -> list[T]:
         """Decode the pending bytes up to here, where an entry ends."""

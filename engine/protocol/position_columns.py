@@ -20,6 +20,8 @@ from engine.protocol.accounts import (
     POSITION_DISCRIMINATOR,
 )
 
+_WORD = np.dtype("<u8")
+
 DEPLOYED, DOCUMENTED = 0, 1
 """The generations by number, in the order of `domain.Generation`."""
 
@@ -104,19 +106,24 @@ def _groups(
     accounts: Sequence[bytes],
 ) -> tuple[list[tuple[int, int, NDArray[np.int64]]], list[tuple[int, str]]]:
     """The accounts by their length and their symbol's, and those that are no positions at a glance."""
-    heads = [data[:_HEAD_BYTES] for data in accounts]
     lengths = np.fromiter(map(len, accounts), dtype=np.int64, count=len(accounts))
-    if len(accounts) and lengths.min() < _HEAD_BYTES:
-        heads = [head.ljust(_HEAD_BYTES, b"\0") for head in heads]
-    read = np.frombuffer(b"".join(heads), _HEAD)
+    read = _heads(accounts, lengths)
     ours = read["discriminator"] == np.void(POSITION_DISCRIMINATOR)
     refused = [(index, "foreign discriminator") for index in np.flatnonzero(~ours).tolist()]
     keys = lengths << 32 | read["symbol_length"].astype(np.int64)
-    groups = [
-        (key >> 32, key & 0xFFFF_FFFF, np.flatnonzero(ours & (keys == key)))
-        for key in dict.fromkeys(keys[ours].tolist())
-    ]
+    wanted = keys[ours]
+    # Nearly always they are all alike.
+    different = wanted[:1].tolist() if (wanted == wanted[:1]).all() else dict.fromkeys(wanted.tolist())
+    groups = [(key >> 32, key & 0xFFFF_FFFF, np.flatnonzero(ours & (keys == key))) for key in different]
     return groups, refused
+
+
+def _heads(accounts: Sequence[bytes], lengths: NDArray[np.int64]) -> NDArray[np.void]:
+    """The first bytes of each account; zeros where one is shorter."""
+    heads = [data[:_HEAD_BYTES] for data in accounts]
+    if len(accounts) and lengths.min() < _HEAD_BYTES:
+        heads = [head.ljust(_HEAD_BYTES, b"\0") for head in heads]
+    return np.frombuffer(b"".join(heads), _HEAD)
 
 
 def _reason_to_refuse(length: int, symbol_bytes: int) -> str | None:
@@ -160,19 +167,20 @@ def _columns(
     for name in ("owner", "size_e6", "collateral_e6", "entry_price_e6", "maintenance_margin_e6", "leverage"):
         columns[name] = raw[name]
     good = np.ones(len(raw), dtype=np.bool_)
-    names = raw["symbol"].tolist()
-    numbers: dict[bytes, int] = {}
-    bad: dict[bytes, str] = {}
-    for name in dict.fromkeys(names):
-        numbers[name], text = _symbol_number(name, symbols)
+    different, which = _different(raw["symbol"])
+    numbers: list[int] = []
+    bad: dict[int, str] = {}
+    for index, name in enumerate(different):
+        number, text = _symbol_number(name, symbols)
+        numbers.append(number)
         if text is None:
-            bad[name] = "symbol is not UTF-8"
+            bad[index] = "symbol is not UTF-8"
         elif not text.isprintable():
-            bad[name] = "symbol is empty or has control characters"
-    columns["symbol"] = np.fromiter(map(numbers.__getitem__, names), dtype=np.uint16, count=len(names))
+            bad[index] = "symbol is empty or has control characters"
+    columns["symbol"] = np.array(numbers, dtype=np.uint16)[which]
     if bad:
-        good = np.array([name not in bad for name in names], dtype=np.bool_)
-        refused += [(int(origin[index]), bad[names[index]]) for index in np.flatnonzero(~good).tolist()]
+        good = ~np.isin(which, list(bad))
+        refused += [(int(origin[row]), bad[int(which[row])]) for row in np.flatnonzero(~good).tolist()]
     if "is_long" in (raw.dtype.names or ()):
         wrong = good & ((raw["is_long"] > 1) | (raw["is_liquidated"] > 1))
         refused += [(int(index), "flag is neither 0 nor 1") for index in origin[wrong]]
@@ -182,6 +190,20 @@ def _columns(
         columns["created_at_s"] = raw["created_at_s"]
         columns["generation"] = DOCUMENTED
     return (columns, origin) if good.all() else (columns[good], origin[good])
+
+
+def _different(names: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.int64]]:
+    """The different ones among some names, and which of them each is."""
+    length = names.dtype.itemsize
+    if length > _WORD.itemsize:
+        listed: list[bytes] = names.tolist()
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(listed))}
+        return list(numbers), np.fromiter(map(numbers.__getitem__, listed), dtype=np.int64, count=len(names))
+    padded = np.zeros((len(names), _WORD.itemsize), dtype=np.uint8)
+    padded[:, :length] = np.ascontiguousarray(names).view(np.uint8).reshape(-1, length)
+    words = padded.view(_WORD).reshape(-1)
+    different = np.unique(words)
+    return [word.to_bytes(length, "little") for word in different.tolist()], different.searchsorted(words)
 
 
 def _symbol_number(name: bytes, symbols: dict[bytes, tuple[int, str | None]]) -> tuple[int, str | None]:

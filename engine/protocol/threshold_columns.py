@@ -43,7 +43,10 @@ def thresholds_e6(
     most: int,
 ) -> NDArray[np.int64]:
     """`margin.threshold_e6` of each row, at most `most`. Sizes and leverages must be ones that it accepts."""
-    required = maintenance_bps_columns(leverage) * factor_milli
+    bps = maintenance_bps_columns(leverage)
+    if len(bps) and bps.min() == bps.max():
+        bps = bps[:1]  # of one tier, as a group is: the factors are found once
+    required = bps * factor_milli
     divisor_factor = (_WHOLE - required if side is Side.LONG else _WHOLE + required).astype(np.uint64)
     # Both terms share a factor; without it twice as large positions fit.
     common = np.gcd(divisor_factor, np.uint64(_WHOLE))
