@@ -194,16 +194,14 @@ class RpcPool:
         """The status of each signature, None where no node that has come far enough knows it."""
         if above_height is not None:
             return await self._statuses_of_all(signatures, above_height)
-        node, slot, statuses = await self._ask(
-            lambda reader: self._statuses_not_older(reader, signatures, search_history=search_history),
+        return await self._ask(
+            lambda reader: self._statuses_of_one(reader, signatures, search_history=search_history),
             is_hot=True,
         )
-        self._statuses_slot = max(self._statuses_slot, slot)
-        return await self._testimony.weigh(node, slot, signatures, statuses, history_searched=search_history)
 
-    async def _statuses_not_older(
+    async def _statuses_of_one(
         self, reader: RpcReader, signatures: Sequence[Signature], *, search_history: bool
-    ) -> tuple[Endpoint, int, list[SignatureStatus | None]]:
+    ) -> list[SignatureStatus | None]:
         """What is unknown to a node that is behind an earlier answer may be known by now: it is no answer."""
         slot, statuses = await reader.statuses_at(signatures, search_history=search_history)
         if slot < self._statuses_slot and None in statuses:
@@ -211,7 +209,10 @@ class RpcPool:
                 f"the node tells statuses of slot {slot}, after {self._statuses_slot}",
                 code=MIN_CONTEXT_SLOT_NOT_REACHED,
             )
-        return self._node_of(reader), slot, statuses
+        self._statuses_slot = max(self._statuses_slot, slot)
+        return await self._testimony.weigh(
+            self._node_of(reader), slot, signatures, statuses, history_searched=search_history
+        )
 
     def _node_of(self, reader: RpcReader) -> Endpoint:
         return next(node for node in self.nodes if node.reader is reader)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -43,13 +43,22 @@ Fact = Landed | None
 """None for a transaction that never landed."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Final:
+    """What is final, the slot at which it was told, and by whom if by one alone."""
+
+    landed: Landed
+    told_at: int
+    only_by: Endpoint | None
+
+
 class Testimony:
     """Weighs statuses before anybody acts on them. Bounded: what it forgets, it asks for again."""
 
     def __init__(self, healthy: Callable[[], Sequence[Endpoint]], attempt: Attempt) -> None:  # type: ignore[type-arg]  # any answer
         self._healthy = healthy
         self._attempt = attempt
-        self._final: OrderedDict[Signature, tuple[int, Landed]] = OrderedDict()  # and the slot at which told
+        self._final: OrderedDict[Signature, _Final] = OrderedDict()
         self._disputed: OrderedDict[Signature, str] = OrderedDict()
 
     @property
@@ -81,10 +90,12 @@ class Testimony:
             if status is not None and status.level is Level.FINALIZED and signature not in self._final
         }
         if new:
-            agreed = await self._agreed(witness, slot, new)
+            others = [node for node in self._healthy() if node is not witness]
+            agreed = await self._agreed(witness, others, slot, new) if others else set(new)
             for signature, status in new.items():
                 if signature in agreed:
-                    self._keep(signature, slot, (status.slot, status.fault))
+                    landed = (status.slot, status.fault)
+                    self._keep(signature, _Final(landed, slot, None if others else witness))
                 else:
                     told[signature] = replace(status, level=Level.CONFIRMED)
         return [told[signature] for signature in signatures]
@@ -106,31 +117,33 @@ class Testimony:
             raise RpcFailure("the node does not have a transaction that is final", code=_NOT_THERE)
         if signature not in self._final:
             raise RpcFailure("whether the transaction is final is asked anew", code=_NOT_THERE)
-        if (landed.slot, landed.fault) != self._final[signature][1]:
-            # If it was this very node that told the status, which of the two is true must be asked anew.
-            del self._final[signature]
+        final = self._final[signature]
+        if (landed.slot, landed.fault) != final.landed:
+            if final.only_by is witness:
+                del self._final[signature]  # it contradicts itself: which of the two is true is asked anew
             raise witness.lied("it told a transaction of ours that contradicts its status")
 
     def _hold_against_the_past(
         self, witness: Endpoint, slot: int, signature: Signature, status: SignatureStatus | None
     ) -> None:
         """What is final stays final; an answer that is merely older is none."""
-        told_at, fact = self._final[signature]
+        final = self._final[signature]
         if status is not None and status.level is Level.FINALIZED:
-            if _fact(status) != fact:
+            if _fact(status) != final.landed:
                 raise witness.lied("it told another end of a transaction of ours that was final")
             return
-        if slot > told_at + ROOT_LAG_SLOTS:
+        if slot > final.told_at + ROOT_LAG_SLOTS:
             raise witness.lied("it took back a transaction of ours that was final")
         raise RpcFailure("the node has not come to what was final", code=MIN_CONTEXT_SLOT_NOT_REACHED)
 
     async def _agreed(
-        self, witness: Endpoint, slot: int, new: dict[Signature, SignatureStatus]
+        self,
+        witness: Endpoint,
+        others: Sequence[Endpoint],
+        slot: int,
+        new: dict[Signature, SignatureStatus],
     ) -> set[Signature]:
-        """Those that a second node calls final as well; all of them where there is no other."""
-        others = [node for node in self._healthy() if node is not witness]
-        if not others:
-            return set(new)
+        """Those that a second node calls final as well."""
         try:
             second_slot, second = await self._opinion(others[0], list(new))
         except RpcFailure:
@@ -193,12 +206,12 @@ class Testimony:
         _put(self._disputed, signature, text)
 
     def _as_kept(self, signature: Signature) -> SignatureStatus:
-        _, (slot, fault) = self._final[signature]
+        slot, fault = self._final[signature].landed
         return SignatureStatus(slot, Level.FINALIZED, fault)
 
-    def _keep(self, signature: Signature, slot: int, fact: Landed) -> None:
+    def _keep(self, signature: Signature, final: _Final) -> None:
         self._disputed.pop(signature, None)
-        _put(self._final, signature, (slot, fact))
+        _put(self._final, signature, final)
 
 
 def _furthest(statuses: Sequence[SignatureStatus | None]) -> SignatureStatus | None:
