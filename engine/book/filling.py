@@ -31,6 +31,10 @@ class Part(NamedTuple):
     keys: NDArray[np.void]
     rows: NDArray[np.void]
 
+    def picked(self, rows: NDArray[np.int64] | slice) -> Part:
+        """Some of them."""
+        return Part(self.hashes[rows], self.keys[rows], self.rows[rows])
+
 
 class Filling:
     """`count` positions on their way into empty shelves, which nothing else may change meanwhile."""
@@ -96,7 +100,7 @@ class Filling:
         self, group: Group, whole: Part, lines_e6: NDArray[np.int64], picked: NDArray[np.int64]
     ) -> None:
         """Make leaves of some positions that all come behind those that the group has."""
-        hashes, keys, rows = (column[picked] for column in whole)
+        hashes, keys, rows = whole.picked(picked)
         lines = lines_e6[:, picked]
         places = np.empty(len(picked), dtype=np.int64)
         for first in range(0, len(picked), LOADED_ROWS):

@@ -19,6 +19,8 @@ from engine.book.unknown import Unknown
 from engine.domain import Side
 from engine.protocol.position_columns import PositionColumns, decode_positions
 
+_TOGETHER_ROWS = 16_384
+
 
 class _Slice(NamedTuple):
     """Some positions, group by group: those of group g are the rows from `starts[g]` to `starts[g + 1]`."""
@@ -28,8 +30,7 @@ class _Slice(NamedTuple):
 
     def of(self, group: int) -> Part:
         """Those of one group."""
-        start, end = self.starts[group : group + 2]
-        return Part(*(column[start:end] for column in self.rows))
+        return self.rows.picked(slice(self.starts[group], self.starts[group + 1]))
 
 
 class SnapshotLoad:
@@ -44,6 +45,7 @@ class SnapshotLoad:
         self.slot = slot
         self._epoch = book.begin_epoch()
         self.is_first = len(book) == 0
+        self._waiting: list[tuple[NDArray[np.uint16], Part]] = []
         self._slices: list[_Slice] = []
         self._unknown: dict[bytes, Unknown] = {}
         self.count = 0
@@ -62,6 +64,7 @@ class SnapshotLoad:
     def finish(self) -> Iterator[None]:
         """Enter what was collected, and forget what the snapshot lacks; yields every few milliseconds."""
         if self.is_first:
+            self._put_together()
             filling = Filling(self._book.shelves, self.count, self._book.at_risk_milli)
             yield
             for group in self._book.shelves.groups if self._slices else ():
@@ -82,16 +85,29 @@ class SnapshotLoad:
         if closed:
             wanted &= np.array([address not in closed for address in taken], dtype=np.bool_)
         numbers = group_numbers(self._book.shelves, columns)
-        # One sort brings each group's rows together, and they are handed out as slices.
         order = np.flatnonzero(wanted)
-        order = order[np.argsort(numbers[order].astype(np.uint16), kind="stable")]
-        keys = np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}")[order]
-        ordered = rows_of(columns, self.slot, self._epoch).view(BLOCK)[order]
-        ordered_numbers = numbers[order]
-        if len(order) and ordered_numbers[0] == LIMBO:
-            self._note_unknown(columns, order[ordered_numbers == LIMBO], taken)
-        starts = np.searchsorted(ordered_numbers, np.arange(len(self._book.shelves.groups) + 1))
-        self._slices.append(_Slice(starts.tolist(), Part(hashes_of(taken)[order], keys, ordered)))
+        if len(in_limbo := order[numbers[order] == LIMBO]):
+            self._note_unknown(columns, in_limbo, taken)
+        rows = Part(
+            hashes_of(taken),
+            np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}"),
+            rows_of(columns, self.slot, self._epoch).view(BLOCK),
+        )
+        self._waiting.append((numbers[order].astype(np.uint16), rows.picked(order)))
+        if sum(len(each) for each, _ in self._waiting) >= _TOGETHER_ROWS:
+            self._put_together()
+
+    def _put_together(self) -> None:
+        """One sort brings each group's rows together, and they are handed out as slices."""
+        if not self._waiting:
+            return
+        numbers = np.concatenate([each for each, _ in self._waiting])
+        hashes, keys, rows = zip(*(part for _, part in self._waiting), strict=True)
+        whole = Part(np.concatenate(hashes), np.concatenate(keys), np.concatenate(rows))
+        order = np.argsort(numbers, kind="stable")
+        starts = np.searchsorted(numbers[order], np.arange(len(self._book.shelves.groups) + 1))
+        self._slices.append(_Slice(starts.tolist(), whole.picked(order)))
+        self._waiting.clear()
 
     def _note_unknown(
         self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]

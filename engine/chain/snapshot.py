@@ -21,8 +21,13 @@ MOST_ACCOUNTS = 20_000_000
 _READ_BYTES = 512 * 1024
 
 
+class _Data(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    data: bytes
+    encoding: Literal["base64"]
+
+
 class _Account(msgspec.Struct, gc=False):
-    data: tuple[bytes, Literal["base64"]]
+    data: _Data
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -105,4 +110,4 @@ def _in_columns(entries: list[_Entry]) -> PositionSlice:
         addresses = [bytes(read(entry.pubkey)) for entry in entries]
     except ValueError:
         raise UnreadableAnswer("an address is not base58") from None
-    return addresses, [entry.account.data[0] for entry in entries]
+    return addresses, [entry.account.data.data for entry in entries]

@@ -170,8 +170,8 @@ def _columns(
     different, which = _different(raw["symbol"])
     numbers: list[int] = []
     bad: dict[int, str] = {}
-    for index, name in enumerate(different):
-        number, text = _symbol_number(name, symbols)
+    for index, raw_name in enumerate(different):
+        number, text = _symbol_number(raw_name, symbols)
         numbers.append(number)
         if text is None:
             bad[index] = "symbol is not UTF-8"
