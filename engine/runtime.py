@@ -1,16 +1,16 @@
 """Puts one engine together from its parts, runs it, and takes it down again in order.
 
-Order of the start: the node, the lock, the database, the journal and the gate; then the listeners, so that a
-stop works while everything else still loads; then the feed and the snapshot; then the open intents; and only
-then the first decision.
+Order of the start: the node, the lock, the database (only the very first start cannot do without it), the
+journal and the gate; then the listeners, so that a stop works while everything else still loads; then the
+feed and the snapshot; then the open intents; and only then the first decision.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,8 @@ from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
 from engine.settings import Settings
 from engine.stop_watch import StopWatch
-from engine.store.embedded import embedded_postgres
-from engine.store.migrate import migrate
+from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
-from engine.store.pool import Database, open_pool
 from engine.store.positions import PositionSampler
 from engine.telemetry.redaction import without_credentials
 from engine.wallet.signer import Signer
@@ -103,14 +101,18 @@ async def run_engine(
         genesis = await _meet(pool, settings)
         home = paths.book_of(genesis, str(signer.address), str(settings.program_id))
         stack.enter_context(exclusive(home))
-        database = await stack.enter_async_context(_database(settings, paths))
+        kept = home / "journal.db"
+        # A journal is made only where a database was ready: where there is one, history may come later.
+        database, schema = await stack.enter_async_context(
+            opened(settings.database_dsn, paths.state / "postgres", may_be_away=kept.exists())
+        )
         identity = f"{genesis}/{signer.address}/{settings.program_id}"
-        journal = Journal.open(home / "journal.db", identity, clock.now_ns)
+        journal = Journal.open(kept, identity, clock.now_ns)
         stack.push_async_callback(journal.close)
         waits = any(wants_an_operator(genesis, url) for url in settings.rpc_urls)
         gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
         await _record_standing_stop(paths.standing_stop, journal, clock)
-        shipper = OutboxShipper(journal, database, clock)
+        shipper = OutboxShipper(journal, database, clock, schema)
         sampler = PositionSampler(database, identity, clock)
         wire = await stack.enter_async_context(Sender(pool.healthy, gate, clock, settings.rpc_timeout_s))
         parts = assemble(
@@ -269,19 +271,6 @@ async def _try_websockets(urls: Sequence[str]) -> None:
     raise RpcUnreachable(
         f"Solana WebSocket at {named} cannot be used: {failures[0]}: check SOLANA_WS_URL"
     ) from failures[0]
-
-
-@asynccontextmanager
-async def _database(settings: Settings, paths: ProfilePaths) -> AsyncIterator[Database]:
-    """PostgreSQL as set, or the embedded one of this profile, migrated."""
-    async with AsyncExitStack() as stack:
-        dsn = settings.database_dsn
-        if dsn is None:
-            dsn = await stack.enter_async_context(embedded_postgres(paths.state / "postgres"))
-        await migrate(dsn)
-        database = await open_pool(dsn)
-        stack.push_async_callback(database.close)
-        yield database
 
 
 def _forget_stop(paths: ProfilePaths) -> None:

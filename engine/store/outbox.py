@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import asyncpg
 
 from engine.clock import Clock
+from engine.errors import DatabaseUnavailable, MigrationRefused
 from engine.journal import Journal, JournalUnavailable, OutboxKind, OutboxRow
 from engine.journal.encoding import dump
 from engine.store import rows
+from engine.store.opening import Schema
 from engine.store.pool import OUTAGE, ROW_FAULTS, Database, Session
 from engine.store.queries import sql
 
@@ -30,11 +32,17 @@ STATISTICS_PERIOD_S = 5.0
 
 
 class OutboxShipper:
-    """One journal on its way to one database. `state` is "ok" or "away", `message` says why it is away."""
+    """One journal on its way to one database. `state` is "ok" or "away", `message` says why it is away.
 
-    def __init__(self, journal: Journal, database: Database, clock: Clock) -> None:
+    With a `schema` it sees to that before it ships anything; without one the tables are there.
+    """
+
+    def __init__(
+        self, journal: Journal, database: Database, clock: Clock, schema: Schema | None = None
+    ) -> None:
         self._journal = journal
         self._database = database
+        self._schema = schema
         self._clock = clock
         self._owner = rows.Owner.parse(journal.identity)
         self._one_at_a_time = asyncio.Lock()
@@ -84,7 +92,7 @@ class OutboxShipper:
                     await self._database.fetch("read_journal_progress", self._journal.journal_id)
                 if self._clock.monotonic_ns() >= self._statistics_due_ns:
                     await self._flush_statistics()
-        except (*OUTAGE, JournalUnavailable) as error:
+        except (*OUTAGE, JournalUnavailable, DatabaseUnavailable, MigrationRefused) as error:
             await self._note_outage(error)
             return False
         self.state, self.message = OK, ""
@@ -96,11 +104,15 @@ class OutboxShipper:
         self._is_aligned = False
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             await self._database.renew()
+        if isinstance(error, asyncpg.UndefinedTableError) and self._schema is not None:
+            self._schema.doubt()
 
     async def _align(self) -> None:
         """After a start or an outage: a restored database may be behind what this journal believes."""
         if self._is_aligned:
             return
+        if self._schema is not None:
+            await self._schema.ensure()
         found = await self._database.fetch("read_journal_progress", self._journal.journal_id)
         received = found[0]["shipped_seq"] if found else 0
         if received < self._journal.shipped_seq:

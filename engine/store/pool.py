@@ -103,13 +103,16 @@ class Database:
             self._pool.terminate()
 
 
-async def open_pool(dsn: str) -> Database:
-    """Connect to PostgreSQL; raises DatabaseUnavailable when that fails now, whatever the reason."""
+async def open_pool(dsn: str, *, connect_now: bool = True) -> Database:
+    """Connect to PostgreSQL; raises DatabaseUnavailable when that fails now, whatever the reason.
+
+    Without `connect_now` the first call connects, and raises.
+    """
     try:
         async with asyncio.timeout(2 * CONNECT_TIMEOUT_S):
             pool = await asyncpg.create_pool(
                 dsn,
-                min_size=1,
+                min_size=1 if connect_now else 0,
                 max_size=MAX_CONNECTIONS,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
