@@ -12,7 +12,9 @@ from typing import Protocol, Self
 import aiohttp
 import structlog
 from aiohttp.abc import AbstractStreamWriter
+from solders.signature import Signature
 
+from engine.api.clean import clean
 from engine.chain.lines import SendLines
 from engine.chain.port import NODE_UNHEALTHY, RpcFailure
 from engine.chain.retry_after import retry_after_s
@@ -40,6 +42,10 @@ class Destination(Protocol):
 
     def failed(self, failure: RpcFailure) -> None:
         """A request failed."""
+        ...
+
+    def lied(self, what: str) -> RpcFailure:
+        """An answer cannot be true; returns the failure to raise."""
         ...
 
 
@@ -111,7 +117,7 @@ class Sender:
         may go on rebroadcasting for us.
         """
         self._gate.check()
-        body = _request(raw)
+        body, signature = _request(raw), str(Signature.from_bytes(raw[1:65]))
         left = False
 
         def note() -> None:
@@ -126,7 +132,9 @@ class Sender:
             is_last = number == len(nodes)
             node.charge()
             try:
-                await self._send_to(node, body, note, self._deadline_s if is_last else PATIENCE_S)
+                told = await self._send_to(node, body, note, self._deadline_s if is_last else PATIENCE_S)
+                if told != signature:
+                    raise node.lied("it took a transaction of ours for another one")
                 return
             except RpcFailure as failure:
                 if not left:
@@ -140,8 +148,8 @@ class Sender:
 
     async def _send_to(
         self, node: Destination, body: bytes, note: Callable[[], None], deadline_s: float
-    ) -> None:
-        """One request to one node, gated."""
+    ) -> object:
+        """One request to one node, gated; what it calls the transaction."""
         session = self._session
         if session is None:
             raise RuntimeError("Sender is used outside of its context")
@@ -162,9 +170,7 @@ class Sender:
             if isinstance(error.__cause__, SendingStopped):
                 raise error.__cause__ from None
             raise RpcFailure(f"node error while sending: {type(error).__name__}") from error
-        refusal = _refusal(response, answer)
-        if refusal is not None:
-            raise refusal
+        return _taken(response, answer)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -177,25 +183,25 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return answer
 
 
-def _refusal(response: aiohttp.ClientResponse, answer: bytes) -> RpcFailure | None:
-    """Why the node did not take the transaction, in its own words if it has some; None when it took it."""
+def _taken(response: aiohttp.ClientResponse, answer: bytes) -> object:
+    """The result of a node that took the transaction; raises RpcFailure, in its own words if it has some."""
     status = response.status
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         wait_s = retry_after_s(response.headers.get("Retry-After"))
-        return RpcFailure(f"node error: HTTP status {status}", retry_after_s=wait_s)
+        raise RpcFailure(f"node error: HTTP status {status}", retry_after_s=wait_s)
     try:
         reply = json.loads(answer)
     except (ValueError, RecursionError):
         reply = None
     if isinstance(reply, dict):
         if status == HTTPStatus.OK and "result" in reply and "error" not in reply:
-            return None
+            return reply["result"]
         error = reply.get("error")
         if error is not None:
-            message = str(error.get("message", error) if isinstance(error, dict) else error)
+            message = clean(str(error.get("message", error) if isinstance(error, dict) else error), 200)
             code = error.get("code") if isinstance(error, dict) else None
-            return RpcFailure(f"node error: {message[:200]}", code=code if isinstance(code, int) else None)
-    return RpcFailure(f"node error: the answer cannot be read (HTTP status {status})")
+            raise RpcFailure(f"node error: {message}", code=code if isinstance(code, int) else None)
+    raise RpcFailure(f"node error: the answer cannot be read (HTTP status {status})")
 
 
 def _request(raw: bytes) -> bytes:

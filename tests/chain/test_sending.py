@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from solders.signature import Signature
 
-from engine.chain.port import RpcFailure
+from engine.chain.port import LyingNode, RpcFailure
 from engine.chain.sender import PATIENCE_S, Sender
 from engine.clock import SystemClock
 from engine.control import RUNNING, Gate, GateState, SendingStopped
 
 RAW = bytes(range(200))
-TAKEN = {"jsonrpc": "2.0", "id": 1, "result": "signature"}
+TAKEN = {"jsonrpc": "2.0", "id": 1, "result": str(Signature.from_bytes(RAW[1:65]))}
 
 
 class Node:
@@ -37,6 +38,9 @@ class Node:
 
     def failed(self, failure: RpcFailure) -> None:
         self.failures.append(failure)
+
+    def lied(self, what: str) -> RpcFailure:
+        return LyingNode("a test's node", what)
 
     async def handle(self, request: web.Request) -> web.Response:
         await request.read()

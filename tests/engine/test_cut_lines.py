@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from solders.signature import Signature
 
-from engine.chain.port import RpcFailure
+from engine.chain.port import LyingNode, RpcFailure
 from engine.chain.sender import Sender
 from engine.clock import SystemClock
 from engine.control import RUNNING, Gate, GateState, SendingStopped
 
 RAW = bytes(range(256)) * 4
 AT_ONCE = 8
-ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 39\r\n\r\n{"jsonrpc":"2.0","id":1,"result":"sig"}'
+TAKEN = b'{"jsonrpc":"2.0","id":1,"result":"%s"}' % str(Signature.from_bytes(RAW[1:65])).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(TAKEN) + TAKEN
 
 
 class Socket:
@@ -41,6 +43,9 @@ class Socket:
 
     def failed(self, _: RpcFailure) -> None:
         """Nobody judges here."""
+
+    def lied(self, what: str) -> RpcFailure:
+        return LyingNode("a test's node", what)
 
     def close(self) -> None:
         self._listener.close()

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 import uvloop
+from solders.signature import Signature
 
-from engine.chain.port import RpcFailure
+from engine.chain.port import LyingNode, RpcFailure
 from engine.chain.sender import Sender
 from engine.clock import SystemClock
 from engine.control import RUNNING, Gate, GateState, SendingStopped
 
 RAW = bytes(range(256)) * 4
-OK = b'{"jsonrpc":"2.0","id":1,"result":"sig"}'
+OK = b'{"jsonrpc":"2.0","id":1,"result":"%s"}' % str(Signature.from_bytes(RAW[1:65])).encode()
 Test = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -89,6 +90,9 @@ class Plain:
 
     def failed(self, failure: RpcFailure) -> None:
         self.failures.append(failure)
+
+    def lied(self, what: str) -> RpcFailure:
+        return LyingNode("a test's node", what)
 
 
 @asynccontextmanager
@@ -240,6 +244,29 @@ def test_whatever_a_node_answers_instead_of_a_signature_is_a_refusal(run, tmp_pa
                 await sender.send(RAW, ignore)
             assert not refusal.value.is_timeout
             assert len(str(refusal.value)) < 300
+
+    run(main())
+
+
+@pytest.mark.parametrize("result", [b'"sig"', b"null", b"7", b'["%s"]' % str(Signature.default()).encode()])
+def test_a_node_that_calls_our_transaction_another_one_is_not_believed(run, tmp_path, result):
+    async def main() -> None:
+        async with sending(tmp_path) as (node, _, sender):
+            node.answer = b'{"jsonrpc":"2.0","id":1,"result":' + result + b"}"
+            times: list[int] = []
+            with pytest.raises(LyingNode, match="took a transaction of ours for another one"):
+                await sender.send(RAW, times.append)
+            assert len(times) == 1  # the bytes are out all the same
+
+    run(main())
+
+
+def test_a_refusal_in_hostile_words_is_cleaned(run, tmp_path):
+    async def main() -> None:
+        async with sending(tmp_path) as (node, _, sender):
+            node.answer = b'{"error":{"code":-32002,"message":"\\u001b[2Jbusy\\u0007\\u202e"}}'
+            with pytest.raises(RpcFailure, match=r"^node error: busy$"):
+                await sender.send(RAW, ignore)
 
     run(main())
 
