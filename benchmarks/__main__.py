@@ -15,6 +15,7 @@ from benchmarks import (
     node_fanout,
     node_gpa,
     node_tx,
+    restart_1000,
     sandbox_ready,
 )
 from benchmarks.measurement import Measurement
@@ -25,11 +26,15 @@ from engine.errors import OperatorError
 GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     ingestion.measure_load: ("load_1m", "load_1m_peak", "load_1m_kept"),
     ingestion.measure_notifications: ("notifications",),
+    ingestion.measure_latency: tuple(
+        f"socket_to_queue{kind}_p{percent}" for kind in ("", "_account", "_price") for percent in (50, 99)
+    ),
     book_ticks.measure: ("tick_quiet_1m", "tick_cross_10k", "tick_growth"),
     sandbox_ready.measure: ("sandbox_ready",),
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
     burst.measure: ("burst_500",),
     burst_1000.measure: ("burst_1000", "burst_1000_recorded"),
+    restart_1000.measure: ("restart_1000",),
     node_tx.measure: ("node_tx",),
     node_gpa.measure: ("node_gpa_100k",),
     node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),

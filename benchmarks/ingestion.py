@@ -1,6 +1,6 @@
-"""How fast a million positions are loaded, and how fast what a node tells is taken: against a stand-in node.
+"""How fast a million positions are loaded, and how fast and how soon what a node tells is taken.
 
-The sandbox's node would be the bottleneck: it makes each answer anew, the stand-in has them written already.
+Stand-in nodes tell it: the sandbox's would be the bottleneck, it makes each answer anew.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import quantiles
 from typing import Any
 
 from benchmarks.measurement import Baseline, Measurement
@@ -17,13 +18,15 @@ from benchmarks.processes import Failed
 
 POSITIONS, NOTIFICATIONS, BOOK = 1_000_000, 300_000, 100_000
 LOADS, HEARINGS = 3, 5
+TOLD = 2_000  # of each kind
+P50_US, P99_US = 200.0, 1_000.0
 LOAD_S, PEAK_MB, KEPT_BYTES, PER_S = 2.5, 900.0, 150.0, 100_000.0
 DEADLINE_S = 300.0
 
 
 def measure_load() -> Iterator[Measurement]:
     """From the request to the last position in the book; each in a new process."""
-    with _stub(POSITIONS, 0) as port:
+    with _node("stub_node", POSITIONS, 0) as port:
         loads = [_client("load", f"http://127.0.0.1:{port}/") for _ in range(LOADS)]
         plain = _client("load_plainly", f"http://127.0.0.1:{port}/")
     if any(each["count"] != POSITIONS for each in (*loads, plain)):
@@ -41,7 +44,7 @@ def measure_load() -> Iterator[Measurement]:
 
 def measure_notifications() -> Iterator[Measurement]:
     """Frames off the socket, decoded and in the book; the client has one core at most."""
-    with _stub(BOOK, NOTIFICATIONS) as port:
+    with _node("stub_node", BOOK, NOTIFICATIONS) as port:
         url = f"ws://127.0.0.1:{port}/"
         heard = [_client("hear", url, NOTIFICATIONS) for _ in range(HEARINGS)]
         plain = _client("hear_plainly", url, NOTIFICATIONS)
@@ -58,10 +61,22 @@ def measure_notifications() -> Iterator[Measurement]:
     )
 
 
+def measure_latency() -> Iterator[Measurement]:
+    """One thing told at a time to an engine that has nothing else to do: when is it in the queue?"""
+    with _node("paced_node", TOLD) as port:
+        host = f"127.0.0.1:{port}"
+        heard = _run("idle_engine", f"http://{host}/", f"ws://{host}/", TOLD)
+    every = [*heard["account_us"], *heard["price_us"]]
+    for kind, samples in (("", every), ("_account", heard["account_us"]), ("_price", heard["price_us"])):
+        for percent, goal in ((50, P50_US), (99, P99_US)):
+            value = quantiles(samples, n=100)[percent - 1]
+            yield Measurement(f"socket_to_queue{kind}_p{percent}", "us", [value], n=len(samples), goal=goal)
+
+
 @contextmanager
-def _stub(accounts: int, told: int) -> Iterator[int]:
+def _node(name: str, *arguments: object) -> Iterator[int]:
     process = subprocess.Popen(  # noqa: S603 - this program, no shell
-        [sys.executable, "-m", "benchmarks.stub_node", str(accounts), str(told)],
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -78,14 +93,18 @@ def _stub(accounts: int, told: int) -> Iterator[int]:
 
 
 def _client(name: str, *arguments: object) -> dict[str, Any]:
+    return _run("clients", name, *arguments)
+
+
+def _run(module: str, *arguments: object) -> dict[str, Any]:
     done = subprocess.run(  # noqa: S603 - this program, no shell
-        [sys.executable, "-m", "benchmarks.clients", name, *map(str, arguments)],
+        [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
         check=False,
     )
     if done.returncode != 0:
-        raise Failed(f"{name}: {done.stderr.strip().splitlines()[-1:]}")
+        raise Failed(f"{module}: {done.stderr.strip().splitlines()[-1:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-import time
 from collections.abc import Iterator
 
 from aiohttp import WSMsgType, web
@@ -20,7 +19,6 @@ from engine.protocol.addresses import PROGRAM_ID
 PIECE_BYTES = 1 << 20
 SETTLE_S = 0.3
 FRAMES_AT_ONCE = 1000
-PACE_S = 0.002
 _BUFFER_BYTES = 8 << 20
 _COLLATERAL = slice(59, 67)  # of an account with a symbol of seven bytes
 _SLOT = (
@@ -30,10 +28,9 @@ _SLOT = (
 
 
 class StubNode:
-    """`accounts` in the program; over WebSocket it tells `told` changes of them, `paced` or all at once."""
+    """`accounts` in the program; over WebSocket it tells `told` changes of them, all at once."""
 
-    def __init__(self, accounts: int, told: int, *, paced: bool) -> None:
-        self._paced = paced
+    def __init__(self, accounts: int, told: int) -> None:
         self._addresses, self._data = make_accounts(accounts)
         self._told = told
         self._pieces: list[bytes] = []
@@ -46,8 +43,7 @@ class StubNode:
     def prepare(self) -> None:
         """Write everything that is to be told once, so that telling costs nothing."""
         if self._told:
-            told = 0 if self._paced else self._told
-            self._frames = [_frame(self._notification(index, 9, 1)) for index in range(told)]
+            self._frames = [_frame(self._notification(index, 9, 1)) for index in range(self._told)]
             return
         parts = ['{"jsonrpc":"2.0","result":[']
         entries = (
@@ -85,10 +81,6 @@ class StubNode:
 
     async def _tell(self, socket: web.WebSocketResponse, request: web.Request, number: int) -> None:
         await asyncio.sleep(SETTLE_S)
-        for index in range(self._told if self._paced else 0):
-            await asyncio.sleep(PACE_S)
-            await socket.send_str(_SLOT % (2 + index, 1 + index))
-            await socket.send_str(self._notification(index, number, time.monotonic_ns()))
         assert request.transport is not None
         request.transport.set_write_buffer_limits(high=_BUFFER_BYTES)
         for at in range(0, len(self._frames), FRAMES_AT_ONCE):
@@ -124,8 +116,8 @@ def _frame(text: str) -> bytes:
     return b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload
 
 
-async def _serve(accounts: int, told: int, *, paced: bool) -> None:
-    node = StubNode(accounts, told, paced=paced)
+async def _serve(accounts: int, told: int) -> None:
+    node = StubNode(accounts, told)
     node.prepare()
     app = web.Application()
     app.router.add_post("/", node.answer)
@@ -140,4 +132,4 @@ async def _serve(accounts: int, told: int, *, paced: bool) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), paced=sys.argv[3:] == ["paced"]))
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
