@@ -91,6 +91,8 @@ class Endpoint:
         self.slot = 0
         self.behind_slots = 0
         self.heard_ns = 0  # when an answer last told its slot
+        self.told_slot = 0  # by that answer, however far behind
+        self.told_more_ns = 0  # when it last told a later slot than before
         self.snapshot_failed_ns: int | None = None
         self.last_failure = "has not answered yet"
         self._horizon = horizon
@@ -126,6 +128,9 @@ class Endpoint:
         self._horizon.slots.note(slot)
         now_ns = self._clock.monotonic_ns()
         self.heard_ns = now_ns
+        if slot > self.told_slot:
+            self.told_more_ns = now_ns
+        self.told_slot = slot
         if slot > self.slot:
             self.slot, self._progress_ns = slot, now_ns
         self.behind_slots = max(0, self._horizon.slots.value - self.slot)
@@ -179,6 +184,14 @@ class Endpoint:
         failure = self.lied(what)
         self._lies_of_blocks = True
         return failure
+
+    def begin_at(self, slot: int) -> None:
+        """The newest slot is this one after all: what was told beyond it is forgotten."""
+        if self.told_slot > slot:
+            self.told_slot = 0  # it made that up
+        self.slot, self._progress_ns = self.told_slot, self.told_more_ns
+        self.behind_slots = slot - self.told_slot
+        self.begin_anew()
 
     def begin_anew(self) -> None:
         """What blocks it was measured by was made up by somebody else: measure it again."""

@@ -21,6 +21,8 @@ LOOK_DEADLINE_S = 0.5
 FAR_LOOK_DEADLINE_S = 2.0
 MEET_AGAIN_S = 60.0
 FOREIGN_AGAIN_S = 10.0
+UNREACHED_S = 10.0
+RISING_S = 2.0
 
 
 _TELLING = (State.OK, State.BEHIND, State.STILL)
@@ -38,7 +40,6 @@ class Lookout:
         self._clock = clock
         self._expected = genesis_hash
         self._met_ns: dict[Endpoint, int] = {}
-        self._states: dict[Endpoint, State] = {}
 
     async def meet(self, deadline_s: float) -> str:
         """The cluster that the endpoints are of: the expected one, or that of the first in the settings.
@@ -91,8 +92,8 @@ class Lookout:
     async def _look_at(self, node: Endpoint) -> None:
         await self._ask_what_is_due(node)
         self._expose_lone_leader()
+        self._give_up_what_nobody_reaches()
         self._expose_odd_heights()
-        self._tell(node)
 
     async def _ask_what_is_due(self, node: Endpoint) -> None:
         now_ns = self._clock.monotonic_ns()
@@ -155,6 +156,25 @@ class Lookout:
                 node.behind_slots = max(0, second.slot - node.slot)
             leader.lied(what)
 
+    def _give_up_what_nobody_reaches(self) -> None:
+        """A newest slot far above what everybody tells, for long, while slots go on below it, was made up.
+
+        The first answer of all has nothing to be measured by: without this, one lie in it would have every
+        true answer taken for an old one, until the cluster gets there.
+        """
+        slots = self._horizon.slots
+        if slots.rested_s < UNREACHED_S:
+            return
+        now_ns = self._clock.monotonic_ns()
+        rising = [node.told_slot for node in self._nodes if now_ns - node.told_more_ns < RISING_S * 1e9]
+        newest = max(rising, default=0)
+        if newest and newest + SLACK < slots.value:
+            log.warning("the newest slot was made up", slot=slots.value, told_now=newest)
+            slots.begin_anew(newest)
+            self._horizon.blocks.begin_anew(0)
+            for node in self._nodes:
+                node.begin_at(newest)
+
     def _expose_odd_heights(self) -> None:
         """How many slots brought no block is the same for all: whoever is against most has made it up.
 
@@ -177,18 +197,6 @@ class Lookout:
         self._horizon.blocks.begin_anew(max(0, self._horizon.slots.value - skipped))
         for node, _ in most:
             node.begin_anew()
-
-    def _tell(self, node: Endpoint) -> None:
-        """Say it once when an endpoint comes to be used or is not any more."""
-        state = node.state
-        before = self._states.get(node)
-        self._states[node] = state
-        if before is state or (before is None and state is State.OK):
-            return
-        if state is State.OK:
-            log.info("node is used again", node=node.name)
-        else:
-            log.warning("node is not used", node=node.name, state=state.value, reason=node.why())
 
 
 def _clusters_of(nodes: Sequence[Endpoint]) -> str:

@@ -23,6 +23,11 @@ class Rise:
         elapsed_ns = self._clock.monotonic_ns() - self._at_ns
         return not self.value or value <= self.value + SLACK + elapsed_ns * FASTEST_PER_S // 10**9
 
+    @property
+    def rested_s(self) -> float:
+        """How long nothing higher was believed."""
+        return (self._clock.monotonic_ns() - self._at_ns) / 1e9
+
     def note(self, value: int) -> None:
         """Take a value that is believed."""
         if value > self.value:
