@@ -33,6 +33,7 @@ from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.retry import Retries
 from engine.liquidation.tracker import Tracker, Wire
 from engine.liquidation.transaction import TransactionBuilder
+from engine.node_watch import NodeWatch
 from engine.oracle.board import PriceBoard
 from engine.oracle.hermes import HermesClient
 from engine.price_feeds import watched_feeds
@@ -74,6 +75,7 @@ class Parts:
     clock: Clock
     phase: Phase
     chain: Chain
+    nodes: NodeWatch
     gate: Gate
     journal: Journal
     holdings: Holdings
@@ -294,6 +296,7 @@ def assemble(
         clock=clock,
         phase=phase,
         chain=chain,
+        nodes=NodeWatch(chain, events, clock),
         gate=gate,
         journal=journal,
         holdings=holdings,

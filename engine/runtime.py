@@ -174,6 +174,7 @@ async def _serve(
                 parts.fees.run(),
                 parts.ingest.run(),
                 parts.loop_lag.run(),
+                parts.nodes.run(),
                 _settle_memory(parts),
                 parts.risks.run(),
                 parts.prices.run(),
