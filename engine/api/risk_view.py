@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from engine.api import wire
 from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
-from engine.book.risk import Rung
+from engine.book.risk import BandCounts, Rung
 from engine.domain import Price, Verdict
 from engine.fund import FundWatcher
 from engine.oracle.board import PriceBoard
@@ -33,6 +33,10 @@ class RiskViews:
         self._risks = risks
         self._board = board
         self._fund = fund
+
+    def bands(self) -> BandCounts:
+        """All symbols together."""
+        return self._risks.bands()
 
     def rows(self) -> list[wire.SymbolRiskRow]:
         """One row a symbol."""

@@ -190,7 +190,7 @@ class Snapshots:
         )
 
     def _book(self, prices: list[Price]) -> wire.BookView:
-        counts = risk.band_counts(self._holdings.book, prices)
+        counts = self._risks.bands()
         return wire.BookView(
             monitored=counts.monitored,
             healthy=counts.healthy,

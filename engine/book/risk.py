@@ -69,7 +69,7 @@ class SymbolRisk:
 
 
 def band_counts(book: Book, prices: Iterable[Price]) -> BandCounts:
-    """All symbols together. Every position whose price may not be acted on is unknown."""
+    """All symbols together, counted now. Every position whose price may not be acted on is unknown."""
     counts, values = np.zeros(3, dtype=np.int64), np.zeros(3)
     for price in prices:
         if price.verdict is Verdict.OK:
@@ -100,7 +100,7 @@ def riskiest(book: Book, prices: Iterable[Price], limit: int) -> list[Pubkey]:
 
     The order is for display and comes from floats; each position's own figures are computed exactly.
     """
-    found: list[tuple[float, bytes]] = []
+    parts: list[tuple[NDArray[np.float64], Leaf, NDArray[np.int64]]] = []
     for price in prices:
         if price.verdict is not Verdict.OK:
             continue
@@ -108,8 +108,16 @@ def riskiest(book: Book, prices: Iterable[Price], limit: int) -> list[Pubkey]:
             for group, (leaf, rows) in flank.riskiest(price.price_e6, limit):
                 health = _health(leaf, rows, group, price.price_e6)
                 worst = np.argsort(health)[:limit]
-                addresses = (leaf.address(row) for row in rows[worst].tolist())
-                found += zip(health[worst].tolist(), addresses, strict=True)
+                parts.append((health[worst], leaf, rows[worst]))
+    if not parts:
+        return []
+    every = np.concatenate([health for health, _, _ in parts])
+    highest = np.partition(every, limit - 1)[limit - 1] if len(every) > limit else every.max()
+    found: list[tuple[float, bytes]] = []
+    for health, leaf, rows in parts:
+        picked = health <= highest
+        addresses = (leaf.address(row) for row in rows[picked].tolist())
+        found += zip(health[picked].tolist(), addresses, strict=True)
     found.sort()
     return [Pubkey.from_bytes(address) for _, address in found[:limit]]
 

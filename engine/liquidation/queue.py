@@ -172,9 +172,9 @@ class LiquidationQueue:
         """Queued positions at a new price: each goes to its new health's place."""
         items = []
         for entry, crosser in moved:
-            factor = crosser.factor
-            if factor != entry.health_factor:
-                entry.health_factor, entry.value_e6 = factor, crosser.value_e12 // 10**6
+            factor, value_e6 = crosser.factor, crosser.value_e12 // 10**6
+            if factor != entry.health_factor or value_e6 != entry.value_e6:
+                entry.health_factor, entry.value_e6 = factor, value_e6
                 entry.decided, entry.crosser, entry.mark_e6 = None, crosser, price.price_e6
                 entry.ticket = next(self._tickets)
                 items.append((factor, -entry.value_e6, entry.ticket, entry))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulated import make_position, rent_paying
 
+from engine import risk_board
 from engine.book.risk import symbol_risk
 from engine.domain import Verdict
 from engine.protocol.addresses import PROGRAM_ID
@@ -135,3 +136,31 @@ async def test_every_unknown_position_is_counted_by_its_reason_and_says_it_itsel
         assert (detail.row.health_milli, detail.maintenance_bps) == (None, None)
     row = row_of(rig, "ETH/USD")
     assert (row.why, row.unknown, row.price_e6, row.ladder) == ("price is wide confidence", 1, None, [])
+
+
+async def test_the_bands_of_all_symbols_are_the_sum_of_what_is_known_and_a_held_price_takes_its_own_out(rig):
+    for symbol, entry_price_e6 in (("BTC/USD", 60_000_000_000), ("ETH/USD", 3_000_000_000)):
+        for _ in range(3):
+            rig.open(symbol=symbol, entry_price_e6=entry_price_e6, collateral_e6=10**12)
+    rig.open(leverage=1001)
+    rig.keep_prices_fresh()
+    book = rig.parts.snapshots.take().book
+    assert (book.monitored, book.healthy, book.at_risk, book.liquidatable, book.unknown) == (7, 6, 0, 0, 1)
+    rig.price("ETH/USD", 3_000, conf=10**11)
+    book = rig.parts.snapshots.take().book
+    assert (book.monitored, book.healthy, book.unknown) == (7, 3, 4)
+
+
+async def test_a_picture_makes_no_more_symbols_anew_than_its_share(rig, monkeypatch):
+    rig.keep_prices_fresh()
+    for symbol in rig.parts.board.symbols:
+        rig.open(symbol=symbol)
+    made = []
+    refresh = rig.parts.risks.refresh
+    monkeypatch.setattr(risk_board, "REFRESHED_AT_ONCE", 1)
+    monkeypatch.setattr(
+        rig.parts.risks, "refresh", lambda symbol: refresh(symbol) and (made.append(symbol) or True)
+    )
+    for count in range(1, 4):
+        rig.parts.snapshots.take()
+        assert len(set(made)) == len(made) == count
