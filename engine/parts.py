@@ -184,6 +184,7 @@ def assemble(
         events=events,
         clock=clock,
     )
+    fitness = FeedFitness(chain, settings.ws_urls, clock)
     accounts = AccountReader(chain)
     blockhashes = BlockhashCache(chain, clock)
     fee_limits = FeeLimits(
@@ -319,7 +320,8 @@ def assemble(
             ingest,
             clock,
             steady=board.accounts,
-            is_fit=FeedFitness(chain, settings.ws_urls).is_fit,
+            is_fit=fitness.is_fit,
+            believes=fitness.believes,
         ),
         blockhashes=blockhashes,
         fees=fees,

@@ -51,6 +51,7 @@ class FeedConnection:
 
     What has come in one read of the socket is delivered before the next, as one batch. `steady` are watched
     accounts that change all the time, as prices do: when one that did is quiet the connection has failed.
+    `believes` says whether the cluster can have come to a slot.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class FeedConnection:
         watched: Sequence[Pubkey],
         *,
         steady: Collection[Pubkey],
+        believes: Callable[[int], bool],
         on_subscribed: Callable[[], None],
         on_slot: Callable[[int], None],
         on_kind: Callable[[Kind, int], None],
     ) -> None:
         self._listener = listener
         self._steady = steady
+        self._believes = believes
         self._on_subscribed = on_subscribed
         self._on_slot = on_slot
         self._on_kind = on_kind
@@ -99,18 +102,31 @@ class FeedConnection:
                 self._take_slot(frame)
             elif type(frame) is Answer:
                 self._take_answer(frame)
-        if newest:
+        if newest and not self._believes(newest):
+            news = self._without_made_up(news)
+        elif newest:
             self._note(None, newest)
         if news:
             self._listener.on_accounts(news)
 
     def _take_watched(self, frame: WatchedNews, news: list[AccountNews]) -> None:
         address = self._addresses.get(frame.subscription)
-        if address is not None:
+        if not self._believes(frame.slot):
+            self._count_unreadable()
+        elif address is not None:
             news.append(AccountNews(address, frame.data, frame.owner, frame.slot, frame.lamports))
             self._note(address, frame.slot)
 
+    def _without_made_up(self, news: Sequence[AccountNews]) -> list[AccountNews]:
+        """Without what is of a slot that cannot be: believed, nothing newer would ever be taken again."""
+        good = [each for each in news if self._believes(each.slot)]
+        for _ in range(len(news) - len(good)):
+            self._count_unreadable()
+        return good
+
     def _take_slot(self, news: SlotNews) -> None:
+        if not self._believes(news.slot):
+            raise FeedFailure(f"it told slot {news.slot}, far beyond all nodes")
         if self._slot and (news.slot < self._slot or news.parent > self._slot):
             self._listener.on_doubt(f"slot {news.slot} on {news.parent} came after {self._slot}")
         self._slot = news.slot
@@ -149,8 +165,8 @@ class FeedConnection:
     def _count_unreadable(self) -> None:
         self._unreadable += 1
         if self._unreadable == UNREADABLE_MOST:
-            raise FeedFailure(f"{UNREADABLE_MOST} notifications could not be read")
-        self._listener.on_doubt("a notification could not be read")
+            raise FeedFailure(f"{UNREADABLE_MOST} notifications could not be read or believed")
+        self._listener.on_doubt("a notification could not be read, or not believed")
 
 
 class _Flow:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from solders.pubkey import Pubkey
+
+from engine.chain.shapes import Lamports, Slot
 
 _KNOWN_OWNERS = 256
 
@@ -57,12 +59,15 @@ class _Shape(msgspec.Struct, gc=False):
     """Base of the shapes on the wire."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _Context(_Shape):
-    slot: int
+    slot: Slot
 
 
 class _Account(_Shape):
-    lamports: int
+    lamports: Lamports
     data: tuple[bytes, Literal["base64"]]
     owner: str
 
@@ -83,8 +88,8 @@ class _AccountResult(_Shape):
 
 
 class _Slot(_Shape):
-    slot: int
-    parent: int
+    slot: Slot
+    parent: Slot
 
 
 class _ProgramParams(_Shape):
@@ -93,7 +98,7 @@ class _ProgramParams(_Shape):
 
 class _AccountParams(_Shape):
     result: _AccountResult
-    subscription: int
+    subscription: _Number
 
 
 class _SlotParams(_Shape):
@@ -117,8 +122,8 @@ class _Fault(_Shape):
 
 
 class _Answer(_Shape):
-    id: int
-    result: int | None = None
+    id: _Number
+    result: _Number | None = None
     error: _Fault | None = None
 
 

@@ -48,6 +48,10 @@ def _is_fit_as_far_as_known(url: str) -> bool:
     return bool(url)
 
 
+def _believe_everything(slot: int) -> bool:
+    return slot >= 0
+
+
 class LiveFeed:
     """Keeps one subscribed connection, for ever; `next_url` says to whom, each time that one is made."""
 
@@ -62,9 +66,11 @@ class LiveFeed:
         steady: Collection[Pubkey] = (),
         comparison: FeedComparison | None = None,
         is_fit: Callable[[str], bool] = _is_fit_as_far_as_known,
+        believes: Callable[[int], bool] = _believe_everything,
     ) -> None:
         self._next_url = next_url
         self._is_fit = is_fit
+        self._believes = believes
         self._program_id = program_id
         self._watched = tuple(watched)
         self._steady = frozenset(steady)
@@ -108,6 +114,7 @@ class LiveFeed:
                 self._listener,
                 self._watched,
                 steady=self._steady,
+                believes=self._believes,
                 on_subscribed=on_subscribed,
                 on_slot=watch.on_slot,
                 on_kind=watch.on_kind,
@@ -178,6 +185,7 @@ class LiveFeeds:
         *,
         steady: Collection[Pubkey] = (),
         is_fit: Callable[[str], bool] = _is_fit_as_far_as_known,
+        believes: Callable[[int], bool] = _believe_everything,
     ) -> None:
         self._urls = deque(urls)
         self._is_fit = is_fit
@@ -192,6 +200,7 @@ class LiveFeeds:
                 steady=steady,
                 comparison=comparison,
                 is_fit=is_fit,
+                believes=believes,
             )
             for _ in range(min(FEEDS_AT_ONCE, len(urls)))
         ]

@@ -42,11 +42,11 @@ class Standing:
     ],
 )
 def test_a_feed_is_as_good_as_its_endpoint(first, second, fit):
-    assert FeedFitness(Standing(first, second), URLS).is_fit(URLS[0]) is fit
+    assert FeedFitness(Standing(first, second), URLS, VirtualClock()).is_fit(URLS[0]) is fit
 
 
 def test_where_endpoints_and_feeds_are_not_as_many_nothing_is_known():
-    assert FeedFitness(Standing("foreign", "ok", "ok"), URLS).is_fit(URLS[0])
+    assert FeedFitness(Standing("foreign", "ok", "ok"), URLS, VirtualClock()).is_fit(URLS[0])
 
 
 class Listener:
@@ -106,7 +106,7 @@ async def test_a_feed_leaves_a_node_that_falls_behind_for_another():
         runners.append(runner)
         urls.append(f"ws://127.0.0.1:{runner.addresses[0][1]}")
     standing, listener = Standing("ok", "ok"), Listener()
-    fitness = FeedFitness(standing, urls)
+    fitness = FeedFitness(standing, urls, VirtualClock())
     feeds = LiveFeeds(
         urls, Pubkey.default(), [Pubkey.default()], listener, VirtualClock(), is_fit=fitness.is_fit
     )
