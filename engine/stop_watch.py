@@ -22,7 +22,6 @@ from engine.stop_signal import STOP_SIGNAL, is_held
 log = structlog.get_logger("control")
 
 PERIOD_S = 0.02
-_SIGNAL_WAIT_S = 0.5  # between two looks at whether the engine ends
 _LONGEST_ACKNOWLEDGEMENT = 1000
 
 
@@ -51,8 +50,10 @@ class StopWatch:
         self._ending.set()
 
     def _watch_signal(self) -> None:
-        while not self._ending.is_set():
-            caught = signal.sigtimedwait({STOP_SIGNAL}, _SIGNAL_WAIT_S)
+        while not self._ending.wait(PERIOD_S):
+            # Never waited for in there: a wait that SIGCONT or a debugger interrupts until its time is up
+            # returns a signal that nobody sent (CPython hands out the structure that nothing was written to).
+            caught = signal.sigtimedwait({STOP_SIGNAL}, 0)
             if caught is not None:
                 who = _name_of(caught.si_uid)
                 told = self._emergency.press_and_wait(who, f"SIGUSR1 from process {caught.si_pid}")
