@@ -46,6 +46,21 @@ async def test_its_position_waits_until_nothing_of_it_can_land_and_then_goes_on_
     assert len(rig.parts.tracker) == 0
 
 
+async def test_while_it_could_still_land_by_the_finalized_height_its_position_waits_however_long(rig):
+    _, signature = await unread(rig)
+    (flight,) = rig.parts.tracker.unread
+    rig.chain.faults.finalized_height = flight.intent.last_valid_block_height
+    rig.price("BTC/USD", 57_000)
+    for _ in range(250):
+        rig.keep_prices_fresh()
+        await rig.tick()
+    assert rig.wire.signatures == [signature]
+    assert rig.journal.open_intents() == [flight.intent]
+    rig.chain.faults.finalized_height += 1
+    rig.keep_prices_fresh()
+    await rig.until(lambda: len(rig.wire.signatures) == 2, slots=100)
+
+
 async def test_it_was_final_when_a_status_first_said_so_however_late_it_is_read(rig):
     _, signature = await unread(rig)
     (flight,) = rig.parts.tracker.unread
