@@ -79,7 +79,7 @@ async def _burst(market: list[str]) -> Burst:
             await until(client, lambda snapshot: snapshot.totals.full + snapshot.totals.partial > 0)
             await until(client, is_over)
         burst = await _figures(descriptor.database_url)
-        await _check(descriptor)
+        await check(descriptor)
     if burst.count < AT_LEAST:
         raise Failed(f"only {burst.count} positions were liquidated")
     return burst
@@ -94,7 +94,7 @@ async def _figures(database_url: str) -> Burst:
     return Burst(row["n"], float(row["confirmed_s"] or 0), float(row["recorded_s"] or 0))
 
 
-async def _check(descriptor: SandboxDescriptor) -> None:
+async def check(descriptor: SandboxDescriptor) -> None:
     """Raise Failed when chain and database disagree in anything."""
     report = await verify(
         [descriptor.rpc_url],

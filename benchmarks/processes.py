@@ -84,21 +84,30 @@ async def sandbox(arguments: list[str]) -> AsyncIterator[SandboxDescriptor]:
 async def engine(descriptor: SandboxDescriptor, **settings: str) -> AsyncIterator[EngineClient]:
     """A ready engine on a sandbox, in its own process, and a client of it."""
     with fresh_home() as home:
-        environment = {**home, **engine_environment(descriptor), "SERVER_PORT": "0", **settings}
-        process = _spawn_engine(environment)
-        folder = Path(home["XDG_STATE_HOME"])
-        paths = ProfilePaths(
-            "default",
-            folder / "liquidation-engine" / "default",
-            Path(home["XDG_RUNTIME_DIR"]) / "liquidation-engine" / "default",
-        )
-        try:
-            async with EngineClient(paths.socket) as client:
-                await _until_ready(client, process)
-                yield client
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.wait)
+        async with engine_in(home, descriptor, **settings) as (client, _):
+            yield client
+
+
+@asynccontextmanager
+async def engine_in(
+    home: dict[str, str], descriptor: SandboxDescriptor, **settings: str
+) -> AsyncIterator[tuple[EngineClient, subprocess.Popen[bytes]]]:
+    """A ready engine on a sandbox, in this home, which another may have left; its client and its process."""
+    environment = {**home, **engine_environment(descriptor), "SERVER_PORT": "0", **settings}
+    process = _spawn_engine(environment)
+    folder = Path(home["XDG_STATE_HOME"])
+    paths = ProfilePaths(
+        "default",
+        folder / "liquidation-engine" / "default",
+        Path(home["XDG_RUNTIME_DIR"]) / "liquidation-engine" / "default",
+    )
+    try:
+        async with EngineClient(paths.socket) as client:
+            await _until_ready(client, process)
+            yield client, process
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.wait)
 
 
 def _spawn_engine(environment: dict[str, str]) -> subprocess.Popen[bytes]:
