@@ -40,7 +40,9 @@ def measure() -> Iterator[Measurement]:
     gc.collect()
     gc.freeze()
     with tempfile.TemporaryDirectory() as folder:
-        failures = Failures(Journal.open(Path(folder) / "journal.db", "bench", time.time_ns), SystemClock())
+        failures = Failures(
+            Journal.open(Path(folder) / "journal.db", "bench", time.time_ns), SystemClock(), lambda _: False
+        )
         of_small = [_quiet_us(small, failures) for _ in range(ROUNDS)]
         of_large = [_quiet_us(large, failures) for _ in range(ROUNDS)]
         crossings = [_crossing_ms(large, failures) for _ in range(CROSSINGS)]

@@ -14,7 +14,7 @@ from engine.book.leaf import Leaf
 from engine.book.shelves import LIMBO, Row, Shelves
 from engine.book.unknown import Unknown, Unknowns
 from engine.domain import Generation, Position, Price, Side, Verdict
-from engine.protocol.margin import Terms, UnsupportedLeverage, is_liquidatable, maintenance_bps, threshold_e6
+from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
 
 CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 EPOCHS = 256
@@ -39,7 +39,10 @@ def terms_of(position: Position) -> Terms:
 
 
 class Crosser(msgspec.Struct, frozen=True, gc=False):
-    """A position that a mark has crossed, with what its exact health is made of."""
+    """A position that a mark has crossed, with what its exact health is made of.
+
+    `factor` is the health factor, for display and ordering; see `domain.Health`.
+    """
 
     address: Pubkey
     owner: Pubkey
@@ -47,11 +50,7 @@ class Crosser(msgspec.Struct, frozen=True, gc=False):
     equity_e12: int
     value_e12: int
     maintenance_bps: int
-
-    @property
-    def factor(self) -> float:
-        """The health factor, for display and ordering; see `domain.Health`."""
-        return (10_000 * self.equity_e12) / (self.maintenance_bps * self.value_e12)
+    factor: float
 
 
 class Book:
@@ -192,8 +191,7 @@ class Book:
         found: list[Crosser] = []
         for leaf, rows in self.shelves.crossed(price.symbol, price.price_e6):
             group = self.shelves.group_of(leaf)
-            offered = _crossers(leaf, rows, group.side, group.maintenance_bps, price.price_e6)
-            found += filter(is_liquidatable, offered)
+            found += _crossers(leaf, rows, group.side, group.maintenance_bps, price.price_e6)
         return found
 
     def is_reached(self, price: Price) -> bool:
@@ -282,6 +280,10 @@ def _slot(leaf: Leaf, row: int) -> int:
 
 
 def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6: int) -> Iterator[Crosser]:
+    """Those of the rows that are liquidatable: `margin.is_liquidatable` written out, for many at once.
+
+    The two products that decide are also what the health factor is made of.
+    """
     picked = leaf.rows[rows]
     columns = zip(
         map(Pubkey.from_bytes, leaf.keys[rows].tolist()),
@@ -291,11 +293,9 @@ def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6
         picked["entry_price_e6"].tolist(),
         strict=True,
     )
-    if side is Side.LONG:
-        for address, owner, size, collateral, entry in columns:
-            equity = collateral * 10**6 + size * (mark_e6 - entry)
-            yield Crosser(address, owner, size, equity, size * mark_e6, bps)
-    else:
-        for address, owner, size, collateral, entry in columns:
-            equity = collateral * 10**6 + size * (entry - mark_e6)
-            yield Crosser(address, owner, size, equity, size * mark_e6, bps)
+    sign = 1 if side is Side.LONG else -1
+    for address, owner, size, collateral, entry in columns:
+        equity, value = collateral * 10**6 + sign * size * (mark_e6 - entry), size * mark_e6
+        held, required = 10_000 * equity, bps * value
+        if held < required:
+            yield Crosser(address, owner, size, equity, value, bps, held / required)

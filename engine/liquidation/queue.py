@@ -148,10 +148,10 @@ class LiquidationQueue:
             self.refused += len(crossers) - room
             crossers = heapq.nsmallest(room, crossers, key=_rank_of)
         symbol, mark_e6, entries, items = price.symbol, price.price_e6, self._entries, []
-        for crosser, liquidation_id in zip(crossers, ids, strict=False):
-            factor, value_e6, ticket = crosser.factor, crosser.value_e12 // 10**6, next(self._tickets)
-            entry = entries[crosser.address] = Entry(
-                crosser.address,
+        for crosser, liquidation_id, ticket in zip(crossers, ids, self._tickets, strict=False):
+            address, factor, value_e6 = crosser.address, crosser.factor, crosser.value_e12 // 10**6
+            entry = entries[address] = Entry(
+                address,
                 crosser.owner,
                 symbol,
                 liquidation_id,

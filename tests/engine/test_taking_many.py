@@ -23,7 +23,7 @@ def crosser(rng: Random, address: Pubkey | None = None) -> Crosser:
     value = rng.choice((1, 2, 3)) * 10**15
     equity = value * rng.randrange(-20, 20) // 10_000
     own = Pubkey.from_bytes(rng.randbytes(32)) if address is None else address
-    return Crosser(own, Pubkey.from_bytes(rng.randbytes(32)), 10**6, equity, value, 250)
+    return Crosser(own, Pubkey.from_bytes(rng.randbytes(32)), 10**6, equity, value, 250, equity / value * 40)
 
 
 def ids(count: int) -> list[str]:
