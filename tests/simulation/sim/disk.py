@@ -1,0 +1,161 @@
+"""The machine that the engine runs on: clocks, a disk that is slow or refuses, a journal without thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from engine.journal.writer import Writer, _Job
+from sim.swarm import Plan
+from sim.timeline import START_S, Timeline
+
+
+class VirtualClock:
+    """The world's time as the engine's clock; the wall clock may be wrong."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.skew_s = 0
+
+    def now_ns(self) -> int:
+        """Nanoseconds of the machine's wall clock."""
+        return (START_S + self.skew_s) * 10**9 + round(self._timeline.now_s * 1e9)
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never jump."""
+        return round(self._timeline.now_s * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the virtual loop."""
+        await asyncio.sleep(seconds)
+
+
+class Disk:
+    """How long a write takes, and whether it works; `reach` is called before and after each."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        random: Random,
+        is_calm: Callable[[], bool],
+        reach: Callable[[str], None],
+        count: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._random = random
+        self._is_calm = is_calm
+        self.reach = reach
+        self._count = count
+
+    def delay_s(self) -> float:
+        """How long a commit takes."""
+        if not self._is_calm() and self._random.random() < 0.3 * self._plan.intensity("disk is slow"):
+            self._count("disk is slow")
+            return self._random.uniform(0.05, 3.0)
+        return 0.0008
+
+    def refuses(self) -> bool:
+        """Whether this write fails."""
+        if self._is_calm() or self._random.random() >= 0.15 * self._plan.intensity("disk refuses"):
+            return False
+        self._count("disk refuses")
+        return True
+
+    def run_inline(self, work: Callable[[], Any]) -> Any:
+        """What the engine gives to a thread: the gate's file, and reading the outbox."""
+        self.reach("thread before")
+        if self.refuses():
+            raise OSError(5, "Input/output error")
+        result = work()
+        self.reach("thread after")
+        return result
+
+
+class InlineExecutor(Executor):
+    """A thread that is none: the gate's writes, in the loop's thread after the disk's time."""
+
+    def __init__(self, disk: Disk, call_later: Callable[..., Any]) -> None:
+        self._disk = disk
+        self._call_later = call_later
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
+        """Run it later; the future is done then."""
+        done: Future[Any] = Future()
+        self._call_later(self._disk.delay_s(), self._run, done, lambda: work(*args))
+        return done
+
+    def _run(self, done: Future[Any], work: Callable[[], Any]) -> None:
+        try:
+            done.set_result(self._disk.run_inline(work))
+        except Exception as error:
+            done.set_exception(error)
+
+
+class InlineWriter(Writer):
+    """The journal's writer, with its commits made in the loop's thread after the disk's time.
+
+    `committed` is told the jobs of each group that is durable, before anybody else learns of it.
+    """
+
+    disk: Disk
+    committed: Callable[[list[Any]], None]
+
+    def __init__(
+        self, path: Path, deadline_s: float, disk: Disk, committed: Callable[[list[Any]], None]
+    ) -> None:
+        self.disk = disk
+        self.committed = committed
+        self._is_committing = False
+        super().__init__(path, deadline_s)
+
+    def _begin(self) -> None:
+        """Nothing to start: `_rouse` arranges each commit."""
+
+    def _rouse(self) -> None:
+        self._is_rousing = False
+        if self._jobs and not self._is_committing:
+            self._is_committing = True
+            asyncio.get_running_loop().call_later(self.disk.delay_s(), self._commit_group)
+
+    def _commit_group(self) -> None:
+        group = self._take()
+        self._commit(group)
+        self.disk.reach("journal after commit")
+        self._is_committing = False
+        self._answer(group)
+        if self._jobs:
+            self._rouse()
+
+    def _commit(self, group: list[_Job]) -> None:
+        self.disk.reach("journal before commit")
+        if self.disk.refuses():
+            group[0].work, kept = _refused, group[0].work
+            try:
+                super()._commit(group)
+            finally:
+                group[0].work = kept
+            return
+        super()._commit(group)
+        self.committed([job for job in group if job.error is None])
+
+    async def close(self) -> None:
+        """Finish what waits and close the file."""
+        self._closing = True
+        while self._jobs or self._is_committing:  # noqa: ASYNC110  # nothing tells when it is over
+            await asyncio.sleep(0.001)
+        self._fold()
+
+    def abandon(self) -> None:
+        """The process died: what was not committed is gone."""
+        self._abandon()
+
+
+def _refused(connection: sqlite3.Connection) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    raise error

@@ -1,0 +1,292 @@
+"""One process of the engine, from its start to its end or death, on a disk that the next one inherits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from solders.pubkey import Pubkey
+
+from engine import runtime
+from engine.chain.jsonrpc import JsonRpc
+from engine.chain.pool import RpcPool
+from engine.chain.port import RpcFailure
+from engine.chain.rpc import RpcReader
+from engine.chain.sender import Sender
+from engine.control import RUNNING, Gate, GateState
+from engine.errors import OperatorError
+from engine.journal.journal import Journal
+from engine.parts import Parts, assemble
+from engine.store.outbox import OutboxShipper
+from engine.store.positions import PositionSampler
+from engine.watch import Housekeeping
+from sim.database import ModelDatabase
+from sim.disk import Disk, InlineExecutor, InlineWriter, VirtualClock
+from sim.loop import VirtualLoop
+from sim.network import Feed, Feeds, WireSession
+from sim.nodes import GENESIS, Node
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+DEADLY = {  # how likely death is at an effect, at full intensity
+    "journal before commit": 0.06,
+    "journal after commit": 0.06,
+    "socket before write": 0.12,
+    "socket after write": 0.12,
+    "answer to a send": 0.08,
+    "thread before": 0.01,
+    "thread after": 0.01,
+    "database before commit": 0.03,
+    "database after commit": 0.03,
+    "answer": 0.001,
+}
+
+runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
+
+
+class ProcessDied(BaseException):
+    """Unwinds the frame in which death struck; nothing that it runs on its way has any effect."""
+
+
+class Reader(RpcReader):
+    """The engine's reader of a node, over a connection that leads into the model."""
+
+    def __init__(
+        self, url: str, deadline_s: float, session: Any, witness: Any, *, node: Node, life: Life
+    ) -> None:
+        super().__init__(url, deadline_s, None, witness)
+        self._node = node
+        self._rpc = _Line(node, life)  # type: ignore[assignment]  # it has the same one method
+
+    def position_slices(self, program_id: Pubkey, min_slot: int) -> Any:
+        """The model's snapshot."""
+        return self._node.position_slices(program_id, min_slot)
+
+
+class _Line(JsonRpc):
+    """A node as one process asks it."""
+
+    def __init__(self, node: Node, life: Life) -> None:
+        self._node = node
+        self._life = life
+
+    async def call(self, method: str, params: Any, deadline_s: float) -> bytes:
+        """One request."""
+        answer = await self._node.call(method, params, deadline_s)
+        self._life.reach("answer")
+        return answer
+
+
+class _Idle:
+    """A loop of the engine that has nothing to do here."""
+
+    async def run(self) -> None:
+        """Nothing."""
+
+
+class ObservedWire:
+    """The engine's sender; the observer hears of each decision to send."""
+
+    def __init__(self, sender: Sender, life: Life) -> None:
+        self._sender = sender
+        self._life = life
+
+    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+        """As the sender's."""
+        self._life.world.observer.before_send(raw)
+        await self._sender.send(raw, on_write)
+
+
+class Life:
+    """One process. `run` returns when it is dead, has ended, or the run is over."""
+
+    def __init__(self, world: World, number: int, random: Random) -> None:
+        self.world = world
+        self.number = number
+        self._random = random
+        self.is_alive = True
+        self.is_ready = False
+        self.why_not_started = ""
+        self.clock = VirtualClock(world.timeline)
+        self.clock.skew_s = world.skew_s
+        self.disk = Disk(world.plan, random, lambda: world.is_calm, self.reach, world.observer.count)
+        self.loop = VirtualLoop(world.timeline, self.disk.run_inline, self.disk.delay_s)
+        self.loop.set_exception_handler(self._on_exception)
+        self.ending = asyncio.Event()
+        self.parts: Parts | None = None
+        self.shipper: OutboxShipper | None = None
+        self.journal: Journal | None = None
+
+    # --- death ---
+
+    def reach(self, effect: str) -> None:
+        """Something outside is about to happen or has happened; here the process may die."""
+        if not self.is_alive:
+            raise ProcessDied
+        if effect == "news":
+            return
+        if effect != "answer":
+            self.world.timeline.note(effect)
+        intensity = self.world.plan.intensity("process dies")
+        deadly = DEADLY.get(effect, 0.0) * intensity
+        if deadly and not self.world.is_calm and self._random.random() < deadly:
+            self.world.observer.count(f"death: {effect}")
+            self.die()
+            raise ProcessDied
+
+    def die(self) -> None:
+        """Nothing of this process happens any more."""
+        self.world.observer.count("process dies")
+        self.world.timeline.note("DEATH")
+        self.is_alive = False
+        self.loop.stop()
+
+    def run(self, until_s: float) -> None:
+        """Live."""
+        self.loop.ends_at_s = until_s
+        main = self.loop.create_task(self._live())
+        main.add_done_callback(lambda _: self.loop.stop())
+        try:
+            self.loop.run_forever()
+        finally:
+            self.is_alive = False
+            self._bury()
+        if main.done() and not main.cancelled() and (error := main.exception()) is not None:
+            self._on_end(error)
+
+    def _on_end(self, error: BaseException) -> None:
+        if isinstance(error, ProcessDied):
+            return
+        if isinstance(error, OperatorError | RpcFailure):
+            self.why_not_started = str(error)
+            self.world.observer.count("start refused")
+            self.world.timeline.note(f"not started: {error}")
+            return
+        self.world.broke(error)
+
+    def _bury(self) -> None:
+        """Leave what was not committed behind; the tasks stay where they are."""
+        if self.journal is not None:
+            self.journal._writer.abandon()  # type: ignore[attr-defined]  # an InlineWriter
+            self.journal._close_readers()
+        self.loop.close()
+        for task in asyncio.all_tasks(self.loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            # Closed here and now, and not whenever the collector comes by in the middle of another life.
+            with contextlib.suppress(BaseException):
+                task.get_coro().close()  # type: ignore[union-attr]
+
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self.is_alive and error is not None and not isinstance(error, ProcessDied):
+            self.world.broke(error)
+
+    # --- life ---
+
+    async def _live(self) -> None:
+        """As engine.runtime.run_engine, with the world in place of sockets, threads and PostgreSQL."""
+        world, settings = self.world, self.world.settings
+        pool = RpcPool(settings.rpc_urls, runtime._limits(settings), self.clock, self._make_reader)
+        await pool.__aenter__()
+        if pool._session is not None:
+            pool._session.detach()
+        genesis = await pool.genesis_hash()
+        assert genesis == GENESIS
+        identity = f"{genesis}/{world.signer.address}/{settings.program_id}"
+        self.journal = Journal.open(world.home / "journal.db", identity, self.clock.now_ns, self._make_writer)
+        gate = Gate.load(
+            world.gate_file,
+            self.clock,
+            first_start=GateState(1, RUNNING, "engine", self.clock.now_ns(), "first start"),
+            has_history=self.journal.last_seq > 0,
+            standing_stop=world.standing_stop,
+            disk=InlineExecutor(self.disk, self.loop.call_later),
+        )
+        world.operator.on_gate_loaded(gate)
+        await runtime._record_standing_stop(world.standing_stop, self.journal, self.clock)
+        database = ModelDatabase(
+            world.tables,
+            world.plan,
+            self._random,
+            world.timeline,
+            lambda: world.is_calm,
+            self.reach,
+            world.observer.count,
+        )
+        self.shipper = OutboxShipper(self.journal, database, self.clock)  # type: ignore[arg-type]
+        sender = Sender(pool.healthy, gate, self.clock, settings.rpc_timeout_s)
+        sender._session = self._wire_session()  # type: ignore[assignment]
+        parts = assemble(
+            settings=settings,
+            signer=world.signer,
+            chain=pool,
+            wire=ObservedWire(sender, self),
+            journal=self.journal,
+            gate=gate,
+            shipping=self.shipper,
+            clock=self.clock,
+            profile="simulation",
+            cluster="simulated",
+            version="0",
+            ask_to_end=self.ending.set,
+            forget_standing_stop=lambda: world.standing_stop.unlink(missing_ok=True),
+            make_ids=world.make_ids,
+        )
+        parts.commands.emergency.belong_to(self.loop)
+        self.parts = dataclasses.replace(parts, feed=self._feeds(parts), loop_lag=_Idle())
+        engine = runtime.RunningEngine(self.parts, self.shipper)
+        sampler = PositionSampler(database, identity, self.clock)  # type: ignore[arg-type]
+        housekeeping = Housekeeping(self.parts, sampler, world.standing_stop)
+        loops = [self.shipper.run(), sampler.run(), housekeeping.run()]
+        await runtime._serve(engine, loops, self.ending, self._on_ready)
+        await self.journal.close()
+        world.observer.count("process ended in order")
+
+    def _on_ready(self, engine: runtime.RunningEngine) -> None:
+        self.is_ready = True
+        self.world.timeline.note("ready")
+
+    def _make_reader(self, url: str, deadline_s: float, session: Any, witness: Any) -> RpcReader:
+        return Reader(url, deadline_s, session, witness, node=self.world.nodes[url], life=self)
+
+    def _make_writer(self, path: Path, deadline_s: float) -> InlineWriter:
+        return InlineWriter(path, deadline_s, self.disk, self.world.observer.committed)
+
+    def _wire_session(self) -> WireSession:
+        world = self.world
+        return WireSession(
+            world.nodes,
+            world.plan,
+            self._random,
+            world.cluster,
+            world.timeline,
+            world.observer,
+            self.reach,
+            world.observer.count,
+        )
+
+    def _feeds(self, parts: Parts) -> Feeds:
+        world = self.world
+        watched = frozenset(parts.ingest.watched)
+        return Feeds(
+            [
+                Feed(
+                    node,
+                    world.plan,
+                    self._random,
+                    world.cluster,
+                    world.timeline,
+                    world.listener(parts.ingest),
+                    watched,
+                    self.reach,
+                    world.observer.count,
+                )
+                for node in list(world.nodes.values())[:2]
+            ]
+        )

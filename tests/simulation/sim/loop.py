@@ -1,0 +1,103 @@
+"""An asyncio event loop whose time is the world's, and that ends where its process dies.
+
+Nothing is waited for: when no callback is ready, time jumps to the next timer or to the next thing that
+happens in the world. Callbacks run in the order in which they were asked for, threads do not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from sim.timeline import Timeline
+
+MOST_AT_ONE_INSTANT = 200_000  # callbacks without any time passing: a loop that goes round for ever
+
+
+class Livelock(Exception):
+    """The engine went on and on without time passing."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """What the engine would give to a thread, `run_inline` does in the loop, after `delay_s()`."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        run_inline: Callable[[Callable[[], Any]], Any],
+        delay_s: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self._timeline = timeline
+        self._run_inline = run_inline
+        self._delay_s = delay_s
+        self._at_this_instant = 0
+        self.ends_at_s = float("inf")
+        self.callbacks = 0
+
+    def time(self) -> float:
+        """Seconds of the world's time."""
+        return self._timeline.now_s
+
+    def _write_to_self(self) -> None:
+        """Nobody has to be woken: there are no other threads."""
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are no sockets."""
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Run it after the disk's time, in this thread."""
+        done = self.create_future()
+        self.call_later(self._delay_s(), self._run_for, done, lambda: func(*args))
+        return done
+
+    def _run_for(self, done: asyncio.Future[Any], work: Callable[[], Any]) -> None:
+        try:
+            result = self._run_inline(work)
+        except Exception as error:
+            if not done.done():
+                done.set_exception(error)
+        else:
+            if not done.done():
+                done.set_result(result)
+
+    def _run_once(self) -> None:
+        ready = self._ready  # type: ignore[attr-defined]
+        if not ready:
+            self._jump()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                self.callbacks += 1
+                handle._run()
+                if self._stopping:  # type: ignore[attr-defined]
+                    return
+        self._at_this_instant += 1
+        if self._at_this_instant > MOST_AT_ONE_INSTANT:
+            raise Livelock(f"{MOST_AT_ONE_INSTANT} turns at {self._timeline.now_s:.6f} s")
+
+    def _jump(self) -> None:
+        """Go on to whatever comes next: timers of the engine, or something in the world."""
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        due_s = scheduled[0]._when if scheduled else float("inf")
+        next_s = min(due_s, self._timeline.next_s)
+        if next_s > self.ends_at_s:
+            self._timeline.now_s = max(self._timeline.now_s, self.ends_at_s)
+            self.stop()
+            return
+        if next_s > self._timeline.now_s:
+            self._timeline.now_s = next_s
+            self._at_this_instant = 0
+        self._timeline.happen()
+        now_s = self._timeline.now_s
+        while scheduled and scheduled[0]._when <= now_s:
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False
+            self._ready.append(handle)  # type: ignore[attr-defined]
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers leave when their time comes."""

@@ -1,0 +1,87 @@
+"""What may go wrong in a run: each seed draws a few kinds of trouble, each with an intensity of its own.
+
+A fixed mix of everything hides what only few kinds of trouble together can show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+KINDS = (
+    "node lags",
+    "node fails",
+    "node is silent",
+    "node is late",
+    "node makes up slots",
+    "node makes up heights",
+    "node knows no transactions",
+    "node goes back",
+    "node refuses to send",
+    "node takes and forgets",
+    "feed breaks off",
+    "feed drops news",
+    "sends get lost",
+    "landing is slow",
+    "landing is late",
+    "blocks are abandoned",
+    "confirmed blocks are abandoned",
+    "slots are skipped",
+    "chain stands still",
+    "rival liquidates",
+    "owner acts",
+    "price stands still",
+    "price jumps",
+    "price is unsure",
+    "compute is scarce",
+    "wallet is poor",
+    "fee budget is small",
+    "database is down",
+    "database is slow",
+    "database loses the reply",
+    "disk is slow",
+    "disk refuses",
+    "clock jumps",
+    "operator stops",
+    "operator meddles",
+    "stop is left as a file",
+    "gate file is damaged",
+    "process dies",
+    "process is restarted",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One seed's run: its size, and the trouble in it. An intensity is between 0 (never) and 1."""
+
+    seed: int
+    nodes: int
+    positions: int
+    trouble_s: float  # how long there is trouble
+    intensities: dict[str, float] = field(default_factory=dict)
+
+    def intensity(self, kind: str) -> float:
+        """How much of this kind, 0 when the seed does without it."""
+        return self.intensities.get(kind, 0.0)
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed. One in ten has no trouble but the market."""
+    random = stream(seed, "plan")
+    share = random.choice((0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6))
+    intensities = {
+        kind: round(random.uniform(0.1, 1.0) ** 1.5, 3) for kind in KINDS if random.random() < share
+    }
+    return Plan(
+        seed=seed,
+        nodes=random.choice((1, 1, 2, 2, 3)),
+        positions=random.randint(2, 5),
+        trouble_s=random.uniform(8.0, 20.0),
+        intensities=intensities,
+    )
+
+
+def stream(seed: int, part: str) -> Random:
+    """Random numbers of one part of the world: what one part draws changes nothing for the others."""
+    return Random(f"{seed}/{part}")
