@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,21 @@ async def engine_in(
 ) -> AsyncIterator[tuple[EngineClient, subprocess.Popen[bytes]]]:
     """A ready engine on a sandbox, in this home, which another may have left; its client and its process."""
     environment = {**home, **engine_environment(descriptor), "SERVER_PORT": "0", **settings}
-    process = _spawn_engine(environment)
-    folder = Path(home["XDG_STATE_HOME"])
+    async with engine_with(environment, command("--no-ui")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def engine_with(
+    environment: dict[str, str], program: Sequence[str]
+) -> AsyncIterator[tuple[EngineClient, subprocess.Popen[bytes]]]:
+    """A ready engine with this environment, run by this command line; its client and its process."""
+    process = _spawn(program, environment)
+    folder = Path(environment["XDG_STATE_HOME"])
     paths = ProfilePaths(
         "default",
         folder / "liquidation-engine" / "default",
-        Path(home["XDG_RUNTIME_DIR"]) / "liquidation-engine" / "default",
+        Path(environment["XDG_RUNTIME_DIR"]) / "liquidation-engine" / "default",
     )
     try:
         async with EngineClient(paths.socket) as client:
@@ -110,9 +119,9 @@ async def engine_in(
         await asyncio.to_thread(process.wait)
 
 
-def _spawn_engine(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(program: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this program, no shell
-        command("--no-ui"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        program, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
 
 

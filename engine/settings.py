@@ -246,6 +246,10 @@ class Settings(BaseSettings):
         default=1500, validation_alias="REBROADCAST_MS"
     )
     """How often the same signed bytes are sent again until they land or expire."""
+    send_to_nodes: Annotated[int, _whole(1, MOST_ENDPOINTS)] = Field(
+        default=3, validation_alias="SEND_TO_NODES"
+    )
+    """How many nodes get the same signed bytes at once, the best first; it stays one transaction."""
     rpc_timeout_s: Annotated[int, _whole(1, 120)] = Field(default=5, validation_alias="RPC_TIMEOUT_S")
     insurance_fund_minimum_lamports: Annotated[int, _scaled("0", "1000000", LAMPORTS_PER_SOL)] = Field(
         default=10 * LAMPORTS_PER_SOL, validation_alias="INSURANCE_FUND_MINIMUM_SOL"

@@ -1,20 +1,26 @@
-"""The only place from which transaction bytes leave: gated, lean, and never asked to retry for us."""
+"""The only place from which transaction bytes leave: gated, lean, and never asked to retry for us.
+
+The same bytes go to several nodes at once: that is one signature, which lands once. Each write is one piece
+on a connection that is open already, right after a look at the gate.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Protocol, Self
 
-import aiohttp
+import msgspec
 import structlog
-from aiohttp.abc import AbstractStreamWriter
 from solders.signature import Signature
 
 from engine.api.clean import clean
+from engine.chain.http_answer import HttpAnswer
+from engine.chain.keepalive import Connection, NodeConnections, NotAnswered
 from engine.chain.lines import SendLines
 from engine.chain.port import NODE_UNHEALTHY, RpcFailure
 from engine.chain.retry_after import retry_after_s
@@ -23,9 +29,17 @@ from engine.control import Gate, SendingStopped
 
 log = structlog.get_logger("chain")
 
-PATIENCE_S = 0.4  # for every node but the last: the same bytes may go to several, they land once
-_CONNECTIONS = 64
+PATIENCE_S = 0.4  # before nodes beyond the first get the bytes too: they land once
+MOST_CONNECTIONS = 64  # to one node
 _LONGEST_ANSWER = 64 * 1024
+_WARM_UP_S = 1.0
+_WARM_UP_PAUSE_S = 0.1
+_OPENED_AT_ONCE = 4  # a handshake costs a millisecond or two, which nobody else has meanwhile
+_MESSAGE_LENGTH = 200
+_SIGNATURE = slice(1, 65)  # of a transaction that one key has signed
+
+_BEFORE = b'{"jsonrpc":"2.0","id":1,"method":"sendTransaction","params":["'
+_BEHIND = b'",{"encoding":"base64","skipPreflight":true,"maxRetries":0}]}'
 
 
 class Destination(Protocol):
@@ -45,37 +59,40 @@ class Destination(Protocol):
         ...
 
     def lied(self, what: str) -> RpcFailure:
-        """An answer cannot be true; returns the failure to raise."""
+        """Its answer cannot be true; returns the failure."""
         ...
 
 
-class _GatedBody(aiohttp.BytesPayload):
-    """A request body that asks the gate at the moment of writing.
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A request that has left, and what will be its answer."""
 
-    aiohttp holds the request's headers back until the first piece of the body, so a refusal here means that
-    not one byte of the request leaves. Between the check and the transport's write there is no await.
-    """
+    connection: Connection
+    answer: asyncio.Future[HttpAnswer]
 
-    def __init__(self, body: bytes, gate: Gate, on_write: Callable[[], None]) -> None:
-        super().__init__(body, content_type="application/json")
-        self._gate = gate
-        self._on_write = on_write
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Check the gate, then write."""
-        await self.write_with_length(writer, None)
+class _Sending:
+    """One transaction on its way to some nodes."""
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Check the gate, then write."""
-        self._gate.check()
-        self._on_write()
-        await super().write_with_length(writer, content_length)
+    def __init__(self, raw: bytes, on_first_write: Callable[[], None]) -> None:
+        self.raw = raw
+        self.body = b"".join((_BEFORE, base64.b64encode(raw), _BEHIND))
+        self.is_over = False  # taken, or given up: whoever has not written by now does not any more
+        self.has_left = False
+        self._on_first_write = on_first_write
+
+    def note_write(self) -> None:
+        """Bytes leave now."""
+        if not self.has_left:
+            self.has_left = True
+            self._on_first_write()
 
 
 class Sender:
-    """Sends signed transactions to the first of some nodes. Use as an async context manager.
+    """Sends signed transactions to several nodes at once. Use as an async context manager.
 
-    `destinations` gives those that are good now, best first; the next one is for when one does not take them.
+    `destinations` gives those that are good now, best first. The first `fan_out` of them get the bytes at
+    once; the others when none of those takes them. To each, `ready` connections are kept open.
     """
 
     def __init__(
@@ -84,128 +101,209 @@ class Sender:
         gate: Gate,
         clock: Clock,
         deadline_s: float,
+        *,
+        fan_out: int = 3,
+        ready: int = 8,
     ) -> None:
         self._destinations = destinations
         self._gate = gate
         self._clock = clock
         self._deadline_s = deadline_s
-        self._session: aiohttp.ClientSession | None = None
+        self._fan_out = fan_out
+        self._ready = min(ready, MOST_CONNECTIONS)
+        self._nodes: dict[str, NodeConnections] = {}  # by URL; as many as there are settings for
         self._lines = SendLines()
         gate.listen(self._lines.follow)
+        self._warming: asyncio.Task[None] | None = None
+        self._attempts: set[asyncio.Task[RpcFailure | SendingStopped | None]] = set()
         self.bytes_out = 0
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=_CONNECTIONS, keepalive_timeout=60.0, socket_factory=self._lines.open
-            ),
-            timeout=aiohttp.ClientTimeout(total=self._deadline_s),
-        )
+        self._warming = asyncio.create_task(self._keep_warm())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        tasks = [*self._attempts, *([self._warming] if self._warming else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for node in self._nodes.values():
+            node.close()
 
     async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
         """Send one signed transaction; `on_write` gets the Unix time in ns at which its first bytes leave.
 
-        Raises SendingStopped when the gate is closed (nothing left), RpcFailure when the node refused or did
-        not answer (the bytes may have arrived all the same). maxRetries is 0: after an emergency stop nobody
-        may go on rebroadcasting for us.
+        Returns with the first node that takes it. Raises SendingStopped when the gate is closed (nothing more
+        leaves), RpcFailure when no node took it (the bytes may have arrived all the same). maxRetries is 0:
+        after an emergency stop nobody may go on rebroadcasting for us.
         """
         self._gate.check()
-        body, signature = _request(raw), str(Signature.from_bytes(raw[1:65]))
-        left = False
-
-        def note() -> None:
-            nonlocal left
-            self.bytes_out += len(body)
-            if not left:
-                left = True
-                on_write(self._clock.now_ns())
-
         nodes = self._destinations()
-        for number, node in enumerate(nodes, 1):
-            is_last = number == len(nodes)
-            node.charge()
-            try:
-                told = await self._send_to(node, body, note, self._deadline_s if is_last else PATIENCE_S)
-                if told != signature:
-                    raise node.lied("it took a transaction of ours for another one")
-                return
-            except RpcFailure as failure:
-                if not left:
-                    self._gate.check()  # the stop cut the line before the first byte
-                if self._gate.state.is_running:  # else it cut it later: no fault of the node
-                    node.failed(failure)
-                if is_last or failure.code not in (None, NODE_UNHEALTHY):
-                    raise
-                log.warning("not taken, the next node gets it", reason=str(failure))
-        raise RpcFailure("node error: no node is fit to be sent to")
-
-    async def _send_to(
-        self, node: Destination, body: bytes, note: Callable[[], None], deadline_s: float
-    ) -> object:
-        """One request to one node, gated; what it calls the transaction."""
-        session = self._session
-        if session is None:
-            raise RuntimeError("Sender is used outside of its context")
+        if not nodes:
+            raise RpcFailure("node error: no node is fit to be sent to")
+        sending = _Sending(raw, lambda: on_write(self._clock.now_ns()))
         try:
-            # A redirect would carry the transaction to where nobody sent it.
-            async with session.post(
-                node.url,
-                data=_GatedBody(body, self._gate, note),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=deadline_s),
-            ) as response:
-                answer = await _read(response)
+            await self._send_in_waves(nodes, sending)
+        finally:
+            sending.is_over = True
+
+    async def _send_in_waves(self, nodes: Sequence[Destination], sending: _Sending) -> None:
+        failures: list[RpcFailure] = []
+        pending: set[asyncio.Task[RpcFailure | SendingStopped | None]] = set()
+        for start in range(0, len(nodes), self._fan_out):
+            is_last = start + self._fan_out >= len(nodes)
+            pending |= self._write_to(nodes[start : start + self._fan_out], sending)
+            end_s = None if is_last else asyncio.get_running_loop().time() + PATIENCE_S
+            while pending:
+                done, pending = await asyncio.wait(
+                    pending,
+                    timeout=None if end_s is None else max(0.0, end_s - asyncio.get_running_loop().time()),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not done:
+                    break  # they are silent: the next ones get the bytes too
+                for task in done:
+                    failure = task.result()
+                    if failure is None:
+                        return
+                    if isinstance(failure, SendingStopped):
+                        raise failure
+                    failures.append(failure)
+            if any(_is_final(failure) for failure in failures):
+                break
+            if not is_last:
+                reason = str(failures[-1]) if failures else "no answer yet"
+                log.warning("not taken, the next nodes get it", reason=reason)
+        raise max(failures, key=_tells)
+
+    def _write_to(
+        self, nodes: Sequence[Destination], sending: _Sending
+    ) -> set[asyncio.Task[RpcFailure | SendingStopped | None]]:
+        """Write to every node that has a connection ready, at once; then see to the rest.
+
+        Raises SendingStopped.
+        """
+        waiters = [self._write_now(node, sending) for node in nodes]
+        tasks = set()
+        for node, waiter in zip(nodes, waiters, strict=True):
+            task = asyncio.create_task(self._attempt(node, sending, waiter))
+            self._attempts.add(task)
+            task.add_done_callback(self._attempts.discard)
+            tasks.add(task)
+        return tasks
+
+    def _write_now(self, node: Destination, sending: _Sending) -> _Written | None:
+        """Write on an idle connection; None without one, or when it turned out to be broken."""
+        connection = self._connections_of(node).take()
+        if connection is None:
+            self._gate.check()
+            return None
+        try:
+            return self._write(node, connection, sending)
+        except NotAnswered:
+            return None
+
+    def _write(self, node: Destination, connection: Connection, sending: _Sending) -> _Written:
+        """One write of the whole request. Raises SendingStopped, NotAnswered."""
+        request = self._connections_of(node).request(sending.body)
+        try:
+            self._gate.check()
         except SendingStopped:
+            self._connections_of(node).give_back(connection)
             raise
-        except TimeoutError as error:
-            raise RpcFailure("timeout while sending", is_timeout=True) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error.__cause__, SendingStopped):
-                raise error.__cause__ from None
-            raise RpcFailure(f"node error while sending: {type(error).__name__}") from error
-        return _taken(response, answer)
+        # Nothing may be awaited from here to the write.
+        sending.note_write()
+        self.bytes_out += len(sending.body)
+        node.charge()
+        return _Written(connection, connection.post(request))
+
+    async def _attempt(
+        self, node: Destination, sending: _Sending, written: _Written | None
+    ) -> RpcFailure | SendingStopped | None:
+        """What becomes of it at one node; None when that takes the transaction."""
+        connection = None if written is None else written.connection
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                if written is None:
+                    connection = await self._connections_of(node).acquire()
+                    if sending.is_over:
+                        self._connections_of(node).give_back(connection)
+                        return None
+                    written = self._write(node, connection, sending)
+                failure = _refusal(node, await written.answer, sending.raw)
+        except SendingStopped as stopped:
+            return stopped
+        except TimeoutError:
+            failure = RpcFailure("timeout while sending", is_timeout=True)
+            if connection is not None:
+                connection.abort("no answer in time")
+        except (NotAnswered, OSError, ValueError) as error:
+            failure = RpcFailure(f"node error while sending: {type(error).__name__}")
+        if failure is not None:
+            try:
+                self._gate.check()
+            except SendingStopped as stopped:  # it has cut the lines: no fault of the node
+                return failure if sending.has_left else stopped
+            node.failed(failure)
+        return failure
+
+    def _connections_of(self, node: Destination) -> NodeConnections:
+        known = self._nodes.get(node.url)
+        if known is None:
+            known = self._nodes[node.url] = NodeConnections(
+                node.url, longest_answer=_LONGEST_ANSWER, most=MOST_CONNECTIONS, make_socket=self._lines.open
+            )
+        return known
+
+    async def _keep_warm(self) -> None:
+        """Keep connections open to whoever would be sent to now; ends only by cancellation."""
+        while True:
+            nodes = [self._connections_of(node) for node in self._destinations()[: self._fan_out]]
+            opening = []
+            for node in nodes:
+                node.retire()
+                missing = min(_OPENED_AT_ONCE, self._ready - node.idle)
+                opening += [asyncio.wait_for(node.open_another(), _WARM_UP_S) for _ in range(missing)]
+            await asyncio.gather(*opening, return_exceptions=True)  # the pool knows who is away
+            await self._clock.sleep(_WARM_UP_PAUSE_S)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body; one that is longer than any answer to a transaction is cut off."""
-    answer = b""
-    async for chunk in response.content.iter_any():
-        answer += chunk
-        if len(answer) > _LONGEST_ANSWER:
-            break
-    return answer
-
-
-def _taken(response: aiohttp.ClientResponse, answer: bytes) -> object:
-    """The result of a node that took the transaction; raises RpcFailure, in its own words if it has some."""
-    status = response.status
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        wait_s = retry_after_s(response.headers.get("Retry-After"))
-        raise RpcFailure(f"node error: HTTP status {status}", retry_after_s=wait_s)
+def _refusal(node: Destination, answer: HttpAnswer, raw: bytes) -> RpcFailure | None:
+    """Why the node did not take the transaction, in its own words if it has some; None when it took it."""
+    status, retry_after = answer.status, answer.headers.get(b"retry-after")
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
+    ):
+        wait_s = retry_after_s(None if retry_after is None else retry_after.decode("latin-1"))
+        return RpcFailure(f"node error: HTTP status {status}", retry_after_s=wait_s)
     try:
-        reply = json.loads(answer)
+        reply = msgspec.json.decode(answer.body)
     except (ValueError, RecursionError):
         reply = None
-    if isinstance(reply, dict):
-        if status == HTTPStatus.OK and "result" in reply and "error" not in reply:
-            return reply["result"]
-        error = reply.get("error")
-        if error is not None:
-            message = clean(str(error.get("message", error) if isinstance(error, dict) else error), 200)
-            code = error.get("code") if isinstance(error, dict) else None
-            raise RpcFailure(f"node error: {message}", code=code if isinstance(code, int) else None)
-    raise RpcFailure(f"node error: the answer cannot be read (HTTP status {status})")
+    if not isinstance(reply, dict) or not ("error" in reply or "result" in reply):
+        return RpcFailure(f"node error: the answer cannot be read (HTTP status {status})")
+    error = reply.get("error")
+    if error is not None:
+        message = str(error.get("message", error) if isinstance(error, dict) else error)
+        code = error.get("code") if isinstance(error, dict) else None
+        words = clean(message, _MESSAGE_LENGTH)
+        return RpcFailure(f"node error: {words}", code=code if isinstance(code, int) else None)
+    if status != HTTPStatus.OK:
+        return RpcFailure(f"node error: HTTP status {status}")
+    if reply["result"] != str(Signature.from_bytes(raw[_SIGNATURE])):
+        return node.lied("it took a transaction of ours for another one")
+    return None
 
 
-def _request(raw: bytes) -> bytes:
-    """The JSON-RPC request of one transaction."""
-    options = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
-    params = [base64.b64encode(raw).decode(), options]
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": params}).encode()
+def _is_final(failure: RpcFailure) -> bool:
+    """Whether it is about the transaction: other nodes would say the same."""
+    return failure.code not in (None, NODE_UNHEALTHY)
+
+
+def _tells(failure: RpcFailure) -> int:
+    """How much a failure says of why the transaction was not taken."""
+    if _is_final(failure):
+        return 3
+    return 0 if failure.is_timeout else 1 + (failure.code is None)

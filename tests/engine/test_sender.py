@@ -104,7 +104,7 @@ async def sending(tmp_path: Path, deadline_s: float = 5.0):
     clock = SystemClock()
     first = GateState(1, RUNNING, "engine", 0, "first start")
     gate = Gate.load(tmp_path / "gate.json", clock, first_start=first, has_history=False)
-    async with Sender(lambda: [Plain(url)], gate, clock, deadline_s) as sender:
+    async with Sender(lambda: [Plain(url)], gate, clock, deadline_s, ready=0) as sender:
         yield node, gate, sender
     server.close()
 
@@ -345,7 +345,8 @@ def test_a_node_that_is_not_there_is_a_refusal_and_nothing_counts_as_out(run, tm
     async def main() -> None:
         async with sending(tmp_path) as (_, gate, _):
             times: list[int] = []
-            async with Sender(lambda: [Plain("http://127.0.0.1:1")], gate, SystemClock(), 1.0) as nowhere:
+            there = [Plain("http://127.0.0.1:1")]
+            async with Sender(lambda: there, gate, SystemClock(), 1.0, ready=0) as nowhere:
                 with pytest.raises(RpcFailure):
                     await nowhere.send(RAW, times.append)
                 assert times == []

@@ -1,0 +1,132 @@
+"""From a price's frame to the bytes of the transactions that it calls for, at a stand-in node's socket.
+
+The engine is the whole program in its own process, with its database and its journal on disk: before any of
+these bytes leaves, the account was read again and the intent is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from solders.keypair import Keypair
+
+from benchmarks.measurement import Baseline, Measurement
+from benchmarks.processes import Failed, command, engine_with, fresh_home
+
+SINGLES, BURSTS, BURST = 400, 60, 32
+WARM_UP_SINGLES, WARM_UP_BURSTS = 20, 3
+RUNS = 3
+PAUSE_S, BURST_PAUSE_S = 0.03, 0.15
+FRAME_P50_MS, FRAME_P99_MS, BURST_P50_MS = 1.5, 6.0, 8.0
+BASELINE = "the same engine, account read and transaction sent by solana-py's AsyncClient"
+ENGINE = command("--no-ui")
+PLAIN = [sys.executable, "-m", "benchmarks.plain_engine"]
+START_S, LINE_S = 20.0, 40.0
+
+
+@dataclass(slots=True)
+class Falls:
+    """How long after the frame: one transaction each, and the last of each burst."""
+
+    single_ms: list[float] = field(default_factory=list)
+    burst_ms: list[float] = field(default_factory=list)
+
+
+def measure() -> Iterator[Measurement]:
+    """Three runs of the engine and one of the baseline, each in new processes."""
+    runs = [asyncio.run(_run(ENGINE)) for _ in range(RUNS)]
+    plain = asyncio.run(_run(PLAIN))
+    single = median(plain.single_ms)
+    yield Measurement(
+        "frame_to_bytes",
+        "ms p50",
+        [median(each.single_ms) for each in runs],
+        n=RUNS * SINGLES,
+        goal=FRAME_P50_MS,
+        baseline=Baseline(BASELINE, single),
+    )
+    yield Measurement(
+        "frame_to_bytes_p99",
+        "ms p99",
+        [_p99(each.single_ms) for each in runs],
+        n=RUNS * SINGLES,
+        goal=FRAME_P99_MS,
+        baseline=Baseline(BASELINE, _p99(plain.single_ms)),
+    )
+    yield Measurement(
+        "burst_32",
+        "ms p50",
+        [median(each.burst_ms) for each in runs],
+        n=RUNS * BURSTS * BURST,
+        goal=BURST_P50_MS,
+        baseline=Baseline(BASELINE, median(plain.burst_ms)),
+    )
+
+
+def _p99(samples: Sequence[float]) -> float:
+    return quantiles(samples, n=100)[98]
+
+
+async def _run(program: Sequence[str]) -> Falls:
+    """One engine on one node: falls that reach one position each, and then bursts."""
+    rounds = [1] * (WARM_UP_SINGLES + SINGLES) + [BURST] * (WARM_UP_BURSTS + BURSTS)
+    node = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.execution_node",
+        json.dumps(rounds),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        http, ws = await _line(node, START_S)
+        with fresh_home() as home:
+            settings = _settings(http, ws, Path(home["XDG_STATE_HOME"]).parent)
+            async with engine_with({**home, **settings}, program):
+                return await _falls(node, rounds)
+    finally:
+        assert node.stdin is not None
+        node.stdin.close()
+        await node.wait()
+
+
+def _settings(http: int, ws: int, folder: Path) -> dict[str, str]:
+    wallet = folder / "wallet.json"
+    wallet.touch(mode=0o600)
+    wallet.write_text(json.dumps(list(bytes(Keypair()))))
+    return {
+        "SOLANA_RPC_URL": f"http://127.0.0.1:{http}/",
+        "SOLANA_WS_URL": f"ws://127.0.0.1:{ws}/",
+        "WALLET_PATH": str(wallet),
+        "RPC_REQUESTS_PER_S": "100000",
+    }
+
+
+async def _falls(node: asyncio.subprocess.Process, rounds: Sequence[int]) -> Falls:
+    falls = Falls()
+    for number, count in enumerate(rounds):
+        await asyncio.sleep(PAUSE_S if count == 1 else BURST_PAUSE_S)
+        assert node.stdin is not None
+        node.stdin.write(f"{number} {count}\n".encode())
+        took = await _line(node, LINE_S)
+        if count == 1 and number >= WARM_UP_SINGLES:
+            falls.single_ms.append(took["first_us"] / 1e3)
+        elif count > 1 and number >= WARM_UP_SINGLES + SINGLES + WARM_UP_BURSTS:
+            falls.burst_ms.append(took["last_us"] / 1e3)
+    return falls
+
+
+async def _line(node: asyncio.subprocess.Process, deadline_s: float) -> Any:
+    assert node.stdout is not None
+    async with asyncio.timeout(deadline_s):
+        line = await node.stdout.readline()
+    if not line:
+        raise Failed("the stand-in node broke")
+    return json.loads(line)
