@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from engine.book.holdings import Holdings
+from engine.check import Check
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
 from engine.domain import Verdict
@@ -25,6 +25,7 @@ from engine.liquidation.failures import Failures
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
+from engine.sentinel import Sentinel
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 
@@ -40,16 +41,6 @@ class CommandError(OperatorError):
         super().__init__(message)
         self.code = code
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that a resume looks at; a required one that fails keeps the engine stopped."""
-
-    name: str
-    ok: bool
-    detail: str
-    required: bool
 
 
 class Commands:
@@ -69,6 +60,7 @@ class Commands:
         ingest: Ingest,
         fund: FundWatcher,
         wallet: WalletWatch,
+        sentinel: Sentinel,
         events: EventLog,
         clock: Clock,
         is_reconciled: Callable[[], bool],
@@ -86,6 +78,7 @@ class Commands:
         self._ingest = ingest
         self._fund = fund
         self._wallet = wallet
+        self._sentinel = sentinel
         self._events = events
         self._clock = clock
         self._is_reconciled = is_reconciled
@@ -136,6 +129,7 @@ class Commands:
                 "not found" if fund is None else f"{fund.balance_lamports / 1e9:.3f} SOL",
                 required=False,
             ),
+            *self._sentinel.checks(),
         ]
 
     async def resume(self, actor: str, reason: str, gate_version: int) -> str:
@@ -162,6 +156,7 @@ class Commands:
             raise
         self._events.add(Level.OURS, f"RESUMED by {state.by}: {state.reason}")
         self._audit(actor, "resume", reason, accepted=True)
+        await self._sentinel.accept()
         self._detector.look_at_all()
         return f"Resumed by {state.by}"
 

@@ -168,13 +168,13 @@ class Gate:
 
     async def persist(self) -> None:
         """Write the state in force if the disk does not have it; a slow disk is left writing after 80 ms."""
-        writing = self._start_writing()
+        writing = self.begin_to_persist()
         if writing is not None and not writing.done():
             await asyncio.wait({asyncio.wrap_future(writing)}, timeout=PERSIST_DEADLINE_S)
 
     def persist_and_wait(self) -> None:
         """The same for a thread that has no event loop."""
-        writing = self._start_writing()
+        writing = self.begin_to_persist()
         if writing is not None:
             wait({writing}, timeout=PERSIST_DEADLINE_S)
 
@@ -198,7 +198,7 @@ class Gate:
         except BaseException as error:
             # The disk may hold the resumed state all the same: the state in force is written over it.
             self._persisted = False
-            self._start_writing()
+            self.begin_to_persist()
             if isinstance(error, OSError | RuntimeError):
                 raise GateNotPersisted(
                     f"the resumed state cannot be written to {self._path}: {error}"
@@ -234,8 +234,8 @@ class Gate:
                 # A stop depends on nothing that can fail, and least of all on who wants to hear of it.
                 log.exception("a listener of the gate broke")
 
-    def _start_writing(self) -> Future[None] | None:
-        """The write of the state in force, which may be under way; None if none is needed, or none can be."""
+    def begin_to_persist(self) -> Future[None] | None:
+        """The write of the state in force, which is not waited for; None if none is needed or can be had."""
         with self._changing:
             state = self._state
             if self._persisted:

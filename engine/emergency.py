@@ -15,6 +15,7 @@ from engine.control import Gate, GateState
 from engine.liquidation.tracker import Tracker
 from engine.telemetry.events import EventLog, Level
 
+BY_ENGINE = "engine"
 Audit = Callable[[str, str], None]  # by whom, and why
 
 
@@ -61,6 +62,18 @@ class EmergencyStop:
         found = self._shut(by, reason)
         self._gate.persist_and_wait()
         return self._answer(found, by, reason)
+
+    def trip(self, reason: str) -> bool:
+        """The engine stops itself, in its own loop, which does not wait for the disk meanwhile.
+
+        False when it was stopped already: the first reason stays.
+        """
+        if not self._gate.may_open:
+            return False
+        found = self._shut(BY_ENGINE, reason)
+        self._gate.begin_to_persist()
+        self._record(found, BY_ENGINE, reason)
+        return True
 
     def _shut(self, by: str, reason: str) -> Acknowledgement:
         was_running = self._gate.may_open

@@ -40,6 +40,7 @@ from engine.price_feeds import watched_feeds
 from engine.price_watch import PriceWatch
 from engine.protocol.addresses import SOL_USD
 from engine.risk_board import RiskBoard
+from engine.sentinel import Cause, Sentinel
 from engine.settings import Settings
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
@@ -91,6 +92,7 @@ class Parts:
     detector: Detector
     executor: Executor
     aftermath: Aftermath
+    sentinel: Sentinel
     ingest: Ingest
     feed: LiveFeeds
     blockhashes: BlockhashCache
@@ -193,6 +195,14 @@ def assemble(
         settings.fee_budget_lamports,
     )
     fees = PriorityFees(chain, [fund.address], fee_limits, clock)
+    sentinel = Sentinel(
+        chain=chain,
+        wallet=signer.address,
+        journal=journal,
+        fees=fees,
+        clock=clock,
+        stop=lambda reason: commands.emergency.trip(reason),  # noqa: PLW0108  # it is made further down
+    )
     retries = Retries(
         queue=queue,
         failures=failures,
@@ -220,6 +230,8 @@ def assemble(
         clock=clock,
         node_is_current=ingest.node_is_current,
         compute_unit_limit=settings.compute_unit_limit,
+        on_budget_spent=lambda what: sentinel.trip(Cause.BUDGET, what),
+        on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
     )
     aftermath = Aftermath(
         journal=journal,
@@ -234,6 +246,7 @@ def assemble(
         tally=tally,
         events=events,
         clock=clock,
+        on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
     )
     commands = Commands(
         gate=gate,
@@ -247,6 +260,7 @@ def assemble(
         ingest=ingest,
         fund=fund,
         wallet=wallet,
+        sentinel=sentinel,
         events=events,
         clock=clock,
         is_reconciled=lambda: phase.is_reconciled,
@@ -312,6 +326,7 @@ def assemble(
         detector=detector,
         executor=executor,
         aftermath=aftermath,
+        sentinel=sentinel,
         ingest=ingest,
         feed=LiveFeeds(
             settings.ws_urls,

@@ -26,7 +26,7 @@ from engine.chain.sender import Sender
 from engine.chain.subscriptions import try_websocket
 from engine.clock import Clock, SystemClock
 from engine.control import RUNNING, STOPPED, Gate, GateState, read_standing_stop
-from engine.errors import RpcUnreachable, SettingsError
+from engine.errors import JournalCorrupt, RpcUnreachable, SettingsError
 from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
 from engine.journal.records import ControlRecord
@@ -35,6 +35,7 @@ from engine.memory import settle
 from engine.own_loop import OtherLoop, OwnLoop
 from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
+from engine.sentinel import Cause
 from engine.settings import Settings
 from engine.stop_watch import StopWatch
 from engine.store.opening import opened
@@ -107,23 +108,15 @@ async def run_engine(
             opened(settings.database_dsn, paths.state / "postgres", may_be_away=kept.exists())
         )
         identity = f"{genesis}/{signer.address}/{settings.program_id}"
-        journal = Journal.open(kept, identity, clock.now_ns)
+        was_kept = kept.exists()
+        journal = _open_journal(kept, identity, clock)
         stack.push_async_callback(journal.close)
         waits = any(wants_an_operator(genesis, url) for url in settings.rpc_urls)
-        gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits)
+        gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits, was_kept=was_kept)
         await _record_standing_stop(paths.standing_stop, journal, clock)
         shipper = OutboxShipper(journal, database, clock, schema)
         sampler = PositionSampler(database, identity, clock)
-        wire = await stack.enter_async_context(
-            Sender(
-                pool.healthy,
-                gate,
-                clock,
-                settings.rpc_timeout_s,
-                fan_out=settings.send_to_nodes,
-                ready=settings.workers,
-            )
-        )
+        wire = await stack.enter_async_context(Sender(pool.healthy, gate, clock, settings.rpc_timeout_s))
         parts = assemble(
             settings=settings,
             signer=signer,
@@ -159,6 +152,7 @@ async def _listen(parts: Parts, paths: ProfilePaths, port: int, stack: AsyncExit
     await listeners.run(server.start(paths.socket, port))
     stack.push_async_callback(lambda: listeners.run(server.close()))
     token.publish()
+    stack.callback(token.withdraw)
     return server
 
 
@@ -181,6 +175,7 @@ async def _serve(
                 parts.events.run(),
                 parts.blockhashes.run(),
                 parts.fees.run(),
+                parts.sentinel.run(),
                 parts.ingest.run(),
                 parts.loop_lag.run(),
                 parts.nodes.run(),
@@ -301,8 +296,26 @@ async def _record_standing_stop(path: Path, journal: Journal, clock: Clock) -> N
             log.error("command not in the audit", command=record.command, reason=str(error))
 
 
-def _load_gate(home: Path, standing_stop: Path, journal: Journal, clock: Clock, *, waits: bool) -> Gate:
-    """The kept gate. When `waits`, the very first start is stopped until an operator resumes it."""
+def _open_journal(path: Path, identity: str, clock: Clock) -> Journal:
+    """The journal. One that is damaged stops the engine that starts after it was mended, too."""
+    try:
+        return Journal.open(path, identity, clock.now_ns)
+    except JournalCorrupt as damage:
+        stopped = GateState(1, STOPPED, "engine", clock.now_ns(), "the stop state is gone")
+        gate = Gate.load(path.with_name("gate.json"), clock, first_start=stopped, has_history=True)
+        gate.shut("engine", f"{Cause.JOURNAL.value}: {damage}")
+        gate.persist_and_wait()
+        raise
+
+
+def _load_gate(
+    home: Path, standing_stop: Path, journal: Journal, clock: Clock, *, waits: bool, was_kept: bool
+) -> Gate:
+    """The kept gate. When `waits`, the very first start is stopped until an operator resumes it.
+
+    Where a gate is kept there was a journal: without it, what was sent before is not known.
+    """
+    is_lost = not was_kept and (home / "gate.json").exists()
     first_start = GateState(
         version=1,
         state=STOPPED if waits else RUNNING,
@@ -310,10 +323,15 @@ def _load_gate(home: Path, standing_stop: Path, journal: Journal, clock: Clock, 
         at_ns=clock.now_ns(),
         reason="first start on this cluster: resume when you are ready" if waits else "first start",
     )
-    return Gate.load(
+    gate = Gate.load(
         home / "gate.json",
         clock,
         first_start=first_start,
         has_history=journal.last_seq > 0,
         standing_stop=standing_stop,
     )
+    if is_lost:
+        what = "the journal is gone, so what was sent before is not known"
+        gate.shut("engine", f"{Cause.JOURNAL.value}: {what}: check the wallet's history, then resume")
+        gate.persist_and_wait()
+    return gate

@@ -6,6 +6,7 @@ the profile's own files knows the token. It is new at each start.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -38,6 +39,11 @@ class StopToken:
             log.error(
                 "no stops over TCP: the token cannot be written", path=str(self.path), reason=str(error)
             )
+
+    def withdraw(self) -> None:
+        """Remove the file: at the end of the engine the token is worth nothing."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def is_in(self, authorization: str) -> bool:
         """Whether an Authorization header carries it; takes the same time whatever it says."""

@@ -155,6 +155,7 @@ def read_transaction(value: TransactionShape, asked: Signature) -> LandedTransac
         compute_units=value.meta.compute_units_consumed or 0,
         logs=value.meta.log_messages or [],
         lamports_change=dict(zip(keys, changes, strict=True)),
+        signers=tuple(keys[: transaction.message.header.num_required_signatures]),
     )
 
 

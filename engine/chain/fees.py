@@ -21,7 +21,14 @@ _TIERS = ((100_000, 90), (10_000, 75), (0, 50))
 
 
 class FeeBudgetSpent(Exception):
-    """Today's priority fees have used up the budget; nothing is signed until it renews or is raised."""
+    """The next fee does not fit into the day's budget; the message says how much of how much is gone.
+
+    `is_paid` when it is paid already; else part of it is in flight, and comes back if that expires.
+    """
+
+    def __init__(self, message: str, *, is_paid: bool) -> None:
+        super().__init__(message)
+        self.is_paid = is_paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +60,17 @@ class PriorityFees:
         price = max(self._limits.floor_microlamports, self._percentile(percentile)) * attempt
         return min(price, self._limits.cap_lamports * 10**6 // compute_unit_limit)
 
-    def check_budget(self, committed_lamports: int, next_lamports: int) -> None:
+    def check_budget(self, *, paid_lamports: int, in_flight_lamports: int, next_lamports: int) -> None:
         """Raise FeeBudgetSpent when the next transaction's fee does not fit into the day's budget.
 
-        `committed_lamports` is what was paid today and what transactions in flight may still cost.
+        `paid_lamports` of today; `in_flight_lamports` is what transactions in flight may still cost.
         """
-        if committed_lamports + next_lamports > self._limits.daily_budget_lamports:
+        budget = self._limits.daily_budget_lamports
+        left = budget - paid_lamports - next_lamports
+        if left < in_flight_lamports:
             raise FeeBudgetSpent(
-                f"fee budget spent: {committed_lamports} of {self._limits.daily_budget_lamports} lamports "
-                "today (UTC); raise FEE_BUDGET_LAMPORTS or wait"
+                f"{paid_lamports} of {budget} lamports paid today (UTC), {in_flight_lamports} in flight",
+                is_paid=left < 0,
             )
 
     async def run(self) -> None:

@@ -96,7 +96,10 @@ class SignatureStatus:
 
 @dataclass(frozen=True, slots=True)
 class LandedTransaction:
-    """What the chain says of a transaction. `lamports_change` is post minus pre balance, by account."""
+    """What the chain says of a transaction. `lamports_change` is post minus pre balance, by account.
+
+    Of its `signers`, whose signatures were verified, the first paid the fee.
+    """
 
     slot: int
     block_time_s: int | None
@@ -105,6 +108,7 @@ class LandedTransaction:
     compute_units: int
     logs: list[str]
     lamports_change: dict[Pubkey, int]
+    signers: tuple[Pubkey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.api.clean import clean
 from engine.api.launcher import engine_answers, engine_pid
 from engine.api.standing_stop import leave_standing_stop
 from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from engine.api.client import EngineClient
 
 _LONGEST_REASON = 200
-_STOP_DEADLINE_S = 3.0  # an engine that lives answers a stop within a tenth of a second
+_STOP_DEADLINE_S = 2.0  # an engine that lives answers a stop within a tenth of a second
+_FILE_DEADLINE_S = 1.0
+_POLL_S = 0.02
+_LONGEST_ANSWER = 500
 
 
 def _client(paths: ProfilePaths) -> EngineClient:
@@ -50,14 +55,29 @@ async def _stop(paths: ProfilePaths, reason: str) -> None:
         async with asyncio.timeout(_STOP_DEADLINE_S), _client(paths) as engine:
             print((await engine.stop(reason)).message)
     except (EngineNotRunning, TimeoutError):
+        told = await _stop_by_file(paths, reason)
+        if told is not None:
+            print(told)
+            return
         # It has the socket and says nothing: what it does is unknown, so the operator must be told.
-        leave_standing_stop(paths, reason)
         pid = engine_pid(paths.socket)
         fail(
             f"The engine (process {pid}) does not answer and may still be sending: `kill -9 {pid}`; "
             "the next one that starts will be stopped",
             EXIT_REFUSED,
         )
+
+
+async def _stop_by_file(paths: ProfilePaths, reason: str) -> str | None:
+    """Order the stop by the file, which is watched by a thread of its own; its answer, None without one."""
+    with contextlib.suppress(OSError):
+        paths.stop_acknowledged.unlink(missing_ok=True)
+    leave_standing_stop(paths, reason)
+    for _ in range(round(_FILE_DEADLINE_S / _POLL_S)):
+        await asyncio.sleep(_POLL_S)
+        with contextlib.suppress(OSError):
+            return clean(paths.stop_acknowledged.read_text(errors="replace"), _LONGEST_ANSWER)
+    return None
 
 
 def resume(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from solders.pubkey import Pubkey
@@ -52,6 +53,7 @@ class Aftermath:
         tally: Tally,
         events: EventLog,
         clock: Clock,
+        on_invariant: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._queue = queue
@@ -65,6 +67,7 @@ class Aftermath:
         self._tally = tally
         self._events = events
         self._clock = clock
+        self._on_invariant = on_invariant
         self._looking: set[asyncio.Task[None]] = set()
 
     def still_wanted(self, flight: Flight) -> bool:
@@ -87,8 +90,9 @@ class Aftermath:
             self._latencies.detect_to_confirm.observe_ns(flight.confirmed_at_ns - flight.entry.free_at_ns)
         if status.fault is None:
             size = f"  size {intent.amount_e6 / 1e6:g}"
+            done = "DRY RUN, would have liquidated" if status.is_rehearsal else "liquidated"
             self._events.add(
-                Level.OURS, f"liquidated {_name(flight)}  {intent.action.value}{size}  slot {status.slot}"
+                Level.OURS, f"{done} {_name(flight)}  {intent.action.value}{size}  slot {status.slot}"
             )
             # A closed account is not announced to subscribers of its program: it has to be looked for.
             looking = asyncio.create_task(self._read_again(intent.position))
@@ -123,7 +127,7 @@ class Aftermath:
             log.error("outcome not recorded yet", reason=str(error))
             return False
         except UnknownIntent:
-            log.error("outcome of a foreign signature", signature=str(outcome.signature))
+            self._on_invariant(f"{outcome.signature} has an outcome and no intent")
             self._queue.finish(flight.entry)
             return True
         if not flight.is_counted:

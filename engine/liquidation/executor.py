@@ -72,6 +72,8 @@ class Executor:
         clock: Clock,
         node_is_current: Callable[[], bool],
         compute_unit_limit: int,
+        on_budget_spent: Callable[[str], None],
+        on_invariant: Callable[[str], None],
     ) -> None:
         self._queue = queue
         self._holdings = holdings
@@ -90,6 +92,8 @@ class Executor:
         self._clock = clock
         self._node_is_current = node_is_current
         self._compute_unit_limit = compute_unit_limit
+        self._on_budget_spent = on_budget_spent
+        self._on_invariant = on_invariant
         self._journaling_lamports = 0
 
     async def work(self) -> None:
@@ -187,11 +191,17 @@ class Executor:
         now_ns = self._clock.now_ns()
         try:
             in_flight = self._tracker.fees_in_flight_lamports + self._journaling_lamports
-            committed = self._journal.fees_of_day(now_ns) + in_flight
-            self._fees.check_budget(committed, entry.fee_lamports)
+            self._fees.check_budget(
+                paid_lamports=self._journal.fees_of_day(now_ns),
+                in_flight_lamports=in_flight,
+                next_lamports=entry.fee_lamports,
+            )
             blockhash = self._blockhashes.current()
         except FeeBudgetSpent as spent:
-            raise CannotAct(OutcomeClass.INSUFFICIENT_FUNDS, f"insufficient funds: {spent}") from spent
+            if not spent.is_paid:
+                raise CannotAct(OutcomeClass.INSUFFICIENT_FUNDS, f"insufficient funds: {spent}") from spent
+            self._on_budget_spent(str(spent))
+            raise SendingStopped(f"fee budget spent: {spent}") from spent
         except NoFreshBlockhash as missing:
             raise CannotAct(OutcomeClass.NODE_ERROR, str(missing)) from missing
         signed = self._builder.build(
@@ -280,6 +290,12 @@ class Executor:
 
         Its bytes never left, so it will be proven expired, and then the entry goes on.
         """
+        for flight in self._tracker.flights:
+            is_anothers = flight.entry is not entry and flight.may_have_left
+            if is_anothers and flight.intent.position == entry.address and not flight.is_owed:
+                self._on_invariant(
+                    f"{entry.address} was to be sent again while {flight.intent.signature} is out"
+                )
         entry.stage = Stage.SIGNED
         for intent in self._journal.open_intents():
             if intent.position == entry.address:

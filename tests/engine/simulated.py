@@ -309,6 +309,7 @@ def _translate(landed: history.LandedTransaction) -> LandedTransaction:
         compute_units=landed.metadata.compute_units_consumed(),
         logs=landed.metadata.logs(),
         lamports_change={address: post - pre for address, pre, post in changes},
+        signers=tuple(landed.wire.message.account_keys[: landed.wire.message.header.num_required_signatures]),
     )
 
 
