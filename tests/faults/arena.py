@@ -189,10 +189,13 @@ class Arena:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    async def trouble(self, settings: dict[str, Any] | None, node: int = 0) -> dict[str, Any]:
-        """Order trouble of a node, or with None its end; the counters of what was done so far."""
-        answer = await self.rpc("sandboxTrouble", settings, url=self.where["rpc_urls"][node])
-        return dict(answer["counters"])
+    async def trouble(self, settings: dict[str, Any] | None, node: int = 0) -> None:
+        """Order trouble of a node and of the cluster, or with None its end."""
+        await self.rpc("sandboxTrouble", settings, url=self.where["rpc_urls"][node])
+
+    async def counters(self) -> dict[str, int]:
+        """What the sandbox did so far to its first node's calls and to the cluster; changes nothing."""
+        return dict((await self.rpc("sandboxTrouble"))["counters"])
 
     async def let_prices_go(self) -> None:
         """Prices fall on."""
@@ -213,10 +216,7 @@ class Arena:
         last: list[wire.Snapshot] = []
 
         async def holds() -> wire.Snapshot | None:
-            engine = self.engine
-            assert engine is not None
-            code = engine.process.returncode
-            assert engine.is_alive, f"{what}: the engine ended, code {code}: {engine.said[-1500:]}"
+            self._check_engine(what)
             snapshot = await self.snapshot()
             if snapshot is None:
                 return None
@@ -229,6 +229,13 @@ class Arena:
         found = await until(what, holds, seconds, tell)
         assert found is not None
         return found
+
+    def _check_engine(self, what: str) -> None:
+        """Fail when the engine has ended; one that somebody else started is not ours to look after."""
+        engine = self.engine
+        if engine is not None and not engine.is_alive:
+            code = engine.process.returncode
+            raise AssertionError(f"{what}: the engine ended, code {code}: {engine.said[-1500:]}")
 
     async def ready(self) -> wire.Snapshot:
         """The engine has loaded, reconciled, and decides."""
