@@ -116,7 +116,16 @@ async def run_engine(
         await _record_standing_stop(paths.standing_stop, journal, clock)
         shipper = OutboxShipper(journal, database, clock, schema)
         sampler = PositionSampler(database, identity, clock)
-        wire = await stack.enter_async_context(Sender(pool.healthy, gate, clock, settings.rpc_timeout_s))
+        wire = await stack.enter_async_context(
+            Sender(
+                pool.healthy,
+                gate,
+                clock,
+                settings.rpc_timeout_s,
+                fan_out=settings.send_to_nodes,
+                ready=settings.workers,
+            )
+        )
         parts = assemble(
             settings=settings,
             signer=signer,
