@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.domain import Side
 
 LEAF_ROWS = 512
-LOADED_ROWS = LEAF_ROWS * 31 // 32
+LOADED_ROWS = LEAF_ROWS * 63 // 64
 """How full a leaf is made at once: nearly, since most positions do not change between two loads."""
 
 THRESHOLD_MAX = 2**63 - 1
@@ -88,7 +88,14 @@ class Leaf:
         "rows",
     )
 
-    def __init__(self, leaf_id: int, keys: NDArray[np.void], rows: Rows, lines: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        leaf_id: int,
+        keys: NDArray[np.void],
+        addresses: memoryview,
+        rows: Rows,
+        lines: NDArray[np.int64],
+    ) -> None:
         self.id = leaf_id
         self.group = 0  # the number of the group that it belongs to
         self.count = 0
@@ -96,7 +103,7 @@ class Leaf:
         self.rows = rows
         self.liquidation: Lines = lines[0]
         self.at_risk: Lines = lines[1]
-        self.addresses = memoryview(keys.view(np.uint8).data)
+        self.addresses = addresses  # the keys, byte by byte
         self._profile: Profile | None = _EMPTY
 
     def touch(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,17 +19,30 @@ Places = NDArray[np.int64]
 
 
 class _Slab:
-    """The rows of 128 leaves. Its pages cost nothing before something is written to them."""
+    """The rows of 128 leaves. Its pages cost nothing before something is written to them.
+
+    They are asked for as a plain mapping: numpy asks for huge pages, and with those the empty rest of every
+    leaf would take memory too.
+    """
 
     def __init__(self, first_leaf: int) -> None:
-        self.keys = np.zeros(_SLAB_ROWS, dtype=f"V{ADDRESS_BYTES}")
-        self.rows = np.zeros(_SLAB_ROWS, dtype=ROW)
-        self.lines = np.zeros((2, _SLAB_ROWS), dtype=np.int64)
-        self.leaves = [
-            Leaf(first_leaf + number, self.keys[start:end], self.rows[start:end], self.lines[:, start:end])
-            for number in range(SLAB_LEAVES)
-            for start, end in ((number * LEAF_ROWS, (number + 1) * LEAF_ROWS),)
-        ]
+        keys = mmap.mmap(-1, _SLAB_ROWS * ADDRESS_BYTES)
+        self.keys = np.frombuffer(keys, dtype=f"V{ADDRESS_BYTES}")
+        self.rows = np.frombuffer(mmap.mmap(-1, _SLAB_ROWS * ROW.itemsize), dtype=ROW)
+        self.lines = np.frombuffer(mmap.mmap(-1, 2 * _SLAB_ROWS * 8), dtype=np.int64).reshape(2, -1)
+        self.leaves = []
+        addresses = memoryview(keys)
+        for number in range(SLAB_LEAVES):
+            start, end = number * LEAF_ROWS, (number + 1) * LEAF_ROWS
+            self.leaves.append(
+                Leaf(
+                    first_leaf + number,
+                    self.keys[start:end],
+                    addresses[start * ADDRESS_BYTES : end * ADDRESS_BYTES],
+                    self.rows[start:end],
+                    self.lines[:, start:end],
+                )
+            )
 
 
 class LeafMemory:
