@@ -26,6 +26,7 @@ from engine.errors import OperatorError
 # Ids that share their runs stand behind the same function.
 GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     ingestion.measure_load: ("load_1m", "load_1m_peak", "load_1m_kept"),
+    ingestion.measure_lag: ("load_lag_100k", "reload_lag_100k"),
     ingestion.measure_notifications: ("notifications",),
     ingestion.measure_latency: tuple(
         f"socket_to_queue{kind}_p{percent}" for kind in ("", "_account", "_price") for percent in (50, 99)

@@ -21,7 +21,7 @@ from solana.rpc.models import MemcmpOpts
 from solana.rpc.websocket_api import SolanaWsClient
 from solders.rpc.responses import ProgramNotification
 
-from benchmarks.population import SYMBOLS, loaded
+from benchmarks.population import SYMBOLS, loaded, make_accounts
 from engine.book.book import Book
 from engine.book.holdings import Holdings
 from engine.chain.frames import AccountNews
@@ -31,6 +31,7 @@ from engine.clock import SystemClock
 from engine.memory import settle
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58, decode_position
 from engine.protocol.addresses import PROGRAM_ID
+from engine.telemetry.loop_lag import PERIOD_S as LAG_PERIOD_S
 from engine.telemetry.loop_lag import LoopLag
 
 BOOK = 100_000
@@ -69,6 +70,43 @@ async def load(url: str) -> dict[str, float]:
         "kept_bytes": kept / len(holdings.book),
         "longest_lag_ms": lag.longest_us / 1e3,
     }
+
+
+async def reload(url: str) -> dict[str, float]:
+    """A snapshot over HTTP into a book that holds the same positions, a tenth of them as they were before."""
+    holdings, accounts = Holdings(Book(SYMBOLS, 1300), PROGRAM_ID), make_accounts(BOOK)
+    snapshot = holdings.begin_snapshot(0)
+    for at in range(0, BOOK, 1000):
+        addresses, data = (each[at : at + 1000] for each in accounts)
+        if at % 10_000 == 0:  # other collaterals
+            data = [each[:59] + bytes([each[59] ^ 1]) + each[60:] for each in data]
+        holdings.take(snapshot, addresses, data)
+    for _ in holdings.finish(snapshot):
+        pass
+    del accounts
+    settle()
+    lag = LoopLag(SystemClock())
+    watching = asyncio.create_task(lag.run())
+    await asyncio.sleep(0)
+    snapshot = holdings.begin_snapshot(1)
+    async for addresses, data in read_positions(url, PROGRAM_ID, 1):
+        holdings.take(snapshot, addresses, data)
+        await asyncio.sleep(0)
+    for _ in holdings.finish(snapshot):
+        await asyncio.sleep(0)
+    watching.cancel()
+    return {"count": len(holdings.book), "longest_lag_ms": lag.longest_us / 1e3}
+
+
+async def load_at_once(url: str) -> dict[str, float]:
+    """The same answer read and decoded whole; the loop is held up as long as that takes."""
+    lag = LoopLag(SystemClock())
+    watching = asyncio.create_task(lag.run())
+    async with AsyncClient(url, timeout=600) as client:
+        answer = await client.get_program_accounts(PROGRAM_ID, Processed, "base64", filters=[_POSITIONS_ONLY])
+    await asyncio.sleep(2 * LAG_PERIOD_S)
+    watching.cancel()
+    return {"count": len(answer.value), "longest_lag_ms": lag.longest_us / 1e3}
 
 
 async def load_plainly(url: str) -> dict[str, float]:
@@ -154,6 +192,8 @@ async def hear_plainly(url: str, expected: int) -> dict[str, float]:
 CLIENTS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, float]]]] = {
     "load": load,
     "load_plainly": load_plainly,
+    "load_at_once": load_at_once,
+    "reload": reload,
     "hear": hear,
     "hear_plainly": hear_plainly,
 }

@@ -21,6 +21,7 @@ LOADS, HEARINGS = 3, 5
 TOLD = 2_000  # of each kind
 P50_US, P99_US = 200.0, 1_000.0
 LOAD_S, PEAK_MB, KEPT_BYTES, PER_S = 2.5, 900.0, 150.0, 100_000.0
+LAGS, LAG_MS = 5, 15.0
 DEADLINE_S = 300.0
 
 
@@ -40,6 +41,21 @@ def measure_load() -> Iterator[Measurement]:
     for figure, unit, key, goal, baseline in figures:
         samples = [each[key] for each in loads]
         yield Measurement(figure, unit, samples, n=LOADS * POSITIONS, goal=goal, baseline=baseline)
+
+
+def measure_lag() -> Iterator[Measurement]:
+    """How long the event loop is held up at most while 100,000 accounts are read: anew, and once more."""
+    with _node("stub_node", BOOK, 0) as port:
+        url = f"http://127.0.0.1:{port}/"
+        loads = [_client("load", url) for _ in range(LAGS)]
+        reloads = [_client("reload", url) for _ in range(LAGS)]
+        whole = _client("load_at_once", url)
+    if any(each["count"] != BOOK for each in (*loads, *reloads, whole)):
+        raise Failed("not every position was loaded")
+    baseline = Baseline("solana-py's AsyncClient, decoded whole", whole["longest_lag_ms"])
+    for figure, runs in (("load_lag_100k", loads), ("reload_lag_100k", reloads)):
+        samples = [each["longest_lag_ms"] for each in runs]
+        yield Measurement(figure, "ms longest", samples, n=LAGS * BOOK, goal=LAG_MS, baseline=baseline)
 
 
 def measure_notifications() -> Iterator[Measurement]:
