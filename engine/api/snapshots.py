@@ -30,7 +30,7 @@ from engine.oracle.board import PriceBoard
 from engine.protocol.margin import utilization_bps
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import Latencies, Latency
-from engine.telemetry.loop_lag import LoopLag
+from engine.telemetry.loop_lag import BOUNDS_US, LoopLag
 from engine.telemetry.tally import Tally
 from engine.wallet.watch import WalletWatch
 
@@ -147,6 +147,7 @@ class Snapshots:
             totals=self._totals(),
             events=self._event_rows(),
             oracle=self._oracle.view(),
+            fund_refused={clean(reason, TEXT_LIMIT): count for reason, count in self._fund.refused.items()},
         )
 
     def gate(self) -> wire.GateView:
@@ -274,7 +275,13 @@ class Snapshots:
     def _loop_lag_view(self) -> wire.LoopLagView:
         p50, p99 = self._loop_lag.recent.percentiles_us(50, 99)
         return wire.LoopLagView(
-            count=self._loop_lag.recent.count, p50_us=p50, p99_us=p99, longest_us=self._loop_lag.longest_us
+            count=self._loop_lag.recent.count,
+            p50_us=p50,
+            p99_us=p99,
+            longest_us=self._loop_lag.longest_us,
+            upper_us=list(BOUNDS_US),
+            counts=list(self._loop_lag.counts),
+            sum_us=self._loop_lag.sum_us,
         )
 
     def _latency(self) -> wire.LatencyBoard:

@@ -263,12 +263,18 @@ class LatencyView(Message, frozen=True):
 
 
 class LoopLagView(Message, frozen=True):
-    """How late the event loop came round: percentiles of late, and the longest of all."""
+    """How late the event loop came round: percentiles of late; the longest, and a histogram, since the start.
+
+    `counts[i]` observations were above the bound before and at most `upper_us[i]`; the last one has no bound.
+    """
 
     count: int
     p50_us: int
     p99_us: int
     longest_us: int
+    upper_us: list[int] = []
+    counts: list[int] = []
+    sum_us: int = 0
 
 
 class LatencyBoard(Message, frozen=True):
@@ -332,6 +338,7 @@ class Snapshot(Message, frozen=True):
     totals: Totals
     events: list[EventRow]
     oracle: OracleView | None = None
+    fund_refused: dict[str, int] = {}  # contents of the fund's account that are no fund, by reason
 
 
 class AttemptRow(Message, frozen=True):

@@ -43,6 +43,8 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
             f"fund        {_sol(snapshot.fund.balance_lamports)}, "
             f"utilization {snapshot.fund.utilization_bps / 100:.2f} %"
         )
+    for reason, count in snapshot.fund_refused.items():
+        yield f"fund        account refused {count:,} times: {reason}"
     for reason in engine.degraded:
         yield f"degraded    {reason}"
     for row in snapshot.failed:
