@@ -31,6 +31,7 @@ MAX_COMPUTE_UNITS: Final = 1_400_000  # the runtime's own limit per transaction
 MOST_ENDPOINTS: Final = 8
 REQUESTS_PER_S: Final = (1, 100_000)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+EVENT_LOOPS: Final = ("uvloop", "asyncio")
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -174,6 +175,13 @@ def _log_level(value: object) -> str:
     raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {_shown(value)}")
 
 
+def _event_loop(value: object) -> str:
+    name = str(value).strip().lower()
+    if name in EVENT_LOOPS:
+        return name
+    raise ValueError(f"must be one of {', '.join(EVENT_LOOPS)}, not {_shown(value)}")
+
+
 class Settings(BaseSettings):
     """One engine's settings, frozen; `load_settings` is the way to make them."""
 
@@ -216,6 +224,10 @@ class Settings(BaseSettings):
     log_level: Annotated[str, BeforeValidator(_log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"
     )
+    event_loop: Annotated[str, BeforeValidator(_event_loop)] = Field(
+        default="uvloop", validation_alias="EVENT_LOOP"
+    )
+    """What the engine's coroutines run on: uvloop, or Python's own where that is to be ruled out."""
 
     retry_attempts: Annotated[int, _whole(1, 20)] = Field(default=5, validation_alias="RETRY_ATTEMPTS")
     """Attempts per liquidation, the first one included."""

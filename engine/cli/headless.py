@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -61,13 +62,25 @@ def run(
     if flags is None:
         settings = load_settings(os.environ)
         configure_logging(settings.log_level)
-        uvloop.run(headless.on_cluster(settings, open_signer(settings.wallet_path, paths.profile)))
+        _run(
+            settings.event_loop,
+            headless.on_cluster(settings, open_signer(settings.wallet_path, paths.profile)),
+        )
     else:
         # Every other setting is checked before anything starts; the sandbox's own are not known yet.
-        configure_logging(load_settings({**os.environ, **_STAND_IN}).log_level)
-        uvloop.run(headless.on_private_sandbox(flags))
+        settings = load_settings({**os.environ, **_STAND_IN})
+        configure_logging(settings.log_level)
+        _run(settings.event_loop, headless.on_private_sandbox(flags))
     if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
+
+
+def _run(event_loop: str, work: Coroutine[Any, Any, None]) -> None:
+    """To its end, on the event loop of the settings."""
+    new_loop = uvloop.new_event_loop if event_loop == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        log.info("running", event_loop=event_loop)
+        runner.run(work)
 
 
 class _Headless:
