@@ -32,5 +32,5 @@ async def arena(request: pytest.FixtureRequest) -> AsyncIterator[Arena]:
 
 
 def _tell_logs(folder: Path) -> None:
-    for log in sorted(folder.glob("*.log")):
+    for log in sorted([*folder.glob("*.log"), *folder.rglob("crash-*.txt")]):
         print(f"--- {log.name}", *log.read_text().splitlines()[-LONGEST_TALE:], sep="\n")
