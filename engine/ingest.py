@@ -197,6 +197,9 @@ class Ingest:
         self.loaded.set()
         self._detector.look_at_all()
         if self._holdings.lost_news:
+            self._events.add(
+                Level.ATTENTION, "too much news during the snapshot: the snapshot is taken again"
+            )
             self._due.set()
 
     async def _load(self, slot: int) -> None:

@@ -79,8 +79,9 @@ class Holdings:
     def begin_snapshot(self, slot: int) -> SnapshotLoad:
         """A snapshot that is at least as new as `slot` begins; end it with `finish` or `abandon`."""
         load = SnapshotLoad(self.book, slot)
+        self.lost_news = False
         if load.is_first:
-            self._deferred, self.lost_news = [], False
+            self._deferred = []
         return load
 
     def take(self, load: SnapshotLoad, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> None:

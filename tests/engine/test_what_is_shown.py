@@ -1,0 +1,114 @@
+"""What is shown of refused fund accounts and of the loop; what is newer stays; memory is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import replace
+
+import msgspec
+from solders.pubkey import Pubkey
+
+from engine.api import wire
+from engine.book import holdings as doors
+from engine.chain.frames import AccountNews
+from engine.cli.status import status_lines
+from engine.memory import settle
+from engine.protocol.accounts import encode_position
+from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
+from engine.runtime import _settle_memory
+from engine.telemetry.loop_lag import BOUNDS_US
+
+
+async def test_what_is_refused_of_the_funds_account_is_counted_in_the_picture_and_in_status(rig):
+    fund = rig.parts.fund.address
+    for data, owner in ((b"x" * 72, PROGRAM_ID), (b"x" * 72, PROGRAM_ID), (b"", SYSTEM_PROGRAM)):
+        rig.parts.ingest.on_accounts([AccountNews(fund, data, owner, rig.ledger.slot, 1)])
+    snapshot = rig.parts.snapshots.take()
+    assert snapshot.fund_refused == {"foreign discriminator": 2, "foreign owner": 1}
+    assert "fund        account refused 2 times: foreign discriminator" in list(status_lines(snapshot))
+    told = msgspec.json.decode(msgspec.json.encode(snapshot), type=wire.Snapshot)
+    assert told.fund_refused == snapshot.fund_refused
+
+
+async def test_the_loops_lag_is_told_as_a_histogram(rig):
+    for lag_us in (100, 300, 20_000, 2_000_000):
+        rig.parts.loop_lag.observe_ns(lag_us * 1_000)
+    lag = msgspec.to_builtins(rig.parts.snapshots.take())["loop_lag"]
+    assert lag["upper_us"] == list(BOUNDS_US)
+    told = {index: count for index, count in enumerate(lag["counts"]) if count}
+    assert told == {0: 1, 1: 1, 7: 1, len(BOUNDS_US): 1}
+    assert (lag["count"], lag["sum_us"], lag["longest_us"]) == (4, 2_020_400, 2_000_000)
+
+
+async def test_of_two_feeds_the_first_to_tell_wins_and_what_is_older_never_overwrites(rig):
+    position = rig.open()
+    slot = rig.ledger.slot
+
+    def tell(collateral_usd: int, at_slot: int) -> None:
+        data = encode_position(replace(position, collateral_e6=collateral_usd * 10**6))
+        rig.parts.ingest.on_accounts([AccountNews(position.address, data, PROGRAM_ID, at_slot, 1)])
+
+    def held() -> int:
+        return rig.parts.holdings.book.get(position.address).collateral_e6 // 10**6
+
+    tell(4_000, slot + 2)
+    assert held() == 4_000
+    tell(4_000, slot + 2)  # the other feed says the same
+    tell(3_500, slot + 1)  # and is late with what was before
+    assert held() == 4_000
+    rig.parts.ingest.on_accounts([AccountNews(position.address, b"", SYSTEM_PROGRAM, slot + 1, 0)])
+    assert held() == 4_000
+    tell(5_000, slot + 3)
+    assert held() == 5_000
+
+
+async def test_more_news_than_may_wait_for_the_first_snapshot_bring_another_one(bare, monkeypatch):
+    monkeypatch.setattr(doors, "MAX_DEFERRED", 3)
+    position = bare.open()
+    bare.boot()
+    loading = asyncio.Event()
+    go_on = asyncio.Event()
+    slices = bare.chain.position_slices
+
+    async def slowly(program_id, min_slot):
+        async for part in slices(program_id, min_slot):
+            loading.set()
+            await go_on.wait()
+            yield part
+
+    bare.chain.position_slices = slowly
+    await bare.start(wait=False)
+    await loading.wait()
+    for _ in range(5):
+        bare.parts.ingest.on_accounts(
+            [AccountNews(Pubkey.new_unique(), b"junk", PROGRAM_ID, bare.ledger.slot, 1)]
+        )
+    assert bare.parts.holdings.lost_news
+    go_on.set()
+    await bare.until(lambda: bare.chain.asked.count("positions") == 2)
+    await bare.tick(10)
+    assert bare.chain.asked.count("positions") == 2  # once is enough
+    assert position.address in bare.parts.holdings.book
+    assert any("snapshot is taken again" in each.text for each in bare.parts.events.latest(50))
+
+
+async def test_memory_is_settled_once_the_first_snapshot_is_in_the_book(rig):
+    gc.unfreeze()
+    try:
+        await _settle_memory(rig.parts)
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+
+
+def test_what_lives_before_a_load_is_settled_is_not_looked_at_by_the_collector_again():
+    kept = [[number] for number in range(1_000)]
+    gc.unfreeze()
+    try:
+        settle()
+        assert not any(each is kept for each in gc.get_objects())
+        fresh: list[object] = []
+        assert any(each is fresh for each in gc.get_objects())
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,9 @@
+"""The log, the counts and the clockwork of an engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Virtual time is the engine's; test folders are no packages.
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
