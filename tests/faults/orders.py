@@ -31,6 +31,7 @@ class Order:
 
     settings: dict[str, Any]
     shows: Shows
+    has_crowd: bool = False  # others ask Hermes meanwhile, more often than an engine ever does
 
 
 def counted(what: str, times: int = MET) -> Shows:
@@ -134,7 +135,11 @@ ORDERS: dict[str, Order] = {
     "hermes.http.drop_share": _hermes_http("dropped", drop_share=0.6),
     "hermes.http.repeat_share": _hermes_http("repeated", repeat_share=0.6),
     "hermes.http.rate_limit_share": _hermes_http("rate_limited", rate_limit_share=0.6),
-    "hermes.http.calls_per_s": _hermes_http("rate_limited", calls_per_s=1),
+    "hermes.http.calls_per_s": Order(
+        {"hermes": {"stream_s": 0.3, "http": {"calls_per_s": 1}}},
+        second_source("connecting", "away"),
+        has_crowd=True,
+    ),
     "hermes.http.retry_after_s": _hermes_http("rate_limited", rate_limit_share=0.9, retry_after_s=0),
     "hermes.http.error_share": _hermes_http("refused", error_share=0.6),
     "hermes.http.error_status": _hermes_http("refused", error_share=0.6, error_status=504),

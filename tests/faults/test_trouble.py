@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+import aiohttp
 import pytest
 from arena import Arena
 from orders import ORDERS, Order, names
@@ -49,11 +50,22 @@ async def _live_through(arena: Arena, name: str, order: Order) -> None:
     await arena.liquidates(3, MOST_S)
 
 
+async def _ask_hermes(arena: Arena) -> None:
+    """Somebody else's request, whose answer nobody wants."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{arena.where['hermes_url']}/v2/price_feeds") as response,
+    ):
+        await response.read()
+
+
 async def _shows(arena: Arena, name: str, order: Order, before: dict[str, int]) -> wire.Snapshot:
     """The engine's snapshot once the trouble was really there."""
     counters: dict[str, int] = {}
 
     async def is_there() -> wire.Snapshot | None:
+        if order.has_crowd:
+            await _ask_hermes(arena)
         after = await arena.counters()
         counters.update({what: times - before.get(what, 0) for what, times in after.items()})
         seen = await arena.until("an answer of the engine", lambda seen: True)
