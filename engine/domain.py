@@ -70,6 +70,7 @@ class OutcomeClass(StrEnum):
     TIMEOUT = "timeout"
     NODE_ERROR = "node error"
     PROGRAM_ERROR = "program error"
+    DRY_RUN = "dry run"  # it would have liquidated; nothing was sent
 
 
 @dataclass(frozen=True, slots=True)

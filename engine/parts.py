@@ -131,6 +131,7 @@ def assemble(
     version: str,
     ask_to_end: Callable[[], None],
     forget_standing_stop: Callable[[], None],
+    is_dry_run: bool = False,
     make_ids: Callable[[int], list[str]] = new_liquidation_ids,
 ) -> Parts:
     """Make every part. `wire` is the one gated way out; its owner keeps its connections open."""
@@ -276,6 +277,7 @@ def assemble(
             started_at_ns=clock.now_ns(),
             wallet_source=signer.source,
             fund_minimum_lamports=settings.insurance_fund_minimum_lamports,
+            is_dry_run=is_dry_run,
         ),
         phase=lambda: phase.name,
         gate=gate,

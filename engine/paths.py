@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.errors import SettingsError
 
 DEFAULT_PROFILE = "default"
+DRY_RUN_SUFFIX = "-dry-run"
 LONGEST_SOCKET_PATH = 107  # sun_path, less its final zero
 
 
@@ -55,9 +56,23 @@ class ProfilePaths:
         """The state of one wallet on one program of one cluster: gate, journal, lock.
 
         All profiles share it: two engines with one wallet are one too many, whatever their profiles, and a
-        stop under one profile is a stop under the other.
+        stop under one profile is a stop under the other. A dry run never acts: it has a state of its own.
         """
-        return self.state.parent / ".books" / f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}"
+        kind = "-dry-run" if self.is_dry_run else ""
+        name = f"{genesis_hash[:12]}-{wallet[:12]}-{program_id[:12]}{kind}"
+        return self.state.parent / ".books" / name
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the profile's engine sends nothing. Its name alone says so: no flag can be forgotten."""
+        return self.profile.endswith(DRY_RUN_SUFFIX)
+
+    def of_dry_run(self) -> ProfilePaths:
+        """The paths of this profile's dry run, which is a profile of its own beside it: NAME-dry-run."""
+        if self.is_dry_run:
+            return self
+        name = f"{self.profile}{DRY_RUN_SUFFIX}"
+        return ProfilePaths(name, self.state.parent / name, self.runtime.parent / name)
 
     def prepare(self) -> None:
         """Make the directories, readable by this user alone.

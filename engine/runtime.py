@@ -22,10 +22,10 @@ from engine.api.stop_token import StopToken
 from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import Chain, RpcFailure
-from engine.chain.sender import Sender
 from engine.chain.subscriptions import try_websocket
 from engine.clock import Clock, SystemClock
 from engine.control import RUNNING, STOPPED, Gate, GateState, read_standing_stop
+from engine.dry_run import in_own_schema
 from engine.errors import JournalCorrupt, RpcUnreachable, SettingsError
 from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
@@ -42,6 +42,7 @@ from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
 from engine.telemetry.redaction import without_credentials
+from engine.transport import open_transport
 from engine.wallet.signer import Signer
 from engine.watch import Housekeeping, reconcile
 
@@ -105,31 +106,25 @@ async def run_engine(
         kept = home / "journal.db"
         # A journal is made only where a database was ready: where there is one, history may come later.
         database, schema = await stack.enter_async_context(
-            opened(settings.database_dsn, paths.state / "postgres", may_be_away=kept.exists())
+            opened(_database_dsn(settings, paths), paths.state / "postgres", may_be_away=kept.exists())
         )
         identity = f"{genesis}/{signer.address}/{settings.program_id}"
         was_kept = kept.exists()
         journal = _open_journal(kept, identity, clock)
         stack.push_async_callback(journal.close)
-        waits = any(wants_an_operator(genesis, url) for url in settings.rpc_urls)
+        waits = not paths.is_dry_run and any(wants_an_operator(genesis, url) for url in settings.rpc_urls)
         gate = _load_gate(home, paths.standing_stop, journal, clock, waits=waits, was_kept=was_kept)
         await _record_standing_stop(paths.standing_stop, journal, clock)
         shipper = OutboxShipper(journal, database, clock, schema)
         sampler = PositionSampler(database, identity, clock)
-        wire = await stack.enter_async_context(
-            Sender(
-                pool.healthy,
-                gate,
-                clock,
-                settings.rpc_timeout_s,
-                fan_out=settings.send_to_nodes,
-                ready=settings.workers,
-            )
+        dry_run_of = signer.address if paths.is_dry_run else None
+        chain, wire = await stack.enter_async_context(
+            open_transport(settings, pool, gate, clock, dry_run_of=dry_run_of)
         )
         parts = assemble(
             settings=settings,
             signer=signer,
-            chain=pool,
+            chain=chain,
             wire=wire,
             journal=journal,
             gate=gate,
@@ -140,6 +135,7 @@ async def run_engine(
             version=__version__,
             ask_to_end=ending.set,
             forget_standing_stop=lambda: _forget_stop(paths),
+            is_dry_run=paths.is_dry_run,
         )
         parts.commands.emergency.belong_to(asyncio.get_running_loop())
         server = await _listen(parts, paths, settings.server_port, stack)
@@ -148,6 +144,12 @@ async def run_engine(
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
         loops = [shipper.run(), sampler.run(), housekeeping.run()]
         await _serve(engine, loops, ending, on_ready)
+
+
+def _database_dsn(settings: Settings, paths: ProfilePaths) -> str | None:
+    """A dry run has tables of its own; of the embedded server it has one of its own."""
+    dsn = settings.database_dsn
+    return dsn if dsn is None or not paths.is_dry_run else in_own_schema(dsn)
 
 
 async def _listen(parts: Parts, paths: ProfilePaths, port: int, stack: AsyncExitStack) -> ApiServer:

@@ -53,6 +53,7 @@ class Identity:
     started_at_ns: int
     wallet_source: str
     fund_minimum_lamports: int
+    is_dry_run: bool = False
 
 
 class Snapshots:
@@ -188,6 +189,7 @@ class Snapshots:
             started_at_ns=self._identity.started_at_ns,
             phase=self._phase(),
             degraded=degraded,
+            dry_run=self._identity.is_dry_run,
         )
 
     def _book(self, prices: list[Price]) -> wire.BookView:
@@ -295,7 +297,8 @@ class Snapshots:
     def _totals(self) -> wire.Totals:
         tally = self._tally
         landed = self._tracker.confirmed
-        done = Counter(each.intent.action for each in landed if each.status and each.status.fault is None)
+        good = [each for each in landed if each.status and each.status.fault is None]
+        done = Counter(each.intent.action for each in good if each.status and not each.status.is_rehearsal)
         return wire.Totals(
             full=tally.full + done[Action.FULL],
             partial=tally.partial + done[Action.PARTIAL],
@@ -306,6 +309,7 @@ class Snapshots:
             bad_debt_covered_lamports=tally.bad_debt_covered_lamports,
             bad_debt_uncovered_lamports=tally.bad_debt_uncovered_lamports,
             liquidatable_seen=tally.liquidatable_seen,
+            rehearsed=tally.rehearsed + sum(1 for each in good if each.status and each.status.is_rehearsal),
         )
 
     def _event_rows(self) -> list[wire.EventRow]:

@@ -42,6 +42,7 @@ class EngineView(Message, frozen=True):
     started_at_ns: int
     phase: str  # starting, reconciling, loading, ready, draining
     degraded: list[str]
+    dry_run: bool = False  # nothing is ever sent: what it counts and records would have happened
 
 
 class EndpointRow(Message, frozen=True):
@@ -301,6 +302,7 @@ class Totals(Message, frozen=True):
     bad_debt_covered_lamports: int
     bad_debt_uncovered_lamports: int
     liquidatable_seen: int  # positions that were found liquidatable, each liquidation once
+    rehearsed: int = 0  # by a dry run: they would have liquidated, and count as nothing else
 
 
 class EventRow(Message, frozen=True):

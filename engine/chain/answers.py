@@ -24,6 +24,7 @@ from engine.chain.port import (
     LandedTransaction,
     Level,
     SignatureStatus,
+    Simulation,
     TransactionFault,
 )
 from engine.chain.shapes import (
@@ -32,6 +33,7 @@ from engine.chain.shapes import (
     BlockhashShape,
     FeeRow,
     SignatureRow,
+    SimulationShape,
     StatusShape,
     TransactionMeta,
     TransactionShape,
@@ -159,6 +161,21 @@ def read_transaction(value: TransactionShape, asked: Signature) -> LandedTransac
     )
 
 
+def read_simulation(value: SimulationShape, slot: int, watched: int) -> Simulation:
+    """What a transaction would do; a success shows each of the watched accounts."""
+    fault = read_fault(value.err)
+    accounts = [] if fault is not None else value.accounts or []
+    if fault is None and len(accounts) != watched:
+        raise Absurd(f"{len(accounts)} accounts where {watched} were asked for")
+    return Simulation(
+        slot=slot,
+        fault=fault,
+        compute_units=value.units_consumed or 0,
+        logs=value.logs or [],
+        accounts=[read_account(account, slot) for account in accounts],
+    )
+
+
 def _verified(transaction: VersionedTransaction) -> Sequence[bool]:
     try:
         return transaction.verify_with_results()
@@ -183,6 +200,11 @@ def _balance_changes(meta: TransactionMeta, accounts: int) -> list[int]:
 
 def most_lamports(transaction: VersionedTransaction) -> int:
     """The highest fee that a transaction can be charged: by its signatures and by what it offers itself."""
+    return len(transaction.signatures) * BASE_FEE_LIMIT_LAMPORTS + priority_lamports(transaction)
+
+
+def priority_lamports(transaction: VersionedTransaction) -> int:
+    """What a transaction offers above the base fee."""
     units, price = _MOST_UNITS, 0
     keys = transaction.message.account_keys
     for instruction in transaction.message.instructions:
@@ -194,8 +216,7 @@ def most_lamports(transaction: VersionedTransaction) -> int:
                 units = min(_MOST_UNITS, int.from_bytes(data[1:5], "little"))
             elif data[0] == _SET_UNIT_PRICE:
                 price = int.from_bytes(data[1:9], "little")
-    priority = -(-units * price // 10**6)
-    return len(transaction.signatures) * BASE_FEE_LIMIT_LAMPORTS + priority
+    return -(-units * price // 10**6)
 
 
 def read_signatures(rows: Sequence[SignatureRow], before: Signature | None, limit: int) -> list[Signature]:

@@ -32,6 +32,7 @@ from engine.chain.port import (
     PositionSlice,
     RpcFailure,
     SignatureStatus,
+    Simulation,
 )
 from engine.chain.rpc import RpcReader
 from engine.chain.testimony import Testimony
@@ -266,6 +267,10 @@ class RpcPool:
         landed = await reader.transaction(signature, Level.FINALIZED)
         self._testimony.hear(self._node_of(reader), signature, landed)
         return landed
+
+    async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
+        """What a transaction would do now, with a blockhash of the node's own and no signature checked."""
+        return await self._ask(lambda reader: reader.simulate(raw, watched))
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int

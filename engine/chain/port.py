@@ -87,11 +87,15 @@ class TransactionFault:
 
 @dataclass(frozen=True, slots=True)
 class SignatureStatus:
-    """Where a landed signature stands. A fault has landed too: its fee is paid."""
+    """Where a landed signature stands. A fault has landed too: its fee is paid.
+
+    One that `is_rehearsal` never left this machine: a node was asked what it would do.
+    """
 
     slot: int
     level: Level
     fault: TransactionFault | None
+    is_rehearsal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,21 @@ class LandedTransaction:
     logs: list[str]
     lamports_change: dict[Pubkey, int]
     signers: tuple[Pubkey, ...] = ()
+    is_rehearsal: bool = False  # it never left this machine: this is what it would have done
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a transaction would do at a slot; `accounts` are those asked for, as it would leave them.
+
+    A fault leaves everything as it is: then there are no accounts.
+    """
+
+    slot: int
+    fault: TransactionFault | None
+    compute_units: int
+    logs: list[str]
+    accounts: list[AccountRead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +213,10 @@ class Chain(Protocol):
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
+        ...
+
+    async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
+        """What a transaction would do now, with a blockhash of the node's own and no signature checked."""
         ...
 
     async def signatures_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from types import TracebackType
@@ -20,6 +21,7 @@ from engine.chain.answers import (
     read_fees,
     read_hash,
     read_signatures,
+    read_simulation,
     read_statuses,
     read_transaction,
 )
@@ -34,6 +36,7 @@ from engine.chain.port import (
     PositionSlice,
     RpcFailure,
     SignatureStatus,
+    Simulation,
 )
 from engine.chain.snapshot import read_positions
 
@@ -244,6 +247,23 @@ class RpcReader:
         config = {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}
         shape = shapes.TransactionShape | None
         return await self._ask("getTransaction", [str(signature), config], shape, read)
+
+    async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
+        """What a transaction would do now, with a blockhash of the node's own and no signature checked."""
+        config = {
+            **self._fresh(),
+            "encoding": _BASE64,
+            "sigVerify": False,
+            "replaceRecentBlockhash": True,
+            "accounts": {"encoding": _BASE64, "addresses": [str(address) for address in watched]},
+        }
+
+        def read(answer: shapes.InContext[shapes.SimulationShape]) -> Simulation:
+            self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
+            return read_simulation(answer.value, answer.context.slot, len(watched))
+
+        shape = shapes.InContext[shapes.SimulationShape]
+        return await self._ask("simulateTransaction", [b64encode(raw).decode(), config], shape, read)
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int

@@ -108,6 +108,15 @@ class TransactionShape(msgspec.Struct, rename="camel"):
     block_time: TimeS | None = None
 
 
+class SimulationShape(msgspec.Struct, rename="camel"):
+    """The value of simulateTransaction."""
+
+    err: Any
+    logs: Annotated[list[str], Meta(max_length=MOST_LOG_LINES)] | None = None
+    units_consumed: Annotated[int, Meta(ge=0, le=MOST_COMPUTE_UNITS)] | None = None
+    accounts: list[AccountShape | None] | None = None
+
+
 class SignatureRow(msgspec.Struct, gc=False):
     """One row of getSignaturesForAddress."""
 

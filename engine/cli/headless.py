@@ -24,6 +24,7 @@ from engine.api.launcher import SandboxDescriptor, engine_environment, start_pri
 from engine.cli.failures import EXIT_REFUSED
 from engine.cli.options import SandboxFlags
 from engine.cli.service_manager import notify
+from engine.dry_run import dry_run_signer
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths
 from engine.settings import Settings, load_settings
@@ -62,10 +63,7 @@ def run(
     if flags is None:
         settings = load_settings(os.environ)
         configure_logging(settings.log_level)
-        _run(
-            settings.event_loop,
-            headless.on_cluster(settings, open_signer(settings.wallet_path, paths.profile)),
-        )
+        _run(settings.event_loop, headless.on_cluster(settings, _signer(settings, paths)))
     else:
         # Every other setting is checked before anything starts; the sandbox's own are not known yet.
         settings = load_settings({**os.environ, **_STAND_IN})
@@ -102,7 +100,7 @@ class _Headless:
         )
         try:
             settings = load_settings({**os.environ, **engine_environment(descriptor)})
-            signer = open_signer(settings.wallet_path, self._paths.profile)
+            signer = _signer(settings, self._paths)
             await self.on_cluster(settings, signer, descriptor, process)
             if not self.found_wrong:
                 self._forget(str(signer.address), str(settings.program_id))
@@ -189,6 +187,12 @@ class _Headless:
             raise KeyboardInterrupt
         log.info("asked to end, finishing what is in flight")
         self._asked_to_end.set()
+
+
+def _signer(settings: Settings, paths: ProfilePaths) -> Signer:
+    if paths.is_dry_run:
+        return dry_run_signer(settings.wallet_path, paths.profile)
+    return open_signer(settings.wallet_path, paths.profile)
 
 
 async def _ended(process: Process | None) -> None:

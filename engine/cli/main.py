@@ -55,6 +55,9 @@ def root(
     no_ui: Annotated[
         bool, typer.Option("--no-ui", help="Run the engine here, without the console, until SIGTERM.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide, sign and record, and send nothing. Needs no key.")
+    ] = False,
     seed: SeedOption = None,
     positions: PositionsOption = None,
     genesis_positions: GenesisOption = None,
@@ -97,6 +100,7 @@ def root(
     of_the_run = [
         ("--sandbox", use_sandbox),
         ("--no-ui", no_ui),
+        ("--dry-run", dry_run),
         ("--duration", duration is not None),
         ("--summary", summary),
     ]
@@ -107,10 +111,14 @@ def root(
     if not use_sandbox:
         refuse_without("--sandbox", of_the_sandbox)
     if not no_ui:
-        refuse_without("--no-ui", of_the_run[2:])
+        refuse_without("--no-ui", of_the_run[3:])
     if duration is not None and not 0 < duration <= 7 * 86_400:
         raise BadUsage(f"--duration {duration:g} is out of range: give seconds, above 0 and up to a week")
     paths = checked_profile(context, profile)
+    if dry_run:
+        paths = paths.of_dry_run()
+    if paths.is_dry_run and summary:
+        raise BadUsage("--summary looks for the record on the chain, where a dry run leaves nothing: omit it")
     if use_sandbox:
         flags.options()
     if no_ui:

@@ -12,8 +12,13 @@ _TOLD_MOVE_BPS = 1_000  # of the ladder; `status --json` and the console have al
 
 def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
     """The state first, then what it rests on, then what is being done, then what went wrong."""
-    yield _gate_line(snapshot.gate)
     engine, chain = snapshot.engine, snapshot.chain
+    if engine.dry_run:
+        yield (
+            f"DRY RUN     nothing is sent; {snapshot.totals.rehearsed} would have been liquidated, "
+            "and what follows is of this rehearsal"
+        )
+    yield _gate_line(snapshot.gate)
     yield f"engine      {engine.phase}, {engine.version}, process {engine.pid}, profile {engine.profile}"
     yield (
         f"cluster     {engine.cluster}, slot {chain.slot:,}, rpc {chain.rpc_ok}/{chain.rpc_total}, "

@@ -165,15 +165,23 @@ class Aftermath:
                 f"ERROR {flight.intent.signature} succeeded, but the chain shows no event of it: its amounts "
                 f"are recorded as 0  {_name(flight)}",
             )
+        self._tell_bad_debt(flight, outcome)
+
+    def _tell_bad_debt(self, flight: Flight, outcome: Outcome) -> None:
+        is_rehearsal = outcome.outcome is OutcomeClass.DRY_RUN
         uncovered = outcome.bad_debt_lamports - outcome.covered_lamports
         if uncovered > 0:
+            level, beginning = (
+                (Level.ATTENTION, "DRY RUN, would be") if is_rehearsal else (Level.DANGER, "ERROR")
+            )
             self._events.add(
-                Level.DANGER, f"ERROR uncovered bad debt {uncovered / 1e9:.9f} SOL  {_name(flight)}"
+                level, f"{beginning} uncovered bad debt {uncovered / 1e9:.9f} SOL  {_name(flight)}"
             )
         elif outcome.bad_debt_lamports:
+            beginning = "DRY RUN, would be bad debt" if is_rehearsal else "bad debt"
+            amount = outcome.bad_debt_lamports / 1e9
             self._events.add(
-                Level.ATTENTION,
-                f"bad debt {outcome.bad_debt_lamports / 1e9:.9f} SOL covered by the fund  {_name(flight)}",
+                Level.ATTENTION, f"{beginning} {amount:.9f} SOL covered by the fund  {_name(flight)}"
             )
 
     async def _go_on(self, flight: Flight, outcome: Outcome) -> None:

@@ -44,7 +44,14 @@ _INSUFFICIENT = frozenset(
 _EXCEEDED = frozenset({"ComputationalBudgetExceeded"})
 
 # Outcomes that another attempt with the same inputs cannot change: the position is looked at afresh instead.
-SETTLED = frozenset({OutcomeClass.CONFIRMED, OutcomeClass.ALREADY_LIQUIDATED, OutcomeClass.HEALTHY_AGAIN})
+SETTLED = frozenset(
+    {
+        OutcomeClass.CONFIRMED,
+        OutcomeClass.ALREADY_LIQUIDATED,
+        OutcomeClass.HEALTHY_AGAIN,
+        OutcomeClass.DRY_RUN,
+    }
+)
 
 
 def classify_fault(fault: TransactionFault, logs: Sequence[str]) -> tuple[OutcomeClass, str]:

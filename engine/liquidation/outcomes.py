@@ -29,6 +29,12 @@ class FundEffect:
     equity_lamports: int
 
 
+_WOULD_HAVE = {
+    True: "would have liquidated, nothing was sent",
+    False: "would have been sent; not rehearsed, since the chain is not where the one before it led",
+}
+
+
 def event_of(intent: Intent, landed: LandedTransaction) -> LiquidationEvent | None:
     """The liquidation event of this intent's position in a landed transaction's logs."""
     for event in read_events(landed.logs):
@@ -49,10 +55,14 @@ def landed_outcome(intent: Intent, landed: LandedTransaction, fund: Pubkey, stam
     if landed.fault is not None:
         outcome, message = classify_fault(landed.fault, landed.logs)
     event = event_of(intent, landed) if landed.fault is None else None
+    if landed.is_rehearsal:
+        # It did not happen, however well it would have gone: nothing may ever count it as a success.
+        outcome = OutcomeClass.DRY_RUN if message is None else outcome
+        message = f"dry run: {message or _WOULD_HAVE[event is not None]}"
     return Outcome(
         signature=intent.signature,
         outcome=outcome,
-        landed=True,
+        landed=not landed.is_rehearsal,
         error_message=message,
         slot=landed.slot,
         fee_lamports=landed.fee_lamports,

@@ -18,6 +18,7 @@ from engine.store.pool import OUTAGE, single_connection, unavailable
 
 LOCK = 0x4C495155  # "LIQU", the advisory lock's number
 STATEMENT_TIMEOUT_S = 120.0
+_SCHEMA_NAME = re.compile(r"[a-z_]{1,40}")
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 _LEDGER = """
@@ -84,6 +85,10 @@ async def _ensure_schema(connection: asyncpg.Connection) -> None:
     A user who was granted all privileges on the database, as operators commonly do, may create a schema:
     one of the user's own name comes first in the default search path.
     """
+    schema = await connection.fetchval("SELECT current_setting('search_path')")
+    if await connection.fetchval("SELECT current_schema()") is None and _SCHEMA_NAME.fullmatch(schema):
+        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")  # a dry run's, and nothing else's
+        return
     may_use_public, may_create_schema = await connection.fetchrow(
         "SELECT has_schema_privilege(current_user, current_schema(), 'CREATE'),"
         " has_database_privilege(current_user, current_database(), 'CREATE')"

@@ -20,6 +20,7 @@ class Tally:
     bad_debt_covered_lamports: int = 0
     bad_debt_uncovered_lamports: int = 0
     liquidatable_seen: int = 0
+    rehearsed: int = 0  # by a dry run: they would have liquidated
 
     def add_outcome(self, action: Action, outcome: Outcome) -> None:
         """Count one final outcome."""
@@ -27,6 +28,8 @@ class Tally:
         self.fees_lamports += outcome.fee_lamports
         if outcome.outcome is OutcomeClass.ALREADY_LIQUIDATED:
             self.already_liquidated += 1
+        if outcome.outcome is OutcomeClass.DRY_RUN:
+            self.rehearsed += 1
         if outcome.outcome is not OutcomeClass.CONFIRMED:
             return
         if action is Action.FULL:

@@ -29,6 +29,7 @@ from engine.chain.port import (
     PositionSlice,
     RpcFailure,
     SignatureStatus,
+    Simulation,
     TransactionFault,
 )
 from engine.control import Gate
@@ -37,6 +38,7 @@ from engine.protocol.accounts import POSITION_DISCRIMINATOR
 from engine.sandbox.cluster.blocks import history
 from engine.sandbox.cluster.blocks.banks import Commitment
 from engine.sandbox.cluster.ledger.ledger import Ledger
+from engine.sandbox.cluster.transactions.wire_transaction import decode_transaction
 
 START_NS = 1_760_000_000 * 10**9
 SLOT_S = 0.4
@@ -239,6 +241,23 @@ class SimulatedChain:
             return None
         return _translate(landed)
 
+    async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
+        await self._answer("simulate")
+        bank = self.ledger.bank(Commitment.PROCESSED)
+        transaction = decode_transaction(raw)
+        blockhash = self.ledger.latest_blockhash(bank).value
+        done = self.ledger.simulate(transaction.with_blockhash(blockhash), bank, replayable=True)
+        metadata = None if done.execution is None else done.execution.metadata
+        after = {} if done.execution is None else done.execution.post_accounts
+        accounts = [after.get(each) or self.ledger.account(each) for each in watched]
+        return Simulation(
+            slot=bank.slot,
+            fault=_fault_of(done.fault),
+            compute_units=0 if metadata is None else metadata.compute_units_consumed(),
+            logs=[] if metadata is None else metadata.logs(),
+            accounts=[] if done.fault is not None else [_read_of(each, bank.slot) for each in accounts],
+        )
+
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
     ) -> list[Signature]:
@@ -268,9 +287,7 @@ class SimulatedChain:
     def _read(self, address: Pubkey, level: Level) -> AccountRead:
         bank = self.ledger.bank(_COMMITMENTS[level])
         account = self.ledger.account(address, _COMMITMENTS[level])
-        if account is None:
-            return AccountRead(None, None, 0, bank.slot)
-        return AccountRead(bytes(account.data), account.owner, account.lamports, bank.slot)
+        return _read_of(account, bank.slot)
 
     def _landed(self, signature: Signature) -> history.LandedTransaction | None:
         return None if signature in self.faults.hidden else self.ledger.history.get(signature)
@@ -283,8 +300,17 @@ class SimulatedChain:
         return SignatureStatus(landed.slot, level, _fault(landed))
 
 
+def _read_of(account: Account | None, slot: int) -> AccountRead:
+    if account is None or account.lamports == 0:
+        return AccountRead(None, None, 0, slot)
+    return AccountRead(bytes(account.data), account.owner, account.lamports, slot)
+
+
 def _fault(landed: history.LandedTransaction) -> TransactionFault | None:
-    fault = landed.fault
+    return _fault_of(landed.fault)
+
+
+def _fault_of(fault: Any) -> TransactionFault | None:
     if fault is None:
         return None
     if isinstance(fault, str):
