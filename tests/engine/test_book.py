@@ -186,7 +186,7 @@ def test_rows_of_closed_positions_are_used_again(book):
         book.apply(position)
         book.remove(position.address, slot)
     assert len(book.shelves.memory) == leaves
-    assert len(book.shelves.index._slots) <= 4096
+    assert len(book.shelves.index._table) <= 4096
 
 
 def test_the_memory_of_closings_is_bounded_even_without_a_snapshot(book, monkeypatch):
