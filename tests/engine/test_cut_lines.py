@@ -121,7 +121,7 @@ def test_a_write_that_the_gate_let_pass_before_the_stop_does_not_leave_after_it(
             node.received.clear()
             sends = [sender.send(RAW, stop_before_the_last_write) for _ in range(AT_ONCE)]
             await asyncio.gather(*sends, return_exceptions=True)
-            await eventually(lambda: len(node.ended) == AT_ONCE)
+            await eventually(lambda: len(node.ended) >= AT_ONCE)
         assert stopped_at
         assert not [at for at, _ in node.received if at > stopped_at + 40_000_000]
 
@@ -162,6 +162,6 @@ def test_after_a_resume_new_connections_carry_transactions_again_and_can_be_cut_
                 with pytest.raises(SendingStopped):
                     await sender.send(RAW, lambda _: None)
                 await gate.resume("ada", "on", stopped.version)
-        await eventually(lambda: len(node.ended) == 3)
+        await eventually(lambda: len(node.ended) >= 3)
 
     run(main())
