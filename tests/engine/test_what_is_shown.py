@@ -63,6 +63,25 @@ async def test_of_two_feeds_the_first_to_tell_wins_and_what_is_older_never_overw
     assert held() == 5_000
 
 
+async def test_within_a_batch_the_newest_by_slot_counts_and_the_risk_figures_learn_of_it(rig):
+    positions = [rig.open() for _ in range(12)]
+    slot = rig.ledger.slot
+    flank = rig.parts.holdings.book.shelves.flanks("BTC/USD")[0]
+    version = flank.version
+
+    def told(index: int, collateral_usd: int, at_slot: int) -> AccountNews:
+        position = positions[index]
+        data = encode_position(replace(position, collateral_e6=collateral_usd * 10**6))
+        return AccountNews(position.address, data, PROGRAM_ID, at_slot, 1)
+
+    news = [told(index, 3_100, slot + 1) for index in range(12)]
+    rig.parts.ingest.on_accounts([told(0, 3_300, slot + 3), *news, told(1, 3_200, slot + 2)])
+    book = rig.parts.holdings.book
+    held = [book.get(each.address).collateral_e6 // 10**6 for each in positions]
+    assert held == [3_300, 3_200, *[3_100] * 10]
+    assert flank.version > version
+
+
 async def test_more_news_than_may_wait_for_the_first_snapshot_bring_another_one(bare, monkeypatch):
     monkeypatch.setattr(doors, "MAX_DEFERRED", 3)
     position = bare.open()
