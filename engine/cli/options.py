@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.failures import BadUsage
-from engine.paths import DEFAULT_PROFILE, ProfilePaths, profile_paths
+from engine.paths import DEFAULT_PROFILE, DRY_RUN_SUFFIX, ProfilePaths, profile_paths
 
 if TYPE_CHECKING:
     from engine.sandbox.options import SandboxOptions
@@ -152,7 +152,8 @@ def checked_profile(context: typer.Context, name: str | None) -> ProfilePaths:
     """The paths of the profile that the command or, before it, the program was given."""
     outer = context.ensure_object(dict).get("profile")
     chosen = next((each for each in (name, outer) if each is not None), DEFAULT_PROFILE)
-    if not chosen.replace("-", "").replace("_", "").isalnum() or not chosen.isascii() or len(chosen) > 40:
+    own = chosen.removesuffix(DRY_RUN_SUFFIX)
+    if not own.replace("-", "").replace("_", "").isalnum() or not own.isascii() or len(own) > 40:
         raise BadUsage(f"--profile {chosen!a} is no name: use up to 40 letters, digits, - and _")
     return profile_paths(chosen)
 

@@ -18,12 +18,14 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from engine.chain.frames import AccountNews
+from engine.chain.port import Chain
 from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
 from engine.journal.records import OutboxKind
 from engine.journal.writer import MAX_WAITING
 from engine.liquidation.queue import Entry
+from engine.liquidation.tracker import Wire
 from engine.parts import Parts, assemble
 from engine.protocol.accounts import FUND_DISCRIMINATOR, encode_position
 from engine.protocol.addresses import (
@@ -88,11 +90,12 @@ class Rig:
             standing_stop=self.standing_stop,
         )
         self.wire = SimulatedWire(self.ledger, self.gate, self.clock.now_ns)
+        chain, wire = self.transport()
         self.parts: Parts = assemble(
             settings=load_settings(environ),
             signer=KeypairSigner(SecretKey(self.wallet), "a test"),
-            chain=self.chain,
-            wire=self.wire,
+            chain=chain,
+            wire=wire,
             journal=self.journal,
             gate=self.gate,
             shipping=Shipping(),
@@ -103,6 +106,10 @@ class Rig:
             ask_to_end=self.asked_to_end.set,
             forget_standing_stop=lambda: self.standing_stop.unlink(missing_ok=True),
         )
+
+    def transport(self) -> tuple[Chain, Wire]:
+        """The cluster as the engine sees it, and its way out."""
+        return self.chain, self.wire
 
     async def start(self, *, wait: bool = True) -> None:
         """Snapshot, reconcile, decide: as the runtime does it."""

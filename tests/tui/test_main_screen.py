@@ -208,3 +208,15 @@ async def test_the_detail_of_a_position_that_is_gone_says_so_and_stays(console: 
     await peer.push(msgspec.structs.replace(peer.snapshot, at_risk=[]))
     await console.says("No position")
     assert "partial 12.5 of 100.5" in console.screen_text()
+
+
+async def test_a_dry_run_says_on_every_screenful_that_nothing_is_sent(console: Console, peer: Peer) -> None:
+    real = snapshots.snapshot(2)
+    engine = msgspec.structs.replace(real.engine, dry_run=True)
+    totals = msgspec.structs.replace(real.totals, rehearsed=31)
+    await peer.push(msgspec.structs.replace(real, engine=engine, totals=totals))
+    await console.says("DRY RUN, NOTHING IS SENT  ● RUNNING")
+    assert "dry run, would have" in console.screen_text()
+    stopped = msgspec.structs.replace(real, engine=engine, gate=snapshots.gate("stopped", 4))
+    await peer.push(stopped)
+    await console.says("DRY RUN, NOTHING IS SENT  ■ STOPPED")

@@ -50,7 +50,10 @@ class Banner(Lines):
         self.set_class(head.fill, "-filled")
         width = max(1, self.size.width)
         age, pause = _age(state, now_ns), _pause(state, now_ns)
-        first: Line = (Span(f"{head.glyph} {head.word}", head.tone, bold=True), Span("  "), *head.sentence)
+        is_dry = state.snapshot is not None and state.snapshot.engine.dry_run
+        kind = (Span("DRY RUN, NOTHING IS SENT", Tone.ATTENTION, bold=True), Span("  ")) if is_dry else ()
+        word = Span(f"{head.glyph} {head.word}", head.tone, bold=True)
+        first: Line = (*kind, word, Span("  "), *head.sentence)
         second = _facts(state.snapshot, width - width_of(age) - 1) if state.snapshot else ()
         whole = (*first, Span(" · "), *head.outlook) if head.outlook else first
         if width_of(whole) + width_of(pause) < width:

@@ -34,8 +34,11 @@ def _body(totals: wire.Totals, width: int) -> list[Line]:
     def row(name: str, value: Span) -> Line:
         return spread(line(f" {name}"), (value,), width)
 
+    first = row("liquidated", Span(fmt.count(done), Tone.OURS, bold=True))
+    if totals.rehearsed:
+        first = row("dry run, would have", Span(fmt.count(totals.rehearsed), Tone.ATTENTION, bold=True))
     return [
-        row("liquidated", Span(fmt.count(done), Tone.OURS, bold=True)),
+        first,
         row("  full · partial", Span(f"{fmt.count(totals.full)} · {fmt.count(totals.partial)}")),
         row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
         row("others were first", Span(fmt.count(totals.already_liquidated))),
