@@ -29,6 +29,12 @@ GOAL_PER_S = 400.0
 BASELINE_POSITIONS = 20
 BASELINE_S = 60.0
 SLOTS = ["--slot-ms", "50"]
+ENGINE = {
+    # A fall this deep at one tick would wait for two further updates; here it is meant.
+    "MAX_JUMP_BPS": "100000",
+    # The node is the engine's own. Of one with 500 requests a second, a thousand liquidations need five.
+    "RPC_REQUESTS_PER_S": "20000",
+}
 
 # From the first detection to the last confirmation, and to the last outcome that was durable in the journal:
 # that is after finality, 31 slots later. Every row is in PostgreSQL by the time this is asked.
@@ -72,9 +78,8 @@ def measure() -> Iterator[Measurement]:
 
 
 async def _burst(market: list[str]) -> Burst:
-    # A fall this deep at one tick would wait for two further updates; here it is meant.
     async with sandbox(market) as descriptor:
-        async with engine(descriptor, MAX_JUMP_BPS="100000") as client:
+        async with engine(descriptor, **ENGINE) as client:
             await ask(descriptor, "sandboxHoldPrices", False)
             await until(client, lambda snapshot: snapshot.totals.full + snapshot.totals.partial > 0)
             await until(client, is_over)

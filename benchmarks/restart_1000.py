@@ -1,9 +1,9 @@
 """How soon an engine runs again that died with a thousand transactions in flight.
 
-A real engine is killed with SIGKILL while the journal has a thousand open intents, and stays dead until the chain
-has finalized their transactions: the hard case, since every one of them has to be read and recorded before the
-first decision. The figure counts from the start of the new process to its phase `ready`: the interpreter, the
-connections, the journal, the snapshot of the book, and for each open intent a status, a getTransaction and a
+A real engine is killed with SIGKILL while the journal has a thousand open intents, and stays dead until the
+chain has finalized their transactions: the hard case, since each of them has to be read and recorded before the
+first decision. The figure counts from the start of the new process to its phase `ready`: the interpreter,
+the connections, the journal, the book's snapshot, and for each open intent a status, a getTransaction and a
 durable outcome. PostgreSQL runs already (it is the sandbox's), so that its start is not what is measured.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.burst import falling_market, is_over, until
-from benchmarks.burst_1000 import POSITIONS, check
+from benchmarks.burst_1000 import ENGINE, POSITIONS, check
 from benchmarks.measurement import Baseline, Measurement
 from benchmarks.processes import Failed, ask, engine_in, fresh_home, sandbox
 from engine.api.client import EngineClient
@@ -48,22 +48,21 @@ def measure() -> Iterator[Measurement]:
 
 async def _crash(market: list[str]) -> tuple[float, float]:
     """Seconds of the start after the crash, and of another after everything was settled."""
-    jump = {"MAX_JUMP_BPS": "100000"}
     async with sandbox(market) as descriptor:
         with fresh_home() as home:
-            async with engine_in(home, descriptor, **jump) as (client, process):
+            async with engine_in(home, descriptor, **ENGINE) as (client, process):
                 await ask(descriptor, "sandboxHoldPrices", False)
                 await _in_flight(client)
                 await ask(descriptor, "sandboxHoldPrices", True)
                 process.kill()
             await _finalized(descriptor)
             began = time.monotonic()
-            async with engine_in(home, descriptor, **jump) as (client, _):
+            async with engine_in(home, descriptor, **ENGINE) as (client, _):
                 after_crash_s = time.monotonic() - began
                 await until(client, is_over)
             await check(descriptor)
             began = time.monotonic()
-            async with engine_in(home, descriptor, **jump):
+            async with engine_in(home, descriptor, **ENGINE):
                 idle_s = time.monotonic() - began
     return after_crash_s, idle_s
 

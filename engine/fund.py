@@ -24,6 +24,7 @@ TREND_LENGTH = 120
 PAGE = 1000
 MAX_PAGES = 20
 SYNC_S = 5.0
+READ_UP_TO = "fund history read up to"
 UNREAD_PASSES = 60  # five minutes of waiting for a node to show a transaction that it lists
 
 
@@ -37,7 +38,7 @@ class FundWatcher:
         self._journal = journal
         self._clock = clock
         self._newest: Signature | None = None  # of the history that was read
-        self._recorded_lamports = 0
+        self._recorded_lamports: int | None = None  # None until the journal was asked
         self._unread_passes = 0
         self.state: FundState | None = None
         self.updated_at_ns = 0
@@ -82,9 +83,20 @@ class FundWatcher:
 
     async def record_contributions(self) -> None:
         """Read the fund's finalized history down to what is known, and record each contribution in it."""
+        if self._recorded_lamports is None:
+            self._newest = _signature(self._journal.noted(READ_UP_TO))
+            self._recorded_lamports = self._journal.totals()["fund_contributions_lamports"]
         if self.state is None or self._recorded_lamports >= self.state.total_contributions_lamports:
             return
-        fresh = await self._unread_signatures()
+        before = self._newest
+        try:
+            await self._read(await self._unread_signatures())
+        finally:
+            if self._newest is not None and self._newest != before:
+                await self._journal.note(READ_UP_TO, str(self._newest))
+
+    async def _read(self, fresh: list[Signature]) -> None:
+        """Go through signatures that come newest first, from the oldest on, as far as the node shows them."""
         for signature in reversed(fresh):
             landed = await self._chain.transaction(signature, Level.FINALIZED)
             if landed is None and self._unread_passes < UNREAD_PASSES:
@@ -116,8 +128,7 @@ class FundWatcher:
         events = read_events_of(self._program_id, landed.logs)
         contributions = [each for each in events if isinstance(each, ContributionEvent)]
         for index, event in enumerate(contributions):
-            self._recorded_lamports += event.amount_lamports
-            await self._journal.record_fund_transaction(
+            is_new = await self._journal.record_fund_transaction(
                 FundTransaction(
                     signature=signature,
                     kind=FundTransactionKind.CONTRIBUTION,
@@ -128,3 +139,9 @@ class FundWatcher:
                     event_index=index,
                 )
             )
+            if is_new and self._recorded_lamports is not None:
+                self._recorded_lamports += event.amount_lamports
+
+
+def _signature(text: str | None) -> Signature | None:
+    return None if text is None else Signature.from_string(text)

@@ -145,6 +145,7 @@ class Tracker:
         self._kick = asyncio.Event()
         self._has_final = asyncio.Event()
         self._reads = asyncio.Semaphore(PARALLEL_READS)
+        self._was_busy, self._look_again_ns = False, 0
         self._fees_lamports = 0
         self.rounds = 0
 
@@ -295,7 +296,11 @@ class Tracker:
         if is_news:
             flight.confirmed_round = self.rounds
             flight.confirmed_at_ns = seen_at_ns
-            await follower.on_confirmed(flight)
+            try:
+                await follower.on_confirmed(flight)
+            except Exception:
+                # Telling of it is one thing, following it and the others another.
+                log.exception("confirmation broke", signature=str(flight.intent.signature))
         if status.level is Level.FINALIZED:
             flight.note_final(seen_at_ns, self._clock.monotonic_ns())
             self._has_final.set()
@@ -345,7 +350,10 @@ class Tracker:
     async def _give_way(self) -> None:
         """Wait, but not for ever, while liquidations wait to be sent: recording can wait, they cannot."""
         for _ in range(GIVE_WAY_TURNS):
-            if not self._is_busy():
+            now_ns = self._clock.monotonic_ns()
+            if now_ns >= self._look_again_ns:  # the queue is long when there is much to be read
+                self._was_busy, self._look_again_ns = self._is_busy(), now_ns + int(GIVE_WAY_S * 1e9)
+            if not self._was_busy:
                 return
             await self._clock.sleep(GIVE_WAY_S)
 
