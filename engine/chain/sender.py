@@ -104,6 +104,7 @@ class Sender:
         *,
         fan_out: int = 3,
         ready: int = 8,
+        lines: SendLines | None = None,
     ) -> None:
         self._destinations = destinations
         self._gate = gate
@@ -112,7 +113,7 @@ class Sender:
         self._fan_out = fan_out
         self._ready = min(ready, MOST_CONNECTIONS)
         self._nodes: dict[str, NodeConnections] = {}  # by URL; as many as there are settings for
-        self._lines = SendLines()
+        self._lines = lines or SendLines()
         gate.listen(self._lines.follow)
         self._warming: asyncio.Task[None] | None = None
         self._attempts: set[asyncio.Task[RpcFailure | SendingStopped | None]] = set()

@@ -28,7 +28,7 @@ from engine.watch import Housekeeping
 from sim.database import ModelDatabase
 from sim.disk import Disk, InlineExecutor, InlineWriter, VirtualClock
 from sim.loop import VirtualLoop
-from sim.network import Feed, Feeds, WireSession
+from sim.network import Feed, Feeds, ModelLines, Network
 from sim.nodes import GENESIS, Node
 
 if TYPE_CHECKING:
@@ -116,7 +116,16 @@ class Life:
         self.clock = VirtualClock(world.timeline)
         self.clock.skew_s = world.skew_s
         self.disk = Disk(world.plan, random, lambda: world.is_calm, self.reach, world.observer.count)
-        self.loop = VirtualLoop(world.timeline, self.disk.run_inline, self.disk.delay_s)
+        network = Network(
+            world.nodes,
+            random,
+            world.cluster,
+            world.timeline,
+            world.observer,
+            self.reach,
+            world.observer.count,
+        )
+        self.loop = VirtualLoop(world.timeline, self.disk.run_inline, self.disk.delay_s, network)
         self.loop.set_exception_handler(self._on_exception)
         self.ending = asyncio.Event()
         self.parts: Parts | None = None
@@ -220,8 +229,16 @@ class Life:
             world.observer.count,
         )
         self.shipper = OutboxShipper(self.journal, database, self.clock)  # type: ignore[arg-type]
-        sender = Sender(pool.healthy, gate, self.clock, settings.rpc_timeout_s)
-        sender._session = self._wire_session()  # type: ignore[assignment]
+        sender = Sender(
+            pool.healthy,
+            gate,
+            self.clock,
+            settings.rpc_timeout_s,
+            fan_out=settings.send_to_nodes,
+            ready=1,
+            lines=ModelLines(),
+        )
+        await sender.__aenter__()
         parts = assemble(
             settings=settings,
             signer=world.signer,
@@ -257,19 +274,6 @@ class Life:
 
     def _make_writer(self, path: Path, deadline_s: float) -> InlineWriter:
         return InlineWriter(path, deadline_s, self.disk, self.world.observer.committed)
-
-    def _wire_session(self) -> WireSession:
-        world = self.world
-        return WireSession(
-            world.nodes,
-            world.plan,
-            self._random,
-            world.cluster,
-            world.timeline,
-            world.observer,
-            self.reach,
-            world.observer.count,
-        )
 
     def _feeds(self, parts: Parts) -> Feeds:
         world = self.world

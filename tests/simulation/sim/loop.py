@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
+import socket
 from collections.abc import Callable
 from typing import Any
 
+from sim.network import Network
 from sim.timeline import Timeline
 
 MOST_AT_ONE_INSTANT = 200_000  # callbacks without any time passing: a loop that goes round for ever
@@ -18,6 +21,21 @@ MOST_AT_ONE_INSTANT = 200_000  # callbacks without any time passing: a loop that
 
 class Livelock(Exception):
     """The engine went on and on without time passing."""
+
+
+class _Task(asyncio.Task[Any]):
+    """Hashed by number: the order within a set of tasks must not depend on where they lie in memory."""
+
+    def __init__(self, coroutine: Any, *, loop: VirtualLoop) -> None:
+        self._number = next(loop.task_numbers)
+        super().__init__(coroutine, loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+def _numbered(loop: VirtualLoop, coroutine: Any) -> asyncio.Task[Any]:
+    return _Task(coroutine, loop=loop)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -28,11 +46,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timeline: Timeline,
         run_inline: Callable[[Callable[[], Any]], Any],
         delay_s: Callable[[], float],
+        network: Network,
     ) -> None:
         super().__init__()
         self._timeline = timeline
         self._run_inline = run_inline
         self._delay_s = delay_s
+        self._network = network
+        self.task_numbers = itertools.count()
+        self.set_task_factory(_numbered)  # type: ignore[arg-type]
         self._at_this_instant = 0
         self.ends_at_s = float("inf")
         self.callbacks = 0
@@ -62,6 +84,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         else:
             if not done.done():
                 done.set_result(result)
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        """Every node has one address: its name."""
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+
+    async def sock_connect(self, sock: Any, address: Any) -> None:
+        """To a node of the world."""
+        await self._network.connect(sock, address)
+
+    async def create_connection(self, protocol_factory: Any, *_: Any, sock: Any = None, **__: Any) -> Any:  # type: ignore[override]
+        """On a line that was connected; there are no others."""
+        protocol = protocol_factory()
+        transport = self._network.attach(sock, protocol)
+        protocol.connection_made(transport)
+        return transport, protocol
 
     def _run_once(self) -> None:
         ready = self._ready  # type: ignore[attr-defined]

@@ -35,6 +35,7 @@ class Market:
         self._drift = dict.fromkeys(SYMBOLS, 0.0)
         self._silent_blocks = dict.fromkeys(SYMBOLS, 0)
         self._blocks = 0
+        self._gift_lamports = 0
         self._rival = Pubkey.from_bytes(random.randbytes(32))
         for symbol in SYMBOLS:
             self._publish(symbol, 0)
@@ -46,6 +47,12 @@ class Market:
         """The block that is being made."""
         self._blocks += 1
         calm = self._cluster.is_calm
+        if self._gift_lamports:
+            wallet = self._cluster.current(self._cluster.wallet)
+            held = 0 if wallet is None else wallet.lamports
+            filled = Account(held + self._gift_lamports, b"", SYSTEM_PROGRAM)
+            self._cluster.write(self._cluster.wallet, filled)
+            self._gift_lamports = 0
         for symbol in SYMBOLS:
             if self._blocks % BLOCKS_PER_PRICE == 0:
                 self._move(symbol, calm=calm)
@@ -55,6 +62,10 @@ class Market:
             self._owner_acts()
         if self._random.random() < 0.3 * self._plan.intensity("rival liquidates"):
             self._rival_acts()
+
+    def fund_wallet(self) -> None:
+        """The operator sends the wallet a SOL, in the next block."""
+        self._gift_lamports = SOL
 
     # --- prices ---
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from http import HTTPStatus
+from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
-import aiohttp
 from solders.pubkey import Pubkey
 
 from engine.chain.frames import AccountNews
+from engine.chain.lines import SendLines
 from engine.protocol.addresses import PROGRAM_ID
 from sim.cluster import SLOT_S, Cluster
 from sim.nodes import Node
 from sim.swarm import Plan
 from sim.timeline import Timeline
-
-HTTP_HEADERS: dict[str, str] = {}
 
 
 class Observing(Protocol):
@@ -30,55 +27,103 @@ class Observing(Protocol):
         """These bytes leave."""
 
 
-class _Writer:
-    """A socket: what is written to it has left."""
+class Line:
+    """A socket: as much of one as the sender and its lines use."""
 
-    def __init__(self, on_bytes: Callable[[bytes], None]) -> None:
-        self._on_bytes = on_bytes
+    def __init__(self) -> None:
+        self.transport: WireTransport | None = None
+        self.url = ""
+        self._is_open = True
 
-    async def write(self, chunk: bytes) -> None:
+    def fileno(self) -> int:
+        """Negative once it is closed."""
+        return 1 if self._is_open else -1
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks."""
+
+    def setsockopt(self, *_: object) -> None:
+        """It has no options."""
+
+    def shutdown(self, how: int) -> None:
+        """Cut, by a stop."""
+        if self.transport is not None:
+            self.transport.cut()
+
+    def close(self) -> None:
+        """Nothing more is written or read."""
+        self._is_open = False
+
+
+class ModelLines(SendLines):
+    """The sender's sockets; a stop cuts them as it cuts real ones."""
+
+    def open(self, address: tuple[Any, ...]) -> Any:
+        """A new socket."""
+        line = Line()
+        self._sockets = [each for each in self._sockets if each.fileno() >= 0]
+        self._sockets.append(line)  # type: ignore[arg-type]
+        return line
+
+
+class WireTransport(asyncio.Transport):
+    """One connection to a node. What is written has left at once, as a whole."""
+
+    def __init__(self, network: Network, line: Line, node: Node, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self._network = network
+        self._line = line
+        self._node = node
+        self._protocol = protocol
+        self._is_closing = False
+
+    def write(self, data: Any) -> None:
         """Bytes leave."""
-        self._on_bytes(bytes(chunk))
+        if not self._is_closing:
+            self._network.leave(self, self._node, bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing ever waits."""
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing ever waits."""
+
+    def is_closing(self) -> bool:
+        """Whether it is of no use any more."""
+        return self._is_closing
+
+    def abort(self) -> None:
+        """Give it up."""
+        self._end(None)
+
+    def cut(self) -> None:
+        """The kernel closed it: the engine hears of it in a later turn."""
+        self._end(None)
+
+    def reset(self) -> None:
+        """The node closed it."""
+        self._end(ConnectionResetError("reset"))
+
+    def answer(self, raw: bytes) -> None:
+        """Bytes come from the node."""
+        if not self._is_closing:
+            self._protocol.data_received(raw)
+
+    def _end(self, error: Exception | None) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._line.close()
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, error)
 
 
-class _Content:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """The body in one piece."""
-        yield self._body
-
-
-class Answer:
-    """A node's HTTP answer."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status = status
-        self.headers = HTTP_HEADERS
-        self.content = _Content(body)
-
-
-class _Post:
-    """One request on its way, as an async context manager."""
-
-    def __init__(self, session: WireSession, url: str, payload: Any, deadline_s: float) -> None:
-        self._session, self._url, self._payload, self._deadline_s = session, url, payload, deadline_s
-
-    async def __aenter__(self) -> Answer:
-        return await self._session.exchange(self._url, self._payload, self._deadline_s)
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-
-class WireSession:
-    """The sender's connections; `reach` is called before and after bytes leave, and when an answer comes."""
+class Network:
+    """One process's connections to the nodes, below its event loop; `reach` as in `sim.life`."""
 
     def __init__(
         self,
         nodes: dict[str, Node],
-        plan: Plan,
         random: Random,
         cluster: Cluster,
         timeline: Timeline,
@@ -87,7 +132,6 @@ class WireSession:
         count: Callable[[str], None],
     ) -> None:
         self._nodes = nodes
-        self._plan = plan
         self._random = random
         self._cluster = cluster
         self._timeline = timeline
@@ -95,61 +139,70 @@ class WireSession:
         self._reach = reach
         self._count = count
 
-    def post(self, url: str, *, data: Any, timeout: aiohttp.ClientTimeout, **_: object) -> _Post:
-        """As aiohttp's."""
-        return _Post(self, url, data, timeout.total or 5.0)
+    async def connect(self, line: Line, address: tuple[str, int]) -> None:
+        """Make a connection; raises OSError."""
+        line.url = f"http://{address[0]}:{address[1]}"
+        mood = self._nodes[line.url].mood
+        if mood == "node is silent":
+            await asyncio.sleep(3600)
+        await asyncio.sleep(self._random.choice((0.0005, 0.0005, 0.002, 0.02, 0.3)))
+        if mood == "node fails":
+            raise ConnectionRefusedError("refused")
 
-    async def close(self) -> None:
-        """Nothing to close."""
+    def attach(self, line: Line, protocol: asyncio.Protocol) -> WireTransport:
+        """A connection that was made belongs to a protocol from now on."""
+        line.transport = WireTransport(self, line, self._nodes[line.url], protocol)
+        return line.transport
 
-    async def exchange(self, url: str, payload: Any, deadline_s: float) -> Answer:
-        """Connect, write, and wait for the answer; in the node's mood."""
-        node, random = self._nodes[url], self._random
-        began_s = self._timeline.now_s
-        connect_s = random.choice((0.0, 0.0, 0.0, 0.002, 0.02, 0.3))
+    def leave(self, transport: WireTransport, node: Node, request: bytes) -> None:
+        """Bytes go to a node, which does with them and answers as it is in the mood to."""
+        self._reach("socket before write")
+        self._observer.on_wire(request)
+        loop, random = asyncio.get_running_loop(), self._random
         if node.mood == "node is silent":
-            connect_s = deadline_s
-        await asyncio.sleep(min(connect_s, deadline_s))
-        if connect_s >= deadline_s:
-            raise TimeoutError
-        if node.mood == "node fails":
-            raise aiohttp.ClientConnectionError("refused")
-        written = bytearray()
-        await payload.write_with_length(_Writer(lambda chunk: self._leave(chunk, written)), None)
-        raw = base64.b64decode(json.loads(bytes(written))["params"][0])
-        answer = self._deliver(node, raw)
+            self._count("send went into silence")
+        elif node.mood == "node fails":
+            if random.random() < 0.5:
+                self._take(request)
+            loop.call_later(random.uniform(0.001, 0.05), transport.reset)
+        else:
+            answer = self._answer(node, request)
+            is_slow = node.mood in ("node is late", "node takes and forgets")
+            latency_s = random.uniform(0.3, 6.0) if is_slow else random.uniform(0.005, 0.05)
+            loop.call_later(latency_s, self._arrive, transport, answer)
         self._reach("socket after write")
-        latency_s = random.uniform(0.005, 0.05)
-        if node.mood in ("node is late", "node takes and forgets"):
-            latency_s = random.uniform(0.3, 6.0)
-        left_s = deadline_s - (self._timeline.now_s - began_s)
-        await asyncio.sleep(min(latency_s, left_s))
-        if latency_s >= left_s:
-            self._count("send timed out after the write")
-            raise TimeoutError
+
+    def _arrive(self, transport: WireTransport, answer: bytes) -> None:
         self._reach("answer to a send")
-        return answer
+        transport.answer(answer)
 
-    def _leave(self, chunk: bytes, written: bytearray) -> None:
-        if not written:
-            self._reach("socket before write")
-        written += chunk
-        self._observer.on_wire(chunk)
-
-    def _deliver(self, node: Node, raw: bytes) -> Answer:
+    def _answer(self, node: Node, request: bytes) -> bytes:
         """What the node does with it, and says."""
         if node.mood == "node refuses to send":
             self._count(node.mood)
-            error = {"code": -32003, "message": "Transaction refused"}
-            return Answer(HTTPStatus.OK, json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode())
+            return _http({"error": {"code": -32003, "message": "Transaction refused"}})
         if node.mood == "node takes and forgets":
             self._count(node.mood)
         else:
-            self._timeline.after(self._random.uniform(0.005, 0.1), lambda: self._cluster.receive(raw))
-        transaction = self._cluster.parse(raw)
+            self._take(request)
+        transaction = self._cluster.parse(raw_in(request))
         assert transaction is not None
-        answer = {"jsonrpc": "2.0", "id": 1, "result": str(transaction.signature)}
-        return Answer(HTTPStatus.OK, json.dumps(answer).encode())
+        return _http({"result": str(transaction.signature)})
+
+    def _take(self, request: bytes) -> None:
+        raw = raw_in(request)
+        self._timeline.after(self._random.uniform(0.005, 0.1), lambda: self._cluster.receive(raw))
+
+
+def raw_in(request: bytes) -> bytes:
+    """The transaction's bytes in a request to send it."""
+    body = request[request.index(b"\r\n\r\n") + 4 :]
+    return base64.b64decode(json.loads(body)["params"][0])
+
+
+def _http(reply: dict[str, Any]) -> bytes:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, **reply}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 class News(Protocol):

@@ -6,7 +6,6 @@ engine, except at the end for what the engine itself says of what it did not fin
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from engine.domain import Intent, Outcome
 from engine.liquidation import decision_record
 from sim.cluster import Cluster, Landed, Liquidation
 from sim.knowledge import Knowledge
+from sim.network import raw_in
 from sim.timeline import Timeline
 
 ONE_OPEN = "one open intent per position"
@@ -322,12 +322,6 @@ class Limits:
 
     def transaction_in(self, request: bytes) -> Liquidation | None:
         """The transaction in a JSON-RPC request's bytes, None when these are not the ones that hold it."""
-        marker = b'"params": ["'
-        start = request.find(marker)
-        if start < 0:
-            marker = b'"params":["'
-            start = request.find(marker)
-        if start < 0:
+        if b"sendTransaction" not in request:
             return None
-        start += len(marker)
-        return self._cluster.parse(base64.b64decode(request[start : request.index(b'"', start)]))
+        return self._cluster.parse(raw_in(request))

@@ -199,7 +199,7 @@ class World:
         wallet = self.cluster.current(self.signer.address)
         held = wallet.lamports if wallet else 0
         if self._random.random() < 0.7:
-            self.cluster.write(self.signer.address, Account(held + SOL, b"", Pubkey.default()))
+            self.market.fund_wallet()
         elif held < MINIMUM_RESUME_LAMPORTS:
             self.operator.resumes = False  # who has no money left leaves it stopped
 
