@@ -198,7 +198,7 @@ def assemble(
     fees = PriorityFees(chain, [fund.address], fee_limits, clock)
     sentinel = Sentinel(
         chain=chain,
-        wallet=signer.address,
+        wallet=None if is_dry_run else signer.address,  # whoever sends with it meanwhile, it is not we
         journal=journal,
         fees=fees,
         clock=clock,

@@ -50,14 +50,15 @@ REMEDIES = {
 class Sentinel:
     """Looks for what must never happen, hears of it from others, and stops. Belongs to the event loop.
 
-    `stop` shuts the gate at once, with the reason that it gets, in the engine's name; False: it was shut.
+    `wallet` is None where others may send with it, as beside a dry run. `stop` shuts the gate at once, with
+    the reason that it gets, in the engine's name; False: it was shut.
     """
 
     def __init__(
         self,
         *,
         chain: Chain,
-        wallet: Pubkey,
+        wallet: Pubkey | None,
         journal: Journal,
         fees: PriorityFees,
         clock: Clock,
@@ -113,14 +114,17 @@ class Sentinel:
         The very first look takes the wallet's history as it is: what was before is nobody's fault here.
         Raises RpcFailure, JournalUnavailable.
         """
+        wallet = self._wallet
+        if wallet is None:
+            return
         kept = self._journal.noted(SEEN)
-        page = await self._chain.signatures_of(self._wallet, before=None, limit=PAGE)
+        page = await self._chain.signatures_of(wallet, before=None, limit=PAGE)
         newest = page[0] if page else None
         if kept is None:
             self._newest, self._has_looked = newest, True
             await self._keep_newest()
             return
-        unknown = await self._unknown_since(kept, page)
+        unknown = await self._unknown_since(kept, page, wallet)
         self._newest, self._has_looked = newest, True
         is_complete = len(unknown) < READS
         for signature in unknown:
@@ -132,7 +136,7 @@ class Sentinel:
         if is_complete and not self._foreign:
             await self._keep_newest()
 
-    async def _unknown_since(self, kept: str, page: list[Signature]) -> list[Signature]:
+    async def _unknown_since(self, kept: str, page: list[Signature], wallet: Pubkey) -> list[Signature]:
         """Signatures that name the wallet, after the kept one and not in the journal; the oldest first."""
         unknown: list[Signature] = []
         for _ in range(PAGES):
@@ -143,7 +147,7 @@ class Sentinel:
                     unknown.append(signature)
             if len(page) < PAGE:
                 break
-            page = await self._chain.signatures_of(self._wallet, before=page[-1], limit=PAGE)
+            page = await self._chain.signatures_of(wallet, before=page[-1], limit=PAGE)
         return unknown[-READS:][::-1]
 
     def _is_unknown(self, signature: Signature) -> bool:
