@@ -26,6 +26,7 @@ from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
 from engine.liquidation.aftermath import Aftermath
+from engine.liquidation.departure import Departures
 from engine.liquidation.detector import Detector, new_liquidation_ids
 from engine.liquidation.executor import Executor
 from engine.liquidation.failures import Failures
@@ -213,27 +214,6 @@ def assemble(
         attempts=settings.retry_attempts,
         base_ms=settings.retry_base_ms,
     )
-    executor = Executor(
-        queue=queue,
-        holdings=holdings,
-        board=board,
-        accounts=accounts,
-        blockhashes=blockhashes,
-        fees=fees,
-        builder=TransactionBuilder(signer, settings.program_id, board.feed_of(SOL_USD.symbol) or SOL_USD),
-        journal=journal,
-        gate=gate,
-        wire=wire,
-        tracker=tracker,
-        retries=retries,
-        latencies=latencies,
-        wallet=wallet,
-        clock=clock,
-        node_is_current=ingest.node_is_current,
-        compute_unit_limit=settings.compute_unit_limit,
-        on_budget_spent=lambda what: sentinel.trip(Cause.BUDGET, what),
-        on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
-    )
     aftermath = Aftermath(
         journal=journal,
         queue=queue,
@@ -247,6 +227,34 @@ def assemble(
         tally=tally,
         events=events,
         clock=clock,
+        on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
+    )
+    departures = Departures(
+        wire=wire,
+        journal=journal,
+        latencies=latencies,
+        clock=clock,
+        still_wanted=aftermath.still_wanted,
+    )
+    executor = Executor(
+        queue=queue,
+        holdings=holdings,
+        board=board,
+        accounts=accounts,
+        blockhashes=blockhashes,
+        fees=fees,
+        builder=TransactionBuilder(signer, settings.program_id, board.feed_of(SOL_USD.symbol) or SOL_USD),
+        journal=journal,
+        gate=gate,
+        departures=departures,
+        tracker=tracker,
+        retries=retries,
+        wallet=wallet,
+        clock=clock,
+        node_is_current=ingest.node_is_current,
+        compute_unit_limit=settings.compute_unit_limit,
+        workers=settings.workers,
+        on_budget_spent=lambda what: sentinel.trip(Cause.BUDGET, what),
         on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
     )
     commands = Commands(

@@ -29,13 +29,14 @@ from engine.journal.journal import Journal
 from engine.liquidation import decision_record
 from engine.liquidation.classify import classify_failure
 from engine.liquidation.decide import decide
+from engine.liquidation.departure import Departures
+from engine.liquidation.hands import Hands
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
-from engine.liquidation.tracker import Flight, Tracker, Wire
+from engine.liquidation.tracker import Flight, Tracker
 from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
 from engine.oracle.board import PriceBoard
 from engine.protocol.addresses import SOL_USD
-from engine.telemetry.latency import Latencies
 from engine.wallet.watch import WalletWatch
 
 log = structlog.get_logger("executor")
@@ -64,14 +65,14 @@ class Executor:
         builder: TransactionBuilder,
         journal: Journal,
         gate: Gate,
-        wire: Wire,
+        departures: Departures,
         tracker: Tracker,
         retries: Retries,
-        latencies: Latencies,
         wallet: WalletWatch,
         clock: Clock,
         node_is_current: Callable[[], bool],
         compute_unit_limit: int,
+        workers: int,
         on_budget_spent: Callable[[str], None],
         on_invariant: Callable[[str], None],
     ) -> None:
@@ -84,40 +85,43 @@ class Executor:
         self._builder = builder
         self._journal = journal
         self._gate = gate
-        self._wire = wire
+        self._departures = departures
         self._tracker = tracker
         self._retries = retries
-        self._latencies = latencies
         self._wallet = wallet
         self._clock = clock
         self._node_is_current = node_is_current
         self._compute_unit_limit = compute_unit_limit
         self._on_budget_spent = on_budget_spent
         self._on_invariant = on_invariant
+        self.hands = Hands(workers)
         self._journaling_lamports = 0
 
     async def work(self) -> None:
         """Take entries and attempt them, for ever; one that breaks never takes the others with it."""
-        while True:
-            await self._gate.wait_open()
-            entry = await self._queue.take()
-            try:
-                await self._attempt(entry)
-            except SendingStopped:
-                self._queue.requeue(entry)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                # A fault of ours in one liquidation: it fails like any other, with its history.
-                log.exception("attempt broke", position=str(entry.address))
-                if entry.stage in (Stage.SIGNED, Stage.SENT, Stage.LANDED):
-                    continue  # the tracker has it, and follows it to its end
-                await self._retries.unsigned(
-                    entry, OutcomeClass.PROGRAM_ERROR, f"internal error: {type(error).__name__}"
-                )
+        async with asyncio.TaskGroup() as departures:
+            while True:
+                await self._gate.wait_open()
+                entry = await self._queue.take(self.hands.may_take)
+                with self.hands.hold(entry):
+                    await self._work_on(entry, departures)
 
-    async def _attempt(self, entry: Entry) -> None:
-        """One attempt, up to the moment when its bytes are out and the tracker has it."""
+    async def _work_on(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
+        try:
+            await self._attempt(entry, departures)
+        except SendingStopped:
+            self._queue.requeue(entry)
+        except Exception as error:
+            # A fault of ours in one liquidation: it fails like any other, with its history.
+            log.exception("attempt broke", position=str(entry.address))
+            if entry.stage in (Stage.SIGNED, Stage.SENT, Stage.LANDED):
+                return  # the tracker has it, and follows it to its end
+            await self._retries.unsigned(
+                entry, OutcomeClass.PROGRAM_ERROR, f"internal error: {type(error).__name__}"
+            )
+
+    async def _attempt(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
+        """One attempt, up to the moment when the tracker has it and its bytes are on their way."""
         self._gate.check()
         try:
             if not self._node_is_current():
@@ -132,7 +136,10 @@ class Executor:
             await self._retries.unsigned(entry, reason.outcome, str(reason))
             return
         if intent is not None:
-            await self._send(entry, intent)
+            flight = Flight(intent, entry)
+            self._tracker.follow(flight)
+            entry.stage = Stage.SIGNED
+            await self._departures.begin(flight, departures)
 
     async def _decide_afresh(self, entry: Entry) -> Decision | None:
         """Read the account again and decide at the price of now; None when it is gone or unreadable."""
@@ -247,43 +254,6 @@ class Executor:
             created_at_ns=self._clock.now_ns(),
             decision_json=decision_record.encode(decision),
         )
-
-    async def _send(self, entry: Entry, intent: Intent) -> None:
-        """Let the bytes go, if the gate lets them; from here on the tracker owns the transaction."""
-        flight = Flight(intent, entry)
-        self._tracker.follow(flight)
-        entry.stage = Stage.SIGNED
-        if not self._is_still_wanted(entry):
-            # The disk took its time, and the market moved on: the bytes leave if it comes back.
-            log.warning("not sent, no longer liquidatable", position=str(entry.address))
-            return
-
-        def left(at_ns: int) -> None:
-            flight.note_write(at_ns, self._clock.monotonic_ns())
-            if entry.attempt == 1:
-                self._latencies.detect_to_submit.observe_ns(at_ns - entry.free_at_ns)
-
-        try:
-            await self._wire.send(intent.raw_transaction, left)
-        except SendingStopped:
-            flight.withheld = not flight.may_have_left
-            log.warning("kept back by the stop", position=str(entry.address))
-        except RpcFailure as failure:
-            log.warning("node refused", position=str(entry.address), reason=str(failure))
-        if flight.submitted_at_ns is not None:
-            await self._note_submitted(intent, flight.submitted_at_ns)
-
-    def _is_still_wanted(self, entry: Entry) -> bool:
-        position = self._holdings.decidable(entry.address)
-        if position is None:
-            return False
-        return decide(position, self._board.current(position.symbol)).action is not Action.HOLD
-
-    async def _note_submitted(self, intent: Intent, at_ns: int) -> None:
-        try:
-            await self._journal.record_submitted(intent.signature, at_ns)
-        except JournalUnavailable as error:
-            log.error("submission time not recorded", reason=str(error))
 
     def _follow_stray(self, entry: Entry) -> None:
         """A write that was given up on became durable after all: it is followed to its end first.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -78,7 +79,7 @@ class LiquidationQueue:
         self._entries: dict[Pubkey, Entry] = {}
         self._heap: list[tuple[float, int, int, Entry]] = []
         self._tickets = itertools.count(1)
-        self._wake = asyncio.Event()
+        self._takers: deque[asyncio.Future[None]] = deque()
         self.refused = 0  # offers turned away because the queue was full
 
     def __len__(self) -> int:
@@ -184,16 +185,42 @@ class LiquidationQueue:
         """Enter a liquidation that is in flight already, found at the start; it is never taken."""
         self._entries[entry.address] = entry
 
-    async def take(self) -> Entry:
-        """The queued entry with the lowest health, then the highest value; waits for one."""
+    async def take(self, may_take: Callable[[Entry], bool] = lambda _: True) -> Entry:
+        """The queued entry with the lowest health, then the highest value; waits for one.
+
+        While `may_take` refuses the first in line, this waits too; it is asked again when another one comes.
+        """
         while True:
-            while self._heap:
-                _, _, ticket, entry = heapq.heappop(self._heap)
-                if ticket == entry.ticket and self._is_current(entry) and entry.stage is Stage.QUEUED:
-                    entry.stage = Stage.DECIDING
-                    return entry
-            self._wake.clear()
-            await self._wake.wait()
+            entry = self._first()
+            if entry is not None and may_take(entry):
+                heapq.heappop(self._heap)
+                entry.stage = Stage.DECIDING
+                return entry
+            wake = asyncio.get_running_loop().create_future()
+            self._takers.append(wake)
+            try:
+                await wake
+            except asyncio.CancelledError:
+                if not wake.cancelled():
+                    self._wake(1)  # somebody else's turn
+                raise
+
+    def _first(self) -> Entry | None:
+        """The first in line; heap items that are valid no more are dropped on the way."""
+        while self._heap:
+            _, _, ticket, entry = self._heap[0]
+            if ticket == entry.ticket and self._is_current(entry) and entry.stage is Stage.QUEUED:
+                return entry
+            heapq.heappop(self._heap)
+        return None
+
+    def _wake(self, count: int) -> None:
+        """Let so many takers look; no more, since each that comes away empty delays the others."""
+        while count and self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(None)
+                count -= 1
 
     def requeue(self, entry: Entry) -> None:
         """Put an entry back in line, unless it was cleared while it waited."""
@@ -244,7 +271,7 @@ class LiquidationQueue:
         if len(self._heap) > 4 * len(self._entries) + 64:
             self._heap = [item for item in self._heap if item[2] == item[3].ticket]
             heapq.heapify(self._heap)
-        self._wake.set()
+        self._wake(len(items))
 
 
 def _rank_of(crosser: Crosser) -> tuple[float, int]:
