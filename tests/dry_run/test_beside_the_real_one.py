@@ -6,15 +6,12 @@ import asyncio
 import json
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import asyncpg
-from aiohttp import web
+from between import between
 from world import World, until
 
 from engine.api import wire
@@ -23,33 +20,11 @@ from engine.api.client import EngineClient
 ENOUGH = 5
 
 
-@asynccontextmanager
-async def seen_through(target: str) -> AsyncIterator[tuple[str, Counter[str]]]:
-    """A node's HTTP port with somebody counting in front of it: its URL, and the methods that were called."""
-    called: Counter[str] = Counter()
-
-    async def pass_on(request: web.Request) -> web.Response:
-        body = await request.read()
-        called[json.loads(body)["method"]] += 1
-        headers = {"Content-Type": "application/json"}
-        async with http.post(target, data=body, headers=headers) as answer:
-            return web.Response(body=await answer.read(), content_type="application/json")
-
-    async with aiohttp.ClientSession() as http:
-        app = web.Application(client_max_size=2**24)
-        app.router.add_post("/", pass_on)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", called
-        await runner.cleanup()
-
-
 async def test_a_dry_run_decides_as_the_real_engine_does_sends_nothing_and_touches_nothing_of_it(short_path):
     world = World(short_path)
     try:
         await world.start_sandbox()
-        async with seen_through(world.where["rpc_url"]) as (url, called):
+        async with between(world.where["rpc_url"]) as (url, called):
             await _live_through_it(world, url, called)
     except BaseException:
         for log in sorted(short_path.glob("*.log")):
