@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -53,7 +53,7 @@ class Node(ScriptedNode):
         self.raw: bytes | None = None  # instead of any answer
         self.url = ""
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.asked.append(body["method"])
         if self.raw is not None:
@@ -124,8 +124,8 @@ def landed(slot: int, transaction: Transaction = TRANSACTION) -> dict[str, Any]:
 class Cluster:
     """A pool and the nodes that it asks."""
 
-    def __init__(self, pool: RpcPool, nodes: list[Node]) -> None:
-        self.pool, self.nodes = pool, nodes
+    def __init__(self, pool: RpcPool, nodes: list[Node], ends: list[Callable[[], Awaitable[None]]]) -> None:
+        self.pool, self.nodes, self.ends = pool, nodes, ends
 
     @property
     def states(self) -> list[str]:
@@ -136,23 +136,27 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(count: int = 3) -> AsyncIterator[Cluster]:
-    """So many nodes, met; their looks begin."""
+async def cluster(
+    count: int = 3, *, first: type[Node] = Node, per_s: list[int] | None = None
+) -> AsyncIterator[Cluster]:
+    """So many nodes, met; their looks begin. `per_s` is what each of them may be asked."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        nodes = [Node(clock) for _ in range(count)]
+        nodes = [first(clock), *(Node(clock) for _ in range(count - 1))]
+        ends: list[Callable[[], Awaitable[None]]] = []
         for node in nodes:
             app = web.Application()
             app.router.add_post("/", node.handle)
             runner = web.AppRunner(app, shutdown_timeout=0.1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
+            ends.append(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             node.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        limits = PoolLimits(requests_per_s=[100_000] * count)
+        limits = PoolLimits(requests_per_s=per_s or [100_000] * count)
         pool = await stack.enter_async_context(RpcPool([node.url for node in nodes], limits, clock))
         await pool.genesis_hash()
-        yield Cluster(pool, nodes)
+        yield Cluster(pool, nodes, ends)
 
 
 ADDRESS = Pubkey.from_string("SysvarC1ock11111111111111111111111111111111")
