@@ -30,6 +30,7 @@ from engine.liquidation.departure import Departures
 from engine.liquidation.detector import Detector, new_liquidation_ids
 from engine.liquidation.executor import Executor
 from engine.liquidation.failures import Failures
+from engine.liquidation.funds import Funds
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.retry import Retries
 from engine.liquidation.tracker import Tracker, Wire
@@ -86,6 +87,7 @@ class Parts:
     prices: PriceWatch
     hermes: HermesClient
     fund: FundWatcher
+    funds: Funds
     wallet: WalletWatch
     queue: LiquidationQueue
     failures: Failures
@@ -205,9 +207,11 @@ def assemble(
         clock=clock,
         stop=lambda reason: commands.emergency.trip(reason),  # noqa: PLW0108  # it is made further down
     )
+    funds = Funds(wallet, events, clock)
     retries = Retries(
         queue=queue,
         failures=failures,
+        funds=funds,
         events=events,
         tally=tally,
         clock=clock,
@@ -249,7 +253,7 @@ def assemble(
         departures=departures,
         tracker=tracker,
         retries=retries,
-        wallet=wallet,
+        funds=funds,
         clock=clock,
         node_is_current=ingest.node_is_current,
         compute_unit_limit=settings.compute_unit_limit,
@@ -309,6 +313,7 @@ def assemble(
         queue=queue,
         failures=failures,
         tracker=tracker,
+        funds=funds,
         fund=fund,
         latencies=latencies,
         loop_lag=loop_lag,
@@ -329,6 +334,7 @@ def assemble(
         prices=prices,
         hermes=hermes,
         fund=fund,
+        funds=funds,
         wallet=wallet,
         queue=queue,
         failures=failures,

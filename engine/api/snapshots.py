@@ -24,6 +24,7 @@ from engine.fund import FundWatcher
 from engine.journal.journal import Journal
 from engine.liquidation.classify import next_step
 from engine.liquidation.failures import Failures
+from engine.liquidation.funds import Funds
 from engine.liquidation.queue import LiquidationQueue, Stage
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
@@ -77,6 +78,7 @@ class Snapshots:
         queue: LiquidationQueue,
         failures: Failures,
         tracker: Tracker,
+        funds: Funds,
         fund: FundWatcher,
         latencies: Latencies,
         loop_lag: LoopLag,
@@ -99,6 +101,7 @@ class Snapshots:
         self._queue = queue
         self._failures = failures
         self._tracker = tracker
+        self._funds = funds
         self._fund = fund
         self._latencies = latencies
         self._loop_lag = loop_lag
@@ -177,6 +180,8 @@ class Snapshots:
         if unread := len(self._tracker.unread):
             what = "transaction cannot" if unread == 1 else "transactions cannot"
             degraded.append(f"{unread} final {what} be read: what was done is not known yet")
+        if short := self._funds.why_short():
+            degraded.append(f"nothing is sent: {short}")
         if closed := self._journal.why_closed():
             degraded.append(f"nothing is sent: {closed}")
         if self._queue.refused:

@@ -30,6 +30,7 @@ from engine.liquidation import decision_record
 from engine.liquidation.classify import classify_failure
 from engine.liquidation.decide import decide
 from engine.liquidation.departure import Departures
+from engine.liquidation.funds import Funds, FundsShort
 from engine.liquidation.hands import Hands
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
@@ -37,7 +38,6 @@ from engine.liquidation.tracker import Flight, Tracker
 from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
 from engine.oracle.board import PriceBoard
 from engine.protocol.addresses import SOL_USD
-from engine.wallet.watch import WalletWatch
 
 log = structlog.get_logger("executor")
 
@@ -68,7 +68,7 @@ class Executor:
         departures: Departures,
         tracker: Tracker,
         retries: Retries,
-        wallet: WalletWatch,
+        funds: Funds,
         clock: Clock,
         node_is_current: Callable[[], bool],
         compute_unit_limit: int,
@@ -88,7 +88,7 @@ class Executor:
         self._departures = departures
         self._tracker = tracker
         self._retries = retries
-        self._wallet = wallet
+        self._funds = funds
         self._clock = clock
         self._node_is_current = node_is_current
         self._compute_unit_limit = compute_unit_limit
@@ -102,6 +102,7 @@ class Executor:
         async with asyncio.TaskGroup() as departures:
             while True:
                 await self._gate.wait_open()
+                await self._funds.wait_covered()
                 entry = await self._queue.take(self.hands.may_take)
                 with self.hands.hold(entry):
                     await self._work_on(entry, departures)
@@ -109,7 +110,7 @@ class Executor:
     async def _work_on(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
         try:
             await self._attempt(entry, departures)
-        except SendingStopped:
+        except (SendingStopped, FundsShort):
             self._queue.requeue(entry)
         except Exception as error:
             # A fault of ours in one liquidation: it fails like any other, with its history.
@@ -194,7 +195,7 @@ class Executor:
             value_e6=decision.health.value_e12 // 10**6, attempt=entry.attempt, compute_unit_limit=limit
         )
         entry.fee_lamports = BASE_FEE_LAMPORTS + priority_fee_lamports(price, limit)
-        self._check_balance(entry.fee_lamports)
+        self._funds.check(entry.fee_lamports)
         now_ns = self._clock.now_ns()
         try:
             in_flight = self._tracker.fees_in_flight_lamports + self._journaling_lamports
@@ -217,16 +218,6 @@ class Executor:
         entry.decided, entry.compute_unit_limit = decision.action, limit
         entry.health_factor = decision.health.factor
         return self._intent(entry, decision, signed, price)
-
-    def _check_balance(self, cost_lamports: int) -> None:
-        """Raise CannotAct when the balance is known not to cover the transaction's fees."""
-        balance_lamports = self._wallet.balance_lamports
-        if balance_lamports is not None and balance_lamports < cost_lamports:
-            raise CannotAct(
-                OutcomeClass.INSUFFICIENT_FUNDS,
-                f"insufficient funds: the wallet holds {balance_lamports} lamports, "
-                f"{cost_lamports} are needed",
-            )
 
     def _intent(
         self,

@@ -10,6 +10,7 @@ from engine.clock import Clock
 from engine.domain import OutcomeClass
 from engine.journal.records import FailedAttempt
 from engine.liquidation.failures import Failures
+from engine.liquidation.funds import Funds
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.protocol.compute import MAX_COMPUTE_UNITS
 from engine.telemetry.events import EventLog, Level
@@ -24,6 +25,7 @@ class Retries:
         *,
         queue: LiquidationQueue,
         failures: Failures,
+        funds: Funds,
         events: EventLog,
         tally: Tally,
         clock: Clock,
@@ -32,6 +34,7 @@ class Retries:
     ) -> None:
         self._queue = queue
         self._failures = failures
+        self._funds = funds
         self._events = events
         self._tally = tally
         self._clock = clock
@@ -66,6 +69,8 @@ class Retries:
         """Pause and try again; give up when the attempts are used up, or no other can go better."""
         attempted = FailedAttempt(entry.attempt, self._clock.now_ns(), outcome, message, signature)
         entry.history = (*entry.history, attempted)
+        if outcome is OutcomeClass.INSUFFICIENT_FUNDS and signature is not None:
+            self._funds.pause(entry.fee_lamports)
         if outcome is OutcomeClass.EXCEEDED_CUS:
             entry.compute_unit_limit = min(2 * entry.compute_unit_limit, MAX_COMPUTE_UNITS)
         if is_hopeless or entry.attempt >= self._attempts:

@@ -328,15 +328,42 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
     assert len(rig.wire.sent) == 1
 
 
-async def test_an_empty_wallet_is_insufficient_funds_and_nothing_is_signed(rig):
-    rig.ledger.set_account(rig.wallet.pubkey(), Account(6_000, b"", SYSTEM_PROGRAM))
+def fund_wallet(rig, lamports: int) -> None:
+    rig.ledger.set_account(rig.wallet.pubkey(), Account(lamports, b"", SYSTEM_PROGRAM))
     rig.tell(rig.wallet.pubkey())
-    rig.open()
+
+
+@pytest.mark.parametrize("lamports", [1, 6_000, 890_880 + 6_999])
+async def test_a_wallet_that_cannot_pay_pauses_sending_with_one_alert_until_it_is_funded(rig, lamports):
+    fund_wallet(rig, lamports)
+    positions = [rig.open() for _ in range(12)]
     rig.price("BTC/USD", 58_000)
-    await rig.tick(10)
-    (failed,) = rig.parts.failures.rows
-    assert failed.outcome is OutcomeClass.INSUFFICIENT_FUNDS
+    await rig.tick(60)
     assert rig.recorded(OutboxKind.INTENT) == []
+    assert {entry.stage for entry in rig.parts.queue} == {Stage.QUEUED}
+    assert {entry.attempt for entry in rig.parts.queue} == {1}
+    assert rig.parts.failures.rows == []
+    assert rig.gate.state.is_running
+    alerts = [event.text for event in rig.parts.events.latest(500) if event.level == "danger"]
+    assert len(alerts) == 1
+    assert "insufficient funds" in alerts[0]
+    assert any("insufficient funds" in line for line in rig.parts.snapshots.take().engine.degraded)
+    rig.keep_prices_fresh()
+    fund_wallet(rig, SOL)
+    await rig.until(lambda: all(rig.ended(each)() for each in positions))
+    assert {outcome.outcome for outcome in rig.outcomes()} == {OutcomeClass.CONFIRMED}
+    assert not any("insufficient" in line for line in rig.parts.snapshots.take().engine.degraded)
+
+
+async def test_who_recovers_while_the_wallet_is_empty_is_dropped_when_it_is_funded(rig):
+    fund_wallet(rig, 1)
+    position = rig.open()
+    rig.price("BTC/USD", 58_000)
+    await rig.tick(5)
+    rig.price("BTC/USD", 60_000)
+    fund_wallet(rig, SOL)
+    await rig.until(rig.ended(position))
+    assert rig.wire.sent == []
 
 
 async def test_the_budget_of_a_day_holds_however_many_workers_sign_at_once(bare):

@@ -20,7 +20,9 @@ class Ending:
     def look(self) -> None:
         """End the run when nothing is left to do."""
         life = self._world.life
-        if life is not None and life.is_ready and life.is_alive and not self.unfinished():
+        if life is None or not life.is_ready or not life.is_alive or len(life.parts.queue):
+            return
+        if not self.unfinished():
             self.is_over = True
             self._world.timeline.note("recovered")
             life.loop.stop()
@@ -38,6 +40,8 @@ class Ending:
             found.append(f"{journal.backlog()} records are not shipped")
         if not life.parts.gate.state.is_running:
             return [*found, "the operator is about to resume"] if world.operator.resumes else found
+        if life.parts.funds.why_short():
+            return found  # it says so, and goes on by itself once it is funded
         excused = {failed.position for failed in life.parts.failures.rows}
         left = [each for each in world.market.liquidatable() if each.address not in excused]
         if left:
