@@ -43,8 +43,9 @@ class DrillFailed(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What a drill needs: the engine's profile, a client of it, and the taps on node and database."""
+    """What a drill needs: the engine's environment and profile, a client of it, and the taps before it."""
 
+    environment: Mapping[str, str]
     paths: ProfilePaths
     client: EngineClient
     node: Tap
@@ -103,7 +104,7 @@ async def drill_course() -> AsyncIterator[Course]:
         paths = ProfilePaths("default", home / "state" / "liquidation-engine" / "default", runtime)
         client = await stack.enter_async_context(EngineClient(paths.socket))
         await _until_ready(client, process)
-        course = Course(paths, client, node, (stream, database), process)
+        course = Course(environment, paths, client, node, (stream, database), process)
         await course.until_it_sends()
         yield course
 
