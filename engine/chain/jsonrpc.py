@@ -53,7 +53,7 @@ class JsonRpc:
                 # A redirect would ask a node that nobody has named.
                 self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
             ):
-                _check_status(response)
+                check_status(response)
                 answer = await _read(response, LONGEST_ANSWER if method in _WITH_ACCOUNTS else LONGEST_OTHER)
         except TimeoutError as error:
             raise RpcFailure(f"timeout after {deadline_s:.1f} s", is_timeout=True) from error
@@ -95,7 +95,7 @@ def _refusal(detail: object) -> RpcFailure:
     return RpcFailure(f"node error: {words}", code=code if isinstance(code, int) else None)
 
 
-def _check_status(response: aiohttp.ClientResponse) -> None:
+def check_status(response: aiohttp.ClientResponse) -> None:
     """Raise RpcFailure for what a node that answers the call does not say."""
     if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         header = response.headers.get("Retry-After")

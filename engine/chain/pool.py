@@ -13,6 +13,7 @@ import structlog
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from engine.chain.census import Census
 from engine.chain.endpoint import (
     Endpoint,
     Horizon,
@@ -76,6 +77,7 @@ class RpcPool:
         self._clock = clock
         self._horizon = Horizon(clock, limits.max_behind_slots)
         self._statuses_slot = 0  # the newest slot at which statuses were told
+        self._census = Census()
         self._testimony = Testimony(self.healthy, self._attempt)
         self._session: aiohttp.ClientSession | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -289,19 +291,25 @@ class RpcPool:
     async def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         """Every account of the program that starts with the position discriminator, from one endpoint.
 
-        One that broke off is the last to be asked for the next snapshot.
+        One that broke off, or lacks most of them, is the last to be asked for the next snapshot.
         """
         node = min(self.healthy(), key=self._rests_from_snapshots, default=None)
         if node is None:
             raise RpcFailure(self._nobody())
         node.charge()
+        count = 0
         try:
             async for part in node.reader.position_slices(program_id, min_slot):
+                count += len(part[0])
                 yield part
         except RpcFailure as failure:
             node.snapshot_failed_ns = self._clock.monotonic_ns()
             node.failed(failure)
             raise
+        before = self._census.taken
+        if not self._census.takes(count):
+            node.snapshot_failed_ns = self._clock.monotonic_ns()
+            raise RpcFailure(f"{node.name} tells {count} positions where there were {before}: read again")
         node.snapshot_failed_ns = None
 
     def _rests_from_snapshots(self, node: Endpoint) -> bool:

@@ -10,7 +10,9 @@ import aiohttp
 import msgspec
 from solders.pubkey import Pubkey
 
+from engine.api.clean import clean
 from engine.chain.json_array import ArrayReader, UnreadableAnswer
+from engine.chain.jsonrpc import check_status
 from engine.chain.port import PositionSlice, RpcFailure
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
@@ -66,10 +68,10 @@ async def read_positions(
                 url,
                 data=request_for(program_id, min_slot),
                 headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
+                allow_redirects=False,
             ) as response,
         ):
-            if response.status != 200:
-                raise RpcFailure(f"node error: HTTP {response.status}")
+            check_status(response)
             async for part in _slices(response.content.iter_any()):
                 yield part
     except TimeoutError as error:
@@ -99,7 +101,7 @@ async def _slices(chunks: AsyncIterator[bytes]) -> AsyncIterator[PositionSlice]:
             waiting += entries
         yield _in_columns(waiting)
     except UnreadableAnswer as error:
-        text = str(error).split("\n", 1)[0][:200]
+        text = clean(str(error), 200)
         is_fault = text.startswith("node error: ")
         raise RpcFailure(text if is_fault else f"the node's answer cannot be read: {text}") from error
 

@@ -137,12 +137,16 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    count: int = 3, *, first: type[Node] = Node, per_s: list[int] | None = None
+    count: int = 3,
+    *,
+    first: type[Node] = Node,
+    others: type[Node] = Node,
+    per_s: list[int] | None = None,
 ) -> AsyncIterator[Cluster]:
     """So many nodes, met; their looks begin. `per_s` is what each of them may be asked."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        nodes = [first(clock), *(Node(clock) for _ in range(count - 1))]
+        nodes = [first(clock), *(others(clock) for _ in range(count - 1))]
         ends: list[Callable[[], Awaitable[None]]] = []
         for node in nodes:
             app = web.Application()

@@ -12,6 +12,7 @@ from liar import ADDRESS, SIGNATURE, Cluster, Lie, cluster, signed
 from scripted import status
 
 from engine.chain.port import Level, LyingNode, RpcFailure
+from engine.chain.shapes import LARGEST_ACCOUNT
 
 Question = Callable[[Cluster], Awaitable[Any]]
 
@@ -71,6 +72,12 @@ def unsigned() -> str:
     return base64.b64encode(raw[:1] + bytes(SIGNATURE) + raw[65:]).decode()
 
 
+def over_long(answer: Any) -> Any:
+    data = base64.b64encode(bytes(LARGEST_ACCOUNT + 1)).decode()
+    answer["value"] |= {"data": [data, "base64"], "space": None}
+    return answer
+
+
 META = "meta"
 LIES: list[tuple[str, str, Lie, str]] = [
     ("a slot of the future", "getSlot", added(10_000), "ahead of all"),
@@ -81,10 +88,10 @@ LIES: list[tuple[str, str, Lie, str]] = [
     ("a height that jumps", "getBlockHeight", added(10_000), "told block height"),
     ("a height that is null", "getBlockHeight", always(None), "none that there can be"),
     (
-        "an account of eleven megabytes",
+        "an account of more than ten megabytes",
         "getAccountInfo",
-        put(["A" * 11_534_336 + "AAAA", "base64"], "value", "data"),
-        "",
+        over_long,
+        "an account of 10485761 bytes",
     ),
     (
         "an account longer than it says",
@@ -157,6 +164,12 @@ LIES: list[tuple[str, str, Lie, str]] = [
         "an error that is no error",
         "getSignatureStatuses",
         put({"a": 1, "b": 2}, "value", 0, "err"),
+        "error that is none",
+    ),
+    (
+        "an error in hostile words",
+        "getSignatureStatuses",
+        put("\x1b[2Jlanded", "value", 0, "err"),
         "error that is none",
     ),
     (
@@ -235,10 +248,9 @@ async def test_a_lie_is_not_taken_its_node_is_named_and_another_answers(method, 
         of.nodes[0].lies[method] = lie
         answer = await QUESTIONS[method](of)
         assert _lasting(answer) == truth
-        if what:
-            assert of.states == ["distrusted", "ok", "ok"], of.why(0)
-            assert what in of.why(0)
-            assert of.why(0).isprintable()
+        assert of.states == ["distrusted", "ok", "ok"], of.why(0)
+        assert what in of.why(0)
+        assert of.why(0).isprintable()
         assert of.pool.is_current()
 
 

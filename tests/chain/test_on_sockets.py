@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from aiohttp import web
 from liar import ADDRESS, Cluster, Node, cluster
 from solders.pubkey import Pubkey
 
 from engine.chain.budget import RESERVE_SHARE
+from engine.chain.port import RpcFailure
 
 ACCOUNTS = "getMultipleAccounts"
 # That it takes less than a second is proven on virtual time; here, that no deadline (5 s) was waited for.
@@ -87,3 +89,62 @@ async def test_a_node_gets_no_more_requests_than_its_budget_and_the_rest_goes_to
         assert 0 < given <= 20 + 20 * took_s + 1
         assert of.nodes[1].asked.count("getBalance") >= 200 - given
         assert of.pool.nodes[0].budget.left <= 20 // RESERVE_SHARE + 20 * took_s
+
+
+class Holder(Node):
+    """Has positions; the answer to getProgramAccounts is written here."""
+
+    count = 60
+    busy = False
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if (await request.json())["method"] != "getProgramAccounts":
+            return await super().handle(request)
+        self.asked.append("getProgramAccounts")
+        if self.busy:
+            return web.Response(status=429, headers={"Retry-After": "7"})
+        if self.raw is not None:
+            return web.Response(body=self.raw, content_type="application/json")
+        rows = [
+            {"pubkey": str(Pubkey(number.to_bytes(32, "big"))), "account": {"data": ["AQID", "base64"]}}
+            for number in range(self.count)
+        ]
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": rows})
+
+
+async def positions(of: Cluster) -> int:
+    return sum([len(addresses) async for addresses, _ in of.pool.position_slices(ADDRESS, 0)])
+
+
+async def test_a_snapshot_that_lacks_most_positions_is_read_again_from_another_node():
+    async with cluster(2, first=Holder, others=Holder) as of:
+        assert await positions(of) == 60
+        of.nodes[0].count = 0
+        with pytest.raises(
+            RpcFailure, match=r"^127\.0\.0\.1:\d+ tells 0 positions where there were 60: read again"
+        ):
+            await positions(of)
+        assert await positions(of) == 60
+        assert [node.asked.count("getProgramAccounts") for node in of.nodes] == [2, 1]
+
+
+async def test_a_snapshot_that_lacks_most_positions_is_taken_when_it_is_told_twice():
+    async with cluster(2, first=Holder, others=Holder) as of:
+        assert await positions(of) == 60
+        for node in of.nodes:
+            node.count = 3
+        with pytest.raises(RpcFailure, match="tells 3 positions"):
+            await positions(of)
+        assert await positions(of) == 3
+        assert await positions(of) == 3
+
+
+async def test_a_snapshot_honours_retry_after_follows_no_redirect_and_repeats_no_raw_words():
+    async with cluster(2, first=Holder, others=Holder) as of:
+        of.nodes[0].busy = True
+        with pytest.raises(RpcFailure, match="429"):
+            await positions(of)
+        assert of.states == ["resting", "ok"]
+        of.nodes[1].raw = b'{"error":{"code":-32000,"message":"\\u001b[2Jno\\u0007 index"}}'
+        with pytest.raises(RpcFailure, match=r"^node error: no index$"):
+            await positions(of)

@@ -231,6 +231,6 @@ async def test_the_priority_fee_follows_value_and_attempt_and_stays_under_the_ca
 
 def test_the_budget_of_a_day_is_not_exceeded_by_a_lamport(bare):
     fees = PriorityFees(bare.chain, [], FeeLimits(0, 0, 50_000), bare.clock)
-    fees.check_budget(45_000, 5_000)
+    fees.check_budget(paid_lamports=40_000, in_flight_lamports=5_000, next_lamports=5_000)
     with pytest.raises(FeeBudgetSpent):
-        fees.check_budget(45_001, 5_000)
+        fees.check_budget(paid_lamports=40_000, in_flight_lamports=5_001, next_lamports=5_000)
