@@ -20,7 +20,10 @@ class Ending:
     def look(self) -> None:
         """End the run when nothing is left to do."""
         life = self._world.life
-        if life is None or not life.is_ready or not life.is_alive or len(life.parts.queue):
+        if life is None or not life.is_ready or not life.is_alive:
+            return
+        sends = life.parts.gate.state.is_running and not life.parts.funds.why_short()
+        if sends and len(life.parts.queue):
             return
         if not self.unfinished():
             self.is_over = True

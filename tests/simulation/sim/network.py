@@ -257,7 +257,7 @@ class Feed:
     async def _tell(self) -> None:
         """Until the connection breaks."""
         while True:
-            await asyncio.sleep(SLOT_S / 2)
+            await asyncio.sleep(SLOT_S)
             calm = self._cluster.is_calm
             if not calm and self._random.random() < 0.03 * self._plan.intensity("feed breaks off"):
                 return

@@ -77,7 +77,7 @@ def draw(seed: int) -> Plan:
         seed=seed,
         nodes=random.choice((1, 1, 2, 2, 3)),
         positions=random.randint(2, 5),
-        trouble_s=random.uniform(8.0, 20.0),
+        trouble_s=random.uniform(6.0, 15.0),
         intensities=intensities,
     )
 
