@@ -183,3 +183,30 @@ async def test_one_node_that_makes_up_a_height_cannot_have_anything_taken_for_ex
     work = three.pool.statuses([Signature.default()], search_history=True, above_height=last_valid)
     with pytest.raises(RpcFailure, match="do not go beyond"):
         await three.finish(work)
+
+
+async def test_heights_that_a_node_makes_up_from_the_beginning_do_not_make_liars_of_the_others():
+    async with scripted_pool() as pool:
+        pool.nodes[0].extra_height = -700
+        for node in pool.nodes[1:]:
+            node.delay_s = 0.02  # so that the made-up one is the first that is heard
+        await pool.meet()
+        await pool.pass_time(A_LOOK_S)
+        assert pool.states == ["distrusted", "ok", "ok"]
+        blockhash, _ = await pool.finish(pool.pool.latest_blockhash())
+        assert abs(blockhash.last_valid_block_height - pool.nodes[1].slot - 120) < 10
+
+
+@pytest.mark.parametrize(("back", "state"), [(-100, "ok"), (-400, "distrusted")])
+async def test_a_height_may_go_back_by_a_few_blocks_and_not_by_more_than_a_blockhash_lives(
+    three, back, state
+):
+    first = three.nodes[0]
+    await three.finish(three.pool.block_height(Level.FINALIZED))
+    first.extra_height = back
+    first.failing_methods = frozenset({"getEpochInfo"})  # only the height itself is told
+    first.failure = RpcFailure("node error: Method not found", code=-32601)
+    height, _ = await three.finish(three.pool.block_height(Level.FINALIZED))
+    assert three.states == [state, "ok", "ok"]
+    assert (height == first._height("finalized")) is (state == "ok")
+    assert state == "ok" or "after" in three.whys[0]

@@ -74,7 +74,9 @@ async def test_what_was_rehearsed_is_let_rest_even_after_a_snapshot_until_the_ch
     for dollars in (56_400, 56_300):
         dry.price("BTC/USD", dollars)
         await dry.tick(10)
+    assert dry.chain.asked.count("positions") == 2
     assert len(dry.outcomes()) == 1
+    assert dry.parts.snapshots.take().totals.liquidatable_seen == 1
     grown = dry.open(address=position.address, size_e6=2 * position.size_e6)
     await dry.until(lambda: len(dry.outcomes()) == 2)
     assert dry.outcomes()[1].liquidated_size_e6 == grown.size_e6
