@@ -27,6 +27,9 @@ from engine.store.rows import Owner
 SETTLE_S = 5.0
 _REREAD_S = 0.25
 
+FINALITY_SLOTS = 32  # a block is final when so many have been voted for on top of it
+BLOCKHASH_BLOCKS = 150  # how long a blockhash is valid
+
 
 @dataclass(frozen=True, slots=True)
 class ChainCounts:
@@ -195,10 +198,21 @@ def _submitted_twice(evidence: _Evidence) -> list[str]:
 
 
 def _was_final(earlier: RecordedIntent, later: RecordedIntent, evidence: _Evidence) -> bool:
-    """Whether the earlier transaction had ended for good when the later one was signed."""
-    if earlier.landed or earlier.signature in evidence.landed:
-        return earlier.finalized_at is not None and earlier.finalized_at <= later.created_at
-    if earlier.ended_at is None or earlier.ended_at > later.created_at:
+    """Whether the earlier transaction had ended for good when the later one was signed.
+
+    The recorded times say so, or, where a clock that jumped makes them say otherwise, the chain itself: what
+    the later one knew of the chain is from after the end of the earlier one.
+    """
+    landed = evidence.landed.get(earlier.signature)
+    if earlier.landed or landed is not None:
+        if earlier.finalized_at is None:
+            return False
+        is_after = landed is not None and later.seen_slot >= landed.slot + FINALITY_SLOTS
+        return is_after or earlier.finalized_at <= later.created_at
+    if earlier.ended_at is None:
+        return False
+    is_after = later.last_valid_block_height - BLOCKHASH_BLOCKS > earlier.last_valid_block_height
+    if not is_after and earlier.ended_at > later.created_at:
         return False
     # Bytes that never left need not expire; for any others this height is reached after the later signing
     # at the earliest, so an expiry that was declared too early shows as long as the height is not there.

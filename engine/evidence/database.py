@@ -22,7 +22,11 @@ PAGE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RecordedIntent:
-    """A signed transaction; `complaint` says why its own inputs do not justify it, None when they do."""
+    """A signed transaction; `complaint` says why its own inputs do not justify it, None when they do.
+
+    `seen_slot` is the newest slot that its decision knew of: it was signed then, or later. The times are of
+    the engine's clock, which a machine may set wrong, and right again.
+    """
 
     signature: Signature
     position: Pubkey
@@ -32,6 +36,7 @@ class RecordedIntent:
     submitted_at: datetime | None
     finalized_at: datetime | None
     ended_at: datetime | None
+    seen_slot: int
     complaint: str | None
 
 
@@ -60,9 +65,12 @@ class DatabaseEvidence:
         self._filter = (owner.cluster, owner.liquidator, owner.program_id)
 
     async def intents(self) -> list[RecordedIntent]:
-        """Every intent, oldest first."""
+        """Every intent, oldest first: by the age of their blockhashes, and only then by the clock."""
         rows = await self._pages("evidence_intents")
-        return sorted((_intent(row) for row in rows), key=lambda intent: intent.created_at)
+        return sorted(
+            (_intent(row) for row in rows),
+            key=lambda intent: (intent.last_valid_block_height, intent.created_at),
+        )
 
     async def liquidations(self) -> dict[Signature, RecordedLiquidation]:
         """Every attempt whose end is recorded."""
@@ -95,6 +103,7 @@ class DatabaseEvidence:
 
 
 def _intent(row: Mapping[str, Any]) -> RecordedIntent:
+    seen_slot, complaint = _decision(row)
     try:
         return RecordedIntent(
             signature=Signature.from_string(row["signature"]),
@@ -105,20 +114,22 @@ def _intent(row: Mapping[str, Any]) -> RecordedIntent:
             submitted_at=row["submitted_at"],
             finalized_at=row["finalized_at"],
             ended_at=row["ended_at"],
-            complaint=_complaint(row),
+            seen_slot=seen_slot,
+            complaint=complaint,
         )
     except ValueError:
         raise _unreadable("intents", row) from None
 
 
-def _complaint(row: Mapping[str, Any]) -> str | None:
+def _decision(row: Mapping[str, Any]) -> tuple[int, str | None]:
+    """The newest slot that the recorded decision knew of, and what is wrong with it."""
     try:
         inputs = decode(row["decision"])
     except DecisionRecordInvalid as invalid:
-        return str(invalid)
+        return 0, str(invalid)
     if str(inputs.position) != row["position_pubkey"]:
-        return "the recorded decision is about another position"
-    return inputs.complaint()
+        return 0, "the recorded decision is about another position"
+    return max(inputs.account_slot, inputs.price_slot), inputs.complaint()
 
 
 def _liquidation(row: Mapping[str, Any]) -> RecordedLiquidation:

@@ -342,9 +342,9 @@ async def test_an_intent_about_another_position_than_it_liquidates_is_found(worl
 
 async def test_a_second_signature_before_the_first_was_final_is_found(world):
     position = world.position(collateral_e6=50_000_000)
+    second = world.sign(position)
     first = await world.liquidate(position)
-    second = world.sign(position, created_at_ns=first.created_at_ns + 1000)
-    await world.journal.record_intent(second)
+    await world.journal.record_intent(replace(second, created_at_ns=first.created_at_ns + 1000))
     report = await world.verify()
     assert report.violations == replace(NONE, submitted_twice=1)
     assert str(second.signature) in report.findings[0]
@@ -428,3 +428,31 @@ async def test_an_unreachable_node_or_database_is_one_line(world):
         await verify(["http://127.0.0.1:9/?api-key=secret"], world.dsn, wallet, PROGRAM_ID, patience_s=0.3)
     with pytest.raises(DatabaseUnavailable, match="Database connection failed"):
         await verify([world.rpc_url], "postgresql://u@127.0.0.1:9/db", wallet, PROGRAM_ID)
+
+
+async def test_a_clock_that_was_set_back_makes_no_violation_of_a_true_end(world):
+    position = world.position(collateral_e6=50_000_000)
+    first = await world.liquidate(position)
+    set_back_ns = first.created_at_ns - 3600 * 10**9
+    await world.journal.record_intent(world.sign(position, created_at_ns=set_back_ns))
+    assert (await world.verify()).violations == NONE
+
+
+async def test_a_clock_that_was_set_back_hides_no_signature_before_the_first_was_final(world):
+    position = world.position(collateral_e6=50_000_000)
+    second = world.sign(position)
+    first = await world.liquidate(position)
+    set_back_ns = first.created_at_ns - 3600 * 10**9
+    await world.journal.record_intent(replace(second, created_at_ns=set_back_ns))
+    assert (await world.verify()).violations == replace(NONE, submitted_twice=1)
+
+
+async def test_a_clock_that_was_set_back_hides_no_expiry_that_was_declared_too_early(world):
+    position = world.position()
+    first = world.sign(position)
+    await world.journal.record_intent(first)
+    await world.journal.record_outcome(expired_outcome(first, Stamps(time.time_ns(), None, None)))
+    set_back_ns = time.time_ns() - 3600 * 10**9
+    await world.journal.record_intent(world.sign(position, created_at_ns=set_back_ns))
+    world.finalize(200)
+    assert (await world.verify()).violations == replace(NONE, submitted_twice=1)
