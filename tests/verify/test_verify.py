@@ -448,11 +448,13 @@ async def test_a_clock_that_was_set_back_hides_no_signature_before_the_first_was
 
 
 async def test_a_clock_that_was_set_back_hides_no_expiry_that_was_declared_too_early(world):
-    position = world.position()
-    first = world.sign(position)
-    await world.journal.record_intent(first)
-    await world.journal.record_outcome(expired_outcome(first, Stamps(time.time_ns(), None, None)))
-    set_back_ns = time.time_ns() - 3600 * 10**9
-    await world.journal.record_intent(world.sign(position, created_at_ns=set_back_ns))
-    world.finalize(200)
-    assert (await world.verify()).violations == replace(NONE, submitted_twice=1)
+    for slots, violations in ((200, 0), (5, 1)):
+        position = world.position()
+        first = world.sign(position)
+        await world.journal.record_intent(first)
+        await world.journal.record_outcome(expired_outcome(first, Stamps(time.time_ns(), None, None)))
+        world.finalize(slots)
+        set_back_ns = time.time_ns() - 3600 * 10**9
+        await world.journal.record_intent(world.sign(position, created_at_ns=set_back_ns))
+        world.finalize(200)
+        assert (await world.verify()).violations == replace(NONE, submitted_twice=violations)
