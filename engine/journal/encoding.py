@@ -22,7 +22,7 @@ from engine.journal.records import (
 Object = dict[str, Any]
 
 
-def dump(value: Object) -> str:
+def dump(value: Object | list[Object]) -> str:
     """Compact JSON, in ASCII: text from outside may hold what UTF-8 cannot (a lone surrogate)."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 

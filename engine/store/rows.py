@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from engine.journal.encoding import dump
+
 Payload = dict[str, Any]
 Row = tuple[object, ...]
 
@@ -112,6 +114,7 @@ def liquidation_row(owner: Owner, raw: Payload) -> Row:
         _moment_or_none(raw["submitted_at_ns"]),
         moment(known_at_ns),
         _moment_or_none(raw["finalized_at_ns"]),
+        raw.get("liquidated_by"),
     )
 
 
@@ -131,6 +134,7 @@ def failed_row(owner: Owner, raw: Payload) -> Row:
         raw["status"],
         moment(raw["first_at_ns"]),
         moment(raw["last_at_ns"]),
+        dump([each | {"message": clean(each["message"])} for each in raw.get("history", ())]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from engine.clock import SystemClock
 from engine.domain import Band, OutcomeClass
 from engine.journal import (
     ControlRecord,
+    FailedAttempt,
     FailedLiquidation,
     FailedStatus,
     FundTransaction,
@@ -159,6 +161,41 @@ async def test_shipping_the_same_records_again_changes_nothing(journal, records,
     assert await shipper.drain(10)
     assert [await rows(database_url, f"SELECT * FROM {table}") for table in tables] == before
     assert shipper.refused == 0
+
+
+async def test_who_was_first_and_each_attempt_of_a_failure_arrive_as_they_were(
+    journal, records, shipper, database_url
+):
+    rival, intent = Pubkey.new_unique(), records.intent()
+    await journal.record_intent(intent)
+    lost = records.success(
+        intent,
+        outcome=OutcomeClass.ALREADY_LIQUIDATED,
+        error_message="already liquidated",
+        liquidated_by=rival,
+    )
+    await journal.record_outcome(lost)
+    history = (
+        FailedAttempt(1, 10, OutcomeClass.TIMEOUT, "no answer \0 from \ud800", None),
+        FailedAttempt(2, 20, OutcomeClass.PROGRAM_ERROR, "Overflow (6006)", intent.signature),
+    )
+    failed = FailedLiquidation(
+        "id", intent.position, intent.owner, "SOL/USD", OutcomeClass.PROGRAM_ERROR, "Overflow (6006)",
+        attempts=2, first_at_ns=1, last_at_ns=2_000, history=history,
+    )  # fmt: skip
+    await journal.record_failed(failed)
+    assert journal.failed() == [failed]
+    assert await shipper.drain(10)
+    assert shipper.refused == 0
+    (row,) = await rows(database_url, "SELECT liquidated_by FROM liquidations")
+    assert row["liquidated_by"] == str(rival)
+    (row,) = await rows(database_url, "SELECT history FROM failed_liquidations")
+    first, second = json.loads(row["history"])
+    assert (first["message"], first["signature"]) == ("no answer \ufffd from ?", None)
+    assert (second["attempt"], second["outcome"]) == (2, "program error")
+    assert second["signature"] == str(intent.signature)
+    ((_, kept),) = journal.attempts_of(intent.position, 1)
+    assert kept.liquidated_by == rival
 
 
 async def test_finality_and_the_state_of_a_failed_liquidation_follow(journal, records, shipper, database_url):
