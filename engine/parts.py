@@ -26,6 +26,7 @@ from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
 from engine.liquidation.aftermath import Aftermath
+from engine.liquidation.compute_limits import ComputeLimits
 from engine.liquidation.departure import Departures
 from engine.liquidation.detector import Detector, new_liquidation_ids
 from engine.liquidation.executor import Executor
@@ -218,6 +219,7 @@ def assemble(
         attempts=settings.retry_attempts,
         base_ms=settings.retry_base_ms,
     )
+    limits = ComputeLimits(chain, settings.compute_unit_limit)
     aftermath = Aftermath(
         journal=journal,
         queue=queue,
@@ -231,6 +233,7 @@ def assemble(
         tally=tally,
         events=events,
         clock=clock,
+        limits=limits,
         on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
     )
     departures = Departures(
@@ -256,7 +259,7 @@ def assemble(
         funds=funds,
         clock=clock,
         node_is_current=ingest.node_is_current,
-        compute_unit_limit=settings.compute_unit_limit,
+        limits=limits,
         workers=settings.workers,
         on_budget_spent=lambda what: sentinel.trip(Cause.BUDGET, what),
         on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),

@@ -19,6 +19,7 @@ from engine.journal.journal import Journal
 from engine.journal.records import FundTransaction, FundTransactionKind
 from engine.liquidation import decision_record
 from engine.liquidation.classify import SETTLED, is_hopeless, may_be_overtaken
+from engine.liquidation.compute_limits import ComputeLimits
 from engine.liquidation.decide import decide
 from engine.liquidation.detector import Detector
 from engine.liquidation.failures import Failures
@@ -53,6 +54,7 @@ class Aftermath:
         tally: Tally,
         events: EventLog,
         clock: Clock,
+        limits: ComputeLimits,
         on_invariant: Callable[[str], None],
     ) -> None:
         self._journal = journal
@@ -67,6 +69,7 @@ class Aftermath:
         self._tally = tally
         self._events = events
         self._clock = clock
+        self._limits = limits
         self._on_invariant = on_invariant
         self._looking: set[asyncio.Task[None]] = set()
 
@@ -133,6 +136,7 @@ class Aftermath:
         if not flight.is_counted:
             flight.is_counted = True
             self._count(flight, outcome)
+            self._limits.saw(flight.intent, outcome)
         await self._go_on(flight, outcome)
         return True
 

@@ -28,6 +28,7 @@ from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.journal import Journal
 from engine.liquidation import decision_record
 from engine.liquidation.classify import classify_failure
+from engine.liquidation.compute_limits import ComputeLimits, kind_of
 from engine.liquidation.decide import decide
 from engine.liquidation.departure import Departures
 from engine.liquidation.funds import Funds, FundsShort
@@ -71,7 +72,7 @@ class Executor:
         funds: Funds,
         clock: Clock,
         node_is_current: Callable[[], bool],
-        compute_unit_limit: int,
+        limits: ComputeLimits,
         workers: int,
         on_budget_spent: Callable[[str], None],
         on_invariant: Callable[[str], None],
@@ -91,7 +92,7 @@ class Executor:
         self._funds = funds
         self._clock = clock
         self._node_is_current = node_is_current
-        self._compute_unit_limit = compute_unit_limit
+        self._limits = limits
         self._on_budget_spent = on_budget_spent
         self._on_invariant = on_invariant
         self.hands = Hands(workers)
@@ -132,7 +133,7 @@ class Executor:
                 await self._retries.dropped(entry, decision.reason if decision else self._why_not(entry))
                 return
             self._check_sol_price()
-            intent = await self._make_durable(entry, decision)
+            intent = await self._make_durable(entry, decision, departures)
         except CannotAct as reason:
             await self._retries.unsigned(entry, reason.outcome, str(reason))
             return
@@ -141,6 +142,17 @@ class Executor:
             self._tracker.follow(flight)
             entry.stage = Stage.SIGNED
             await self._departures.begin(flight, departures)
+
+    def _rehearse(self, decision: Decision, background: asyncio.TaskGroup) -> None:
+        """Have it found out what the like of this one uses, while the disk writes, unless that is known."""
+        kind, feed = kind_of(decision), self._board.feed_of(decision.position.symbol)
+        if feed is None or not self._limits.wants_rehearsal(kind):
+            return
+        try:
+            unsigned = self._builder.rehearsal(decision, feed, self._blockhashes.current())
+        except NoFreshBlockhash:
+            return
+        background.create_task(self._limits.rehearse(kind, unsigned))
 
     async def _decide_afresh(self, entry: Entry) -> Decision | None:
         """Read the account again and decide at the price of now; None when it is gone or unreadable."""
@@ -167,10 +179,13 @@ class Executor:
         if verdict not in (Verdict.OK, Verdict.JUMP, Verdict.DIVERGED):
             raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: {SOL_USD.symbol} is {verdict.value}")
 
-    async def _make_durable(self, entry: Entry, decision: Decision) -> Intent | None:
+    async def _make_durable(
+        self, entry: Entry, decision: Decision, background: asyncio.TaskGroup
+    ) -> Intent | None:
         """Sign and journal; None when the position turns out to have a transaction in flight already."""
         intent = self._sign(entry, decision)
         self._gate.check()
+        self._rehearse(decision, background)
         # Other workers sign while the disk writes: the day's budget counts this one from now on.
         fee_lamports = entry.fee_lamports
         self._journaling_lamports += fee_lamports
@@ -190,7 +205,7 @@ class Executor:
         feed = self._board.feed_of(position.symbol)
         if feed is None:
             raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: no feed for {position.symbol}")
-        limit = entry.compute_unit_limit or self._compute_unit_limit
+        limit = max(entry.compute_unit_limit, self._limits.limit_of(kind_of(decision)))
         price = self._fees.choose_microlamports(
             value_e6=decision.health.value_e12 // 10**6, attempt=entry.attempt, compute_unit_limit=limit
         )

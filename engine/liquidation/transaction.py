@@ -8,10 +8,12 @@ from solders.compute_budget import set_compute_unit_limit, set_compute_unit_pric
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.transaction import VersionedTransaction
 
 from engine.chain.port import FreshBlockhash
 from engine.domain import Action, Decision
 from engine.protocol.addresses import Feed, insurance_fund_address
+from engine.protocol.compute import MAX_COMPUTE_UNITS
 from engine.protocol.instructions import liquidate
 from engine.wallet.signer import Signer
 
@@ -50,6 +52,28 @@ class TransactionBuilder:
         priority_fee_microlamports: int,
     ) -> SignedLiquidation:
         """Sign the liquidation that a decision asks for; the decision must not be to hold."""
+        message = self._message(decision, feed, blockhash, compute_unit_limit, priority_fee_microlamports)
+        transaction = self._signer.sign_transaction(message)
+        return SignedLiquidation(
+            signature=transaction.signatures[0],
+            raw=bytes(transaction),
+            blockhash=str(blockhash.value),
+            last_valid_block_height=blockhash.last_valid_block_height,
+        )
+
+    def rehearsal(self, decision: Decision, feed: Feed, blockhash: FreshBlockhash) -> bytes:
+        """The same liquidation with all the compute units there are and no signature: it cannot land."""
+        message = self._message(decision, feed, blockhash, MAX_COMPUTE_UNITS, 0)
+        return bytes(VersionedTransaction.populate(message, [Signature.default()]))
+
+    def _message(
+        self,
+        decision: Decision,
+        feed: Feed,
+        blockhash: FreshBlockhash,
+        compute_unit_limit: int,
+        priority_fee_microlamports: int,
+    ) -> MessageV0:
         if decision.action is Action.HOLD:
             raise ValueError("a decision to hold has no transaction")
         wallet = self._signer.address
@@ -66,11 +90,4 @@ class TransactionBuilder:
                 program_id=self._program_id,
             ),
         ]
-        message = MessageV0.try_compile(wallet, instructions, [], blockhash.value)
-        transaction = self._signer.sign_transaction(message)
-        return SignedLiquidation(
-            signature=transaction.signatures[0],
-            raw=bytes(transaction),
-            blockhash=str(blockhash.value),
-            last_valid_block_height=blockhash.last_valid_block_height,
-        )
+        return MessageV0.try_compile(wallet, instructions, [], blockhash.value)

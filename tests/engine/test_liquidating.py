@@ -272,7 +272,8 @@ async def test_a_failed_position_rests_and_is_then_tried_again_under_the_same_id
 
 async def test_exceeded_compute_units_raise_the_limit_of_the_next_attempt(bare):
     bare.boot()
-    bare.parts.executor._compute_unit_limit = 3_000  # lower than an operator may set it
+    bare.parts.executor._limits._setting = 3_000  # lower than an operator may set it
+    bare.parts.executor._limits.wants_rehearsal = lambda kind: False
     await bare.start()
     position = bare.open()
     bare.price("BTC/USD", 58_000)
@@ -288,7 +289,7 @@ async def test_exceeded_compute_units_raise_the_limit_of_the_next_attempt(bare):
 
 async def test_the_priority_fee_rises_with_each_attempt(bare):
     bare.boot(PRIORITY_FEE_MICROLAMPORTS="1000")
-    bare.parts.executor._compute_unit_limit = 3_000
+    bare.parts.executor._limits._setting = 3_000
     await bare.start()
     position = bare.open()
     bare.price("BTC/USD", 58_000)
@@ -368,6 +369,7 @@ async def test_who_recovers_while_the_wallet_is_empty_is_dropped_when_it_is_fund
 
 async def test_the_budget_of_a_day_holds_however_many_workers_sign_at_once(bare):
     bare.boot(FEE_BUDGET_LAMPORTS="20000", WORKERS="16")  # for two transactions of 7,000 each
+    bare.parts.executor._limits.wants_rehearsal = lambda kind: False  # a fee that is known
     await bare.start()
     for _ in range(16):
         bare.open()
