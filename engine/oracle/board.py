@@ -43,6 +43,10 @@ class _Quote:
         return self.watched.feed.symbol
 
 
+class _FromTheFuture(AccountRefused):
+    """The account is sound, and so may its price be: it is our clock that disagrees."""
+
+
 class PriceBoard:
     """Prices by symbol, with the verdict re-made for age and for the second source at each look."""
 
@@ -118,7 +122,8 @@ class PriceBoard:
             price = _price(quote.symbol, update, slot)
         except AccountRefused as refusal:
             self._count(quote.symbol, refusal.reason)
-            quote.price = replace(quote.price, verdict=Verdict.INVALID, slot=slot)
+            verdict = Verdict.STALE if isinstance(refusal, _FromTheFuture) else Verdict.INVALID
+            quote.price = replace(quote.price, verdict=verdict, slot=slot)
             return self._judged(quote)
         if price.publish_time_s < quote.price.publish_time_s:
             return None
@@ -168,7 +173,7 @@ class PriceBoard:
             raise AccountRefused("price is not positive")
         # Were it kept, every honest update after it would look like an older one.
         if update.publish_time_s > self._now_s() + watched.limits.max_age_s:
-            raise AccountRefused("published in the future")
+            raise _FromTheFuture("published in the future")
         return update
 
     def _count(self, symbol: str, reason: str) -> None:

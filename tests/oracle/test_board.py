@@ -55,6 +55,11 @@ def test_when_our_clock_jumps_back_a_price_from_the_future_is_stale(oracle, monk
     assert oracle.now.verdict is Verdict.STALE
 
 
+def test_an_engine_that_starts_on_a_clock_that_is_behind_calls_prices_stale_and_no_account_invalid(oracle):
+    assert oracle.publish(publish_time_s=NOW_S + 3 * 3600).verdict is Verdict.STALE
+    assert oracle.board.refused == {"SOL/USD: published in the future": 1}
+
+
 @pytest.mark.parametrize("time_s", [-(2**63), -1, 0, 2**63 - 1])
 def test_a_publish_time_at_the_ends_of_its_range_is_not_acted_on(oracle, time_s):
     oracle.publish(publish_time_s=time_s)
