@@ -67,6 +67,10 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         return self.decided
 
 
+_Item = tuple[float, int, int, Entry]
+"""Health factor, value in 1e-6 USD below zero, ticket: the order in which entries are taken."""
+
+
 class LiquidationQueue:
     """Candidates and liquidations in flight in one bounded structure.
 
@@ -77,7 +81,7 @@ class LiquidationQueue:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: dict[Pubkey, Entry] = {}
-        self._heap: list[tuple[float, int, int, Entry]] = []
+        self._heap: list[_Item] = []
         self._tickets = itertools.count(1)
         self._takers: deque[asyncio.Future[None]] = deque()
         self.refused = 0  # offers turned away because the queue was full
@@ -208,9 +212,8 @@ class LiquidationQueue:
     def _first(self) -> Entry | None:
         """The first in line; heap items that are valid no more are dropped on the way."""
         while self._heap:
-            _, _, ticket, entry = self._heap[0]
-            if ticket == entry.ticket and self._is_current(entry) and entry.stage is Stage.QUEUED:
-                return entry
+            if self._is_in_line(self._heap[0]):
+                return self._heap[0][3]
             heapq.heappop(self._heap)
         return None
 
@@ -238,12 +241,21 @@ class LiquidationQueue:
         dropped = [entry for entry in self if entry.stage in (Stage.QUEUED, Stage.WAITING)]
         for entry in dropped:
             del self._entries[entry.address]
-        self._heap = [item for item in self._heap if self._is_current(item[3])]
-        heapq.heapify(self._heap)
+        self._sweep()
         return len(dropped)
 
     def _is_current(self, entry: Entry) -> bool:
         return self._entries.get(entry.address) is entry
+
+    def _is_in_line(self, item: _Item) -> bool:
+        """Whether a heap item still stands for an entry that may be taken."""
+        _, _, ticket, entry = item
+        return ticket == entry.ticket and entry.stage is Stage.QUEUED and self._is_current(entry)
+
+    def _sweep(self) -> None:
+        """Drop the heap items that stand for nobody any more."""
+        self._heap = [item for item in self._heap if self._is_in_line(item)]
+        heapq.heapify(self._heap)
 
     def _rank(self, entry: Entry, decision: Decision) -> None:
         factor = decision.health.factor
@@ -258,7 +270,7 @@ class LiquidationQueue:
         entry.ticket = next(self._tickets)
         self._line_up([(entry.health_factor, -entry.value_e6, entry.ticket, entry)])
 
-    def _line_up(self, items: list[tuple[float, int, int, Entry]]) -> None:
+    def _line_up(self, items: list[_Item]) -> None:
         """Many are ordered together, few one by one."""
         if not items:
             return
@@ -269,8 +281,7 @@ class LiquidationQueue:
             for item in items:
                 heapq.heappush(self._heap, item)
         if len(self._heap) > 4 * len(self._entries) + 64:
-            self._heap = [item for item in self._heap if item[2] == item[3].ticket]
-            heapq.heapify(self._heap)
+            self._sweep()  # at most one item an entry is left, so the next one is as many pushes away
         self._wake(len(items))
 
 

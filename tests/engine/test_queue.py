@@ -130,3 +130,28 @@ async def test_positions_that_move_at_every_tick_do_not_let_the_heap_grow(queue)
         offer(queue, *(decision(tick + number, address=each) for number, each in enumerate(addresses)))
     assert len(queue._heap) <= 4 * 20 + 65
     assert len(await taken(queue, 20)) == 20
+
+
+class _CountingQueue(LiquidationQueue):
+    """Counts how many heap items are looked at."""
+
+    looks = 0
+
+    def _is_in_line(self, item) -> bool:
+        self.looks += 1
+        return super()._is_in_line(item)
+
+
+async def test_entries_that_end_without_being_taken_neither_stay_in_the_heap_nor_make_pushes_slow():
+    queue, pushes = _CountingQueue(10_000), 5_000
+    staying = [decision(1_000 + number) for number in range(50)]
+    offer(queue, *staying)
+    for number in range(pushes):
+        one = decision(number)
+        queue.offer(one, "id", 7)
+        entry = queue.get(one.position.address)
+        assert entry is not None
+        queue.finish(entry)
+        assert len(queue._heap) <= 4 * len(staying) + 69
+    assert queue.looks <= 3 * pushes
+    assert await taken(queue, 50) == [each.position.address for each in staying]
