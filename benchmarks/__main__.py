@@ -1,9 +1,12 @@
-"""`python -m benchmarks [id,id]`: prints one JSON object a line; without ids, all of them."""
+"""`python -m benchmarks [id,id]`: prints one JSON object a line; without ids, all of them.
+
+What several ids begin with stands for all of them: `socket_to_queue` for its kinds and percentiles.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from benchmarks import (
@@ -49,14 +52,15 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
 def main(arguments: list[str]) -> int:
     """Measure what was asked for; 2 for an unknown id, 1 when a figure cannot be had."""
     known = [name for names in GROUPS.values() for name in names]
-    wanted = [name for argument in arguments for name in argument.split(",") if name] or known
-    unknown = [name for name in wanted if name not in known]
+    asked = [name for argument in arguments for name in argument.split(",") if name]
+    unknown = [name for name in asked if not _meant_by(name, known)]
+    wanted = {each for name in asked for each in _meant_by(name, known)} or set(known)
     if unknown:
         _complain(f"unknown id {', '.join(unknown)}: choose {', '.join(known)}")
         return 2
     complete = True
     for measure, names in GROUPS.items():
-        if not set(names) & set(wanted):
+        if not wanted.intersection(names):
             continue
         try:
             for measurement in measure():
@@ -66,6 +70,11 @@ def main(arguments: list[str]) -> int:
             _complain(f"{', '.join(names)}: {error}")
             complete = False
     return 0 if complete else 1
+
+
+def _meant_by(name: str, known: Sequence[str]) -> list[str]:
+    """The id of this name, or else those that begin with it."""
+    return [name] if name in known else [each for each in known if each.startswith(f"{name}_")]
 
 
 def _complain(text: str) -> None:
