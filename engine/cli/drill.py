@@ -37,21 +37,21 @@ def stop(
 
 async def _drill(count: int) -> bool:
     """Whether every press was silent in time."""
-    from engine.drill.course import drill_course
-    from engine.drill.stop import GOAL_MS, presses
+    from engine.drill import course as courses
+    from engine.drill import stop as stops
 
     print(
         "Starting an engine of the drill's own on a private sandbox; it sends the same bytes again and again"
     )
     done = []
-    async with drill_course() as course:
+    async with courses.drill_course() as course:
 
         async def press() -> str:
             return (await course.client.stop("drill")).message
 
         for in_the_dark in (False, True):
             where = "node and database black-holed" if in_the_dark else "node and database there"
-            async for each in presses(course, count, press, in_the_dark=in_the_dark):
+            async for each in stops.presses(course, count, press, in_the_dark=in_the_dark):
                 done.append(each)
                 verdict = "ok" if each.passed else "TOO LATE"
                 print(
@@ -64,6 +64,6 @@ async def _drill(count: int) -> bool:
     later = sum(each.later for each in done)
     print(
         f"{'PASS' if passed else 'FAIL'}: press to silence at most {worst_ms:.1f} ms in {len(done)} presses "
-        f"(goal {GOAL_MS:.0f} ms), {later} writes arrived later"
+        f"(goal {stops.GOAL_MS:.0f} ms), {later} writes arrived later"
     )
     return passed

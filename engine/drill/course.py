@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from engine.drill.tap import Tap
 from engine.errors import EngineNotRunning, OperatorError
 from engine.paths import ProfilePaths
 
+HERE = Path(__file__).resolve().parents[2]  # where this very copy of the program is
+PROGRAM = ("-m", "engine")
 READY_S = 90.0
 TRAFFIC_S = 60.0
 END_S = 30.0
@@ -64,7 +67,7 @@ class Course:
 
     async def until_it_sends(self) -> None:
         """Return when transactions arrive at the node; raises DrillFailed when none do."""
-        after_ns, end_ns = time.monotonic_ns(), time.monotonic_ns() + int(TRAFFIC_S * 1e9)
+        after_ns, end_ns = time.time_ns(), time.monotonic_ns() + int(TRAFFIC_S * 1e9)
         while self.node.last_ns <= after_ns:
             if time.monotonic_ns() > end_ns:
                 raise DrillFailed("The engine of the drill sends nothing: try again on an idle machine")
@@ -86,8 +89,11 @@ class Course:
 
 
 @asynccontextmanager
-async def drill_course() -> AsyncIterator[Course]:
-    """Start everything, and end everything however the drill ends. Raises OperatorError."""
+async def drill_course(program: Sequence[str] = PROGRAM) -> AsyncIterator[Course]:
+    """Start everything, and end everything however the drill ends. Raises OperatorError.
+
+    `program` is what Python runs as the engine.
+    """
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="le-drill-")))
         descriptor, sandbox = await start_private_sandbox(
@@ -98,7 +104,7 @@ async def drill_course() -> AsyncIterator[Course]:
         stream = await stack.enter_async_context(Tap(descriptor.ws_url))
         database = await stack.enter_async_context(Tap(descriptor.database_url))
         environment = _environment(home, descriptor, node, stream, database)
-        process = _start_engine(environment, home / "engine.log")
+        process = _start_engine(program, environment, home / "engine.log")
         stack.push_async_callback(_end_engine, process)
         runtime = home / "run" / "liquidation-engine" / "default"
         paths = ProfilePaths("default", home / "state" / "liquidation-engine" / "default", runtime)
@@ -120,7 +126,7 @@ def _environment(
         "SOLANA_RPC_URL": node.url,
         "SOLANA_WS_URL": stream.url,
         "DATABASE_URL": database.url,
-        "SERVER_PORT": "0",
+        "SERVER_PORT": str(_free_port()),
         "LOG_LEVEL": "warning",
         "REBROADCAST_MS": str(REBROADCAST_MS),
         "RETRY_ATTEMPTS": "20",
@@ -128,14 +134,23 @@ def _environment(
     }
 
 
-def _start_engine(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _start_engine(
+    program: Sequence[str], environment: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
     with log.open("wb") as stderr:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine", "--no-ui"],
+        return subprocess.Popen(  # noqa: S603 - this interpreter, a program of ours, no shell
+            [sys.executable, "-P", *program, "--no-ui"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            env={**environment, "PYTHONPATH": os.pathsep.join(sys.path[1:])},
+            env={**environment, "PYTHONPATH": f"{HERE}{os.pathsep}{environment.get('PYTHONPATH', '')}"},
             start_new_session=True,
         )
 

@@ -20,7 +20,7 @@ class Press:
 
     silence_ms: float
     answered_ms: float
-    later: int  # pieces that arrived when the goal was over
+    later: int  # pieces that arrived after the answer, when the goal was over as well
     acknowledgement: str
 
     @property
@@ -34,15 +34,15 @@ Stop = Callable[[], Awaitable[str]]
 
 async def press(course: Course, stop: Stop) -> Press:
     """Press while the engine sends; `stop` returns the acknowledgement."""
-    pressed_ns = time.monotonic_ns()
+    pressed_ns = time.time_ns()
     acknowledgement = await stop()
-    answered_ns = time.monotonic_ns()
+    answered_ns = time.time_ns()
     await asyncio.sleep(LISTEN_S)
     last_ns = course.node.last_ns
     return Press(
         silence_ms=max(0, last_ns - pressed_ns) / 1e6,
         answered_ms=(answered_ns - pressed_ns) / 1e6,
-        later=course.node.count_after(pressed_ns + int(GOAL_MS * 1e6)),
+        later=course.node.count_after(max(answered_ns, pressed_ns + int(GOAL_MS * 1e6))),
         acknowledgement=acknowledgement,
     )
 
