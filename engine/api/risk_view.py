@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from engine.api import wire
-from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
+from engine.book.book import Book
 from engine.book.risk import BandCounts, Rung
+from engine.book.unknown import NO_FEED, NO_MAINTENANCE
 from engine.domain import Price, Verdict
 from engine.fund import FundWatcher
 from engine.oracle.board import PriceBoard

@@ -13,6 +13,7 @@ from engine.book.index import NOWHERE
 from engine.book.leaf import ADDRESS_BYTES, LEAF_ROWS
 from engine.book.placing import group_numbers, lines_of, rows_of
 from engine.book.shelves import LIMBO
+from engine.book.unknown import kinds_of
 from engine.protocol.position_columns import PositionColumns
 
 
@@ -31,14 +32,19 @@ def apply_many(
     places = book.shelves.index.get_many(taken, keys)
 
     held = np.flatnonzero(places != NOWHERE)
-    held = held[memory.group[places[held] // LEAF_ROWS] != LIMBO]
     held = held[slots[held] >= memory.slots(places[held])]
-    same = memory.same_content(places[held], rows[held])
+    numbers = group_numbers(book.shelves, source)
+    groups = memory.group[places[held] // LEAF_ROWS]
+    in_limbo = groups == LIMBO
+    # Symbol and side are the group's, and whoever is liquidated is not held: no row has them.
+    same = memory.same_content(places[held], rows[held]) & (groups == numbers[held])
+    same &= source.rows["is_liquidated"][held] == 0
+    same[same & in_limbo] = _as_unknown(book, taken, source, held[same & in_limbo])
     memory.note_read(places[held[same]], slots[held[same]], epoch)
 
-    changed = held[~same]
+    changed = held[~same & ~in_limbo]
     changed = changed[(source.rows["is_liquidated"][changed] == 0) & (source.rows["size_e6"][changed] > 0)]
-    stayed = _overwrite(book, source, rows, places, changed)
+    stayed = _overwrite(book, source, rows, places=places, numbers=numbers, changed=changed)
     done = np.zeros(len(rows), dtype=np.bool_)
     done[held[same]] = True
     done[stayed] = True
@@ -69,16 +75,26 @@ def _newest_of_each(
     return columns.origin[kept], thinned, slots[kept]
 
 
+def _as_unknown(
+    book: Book, taken: Sequence[bytes], columns: PositionColumns, picked: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of these, held in limbo, are there for the very reason for which they would be put there now."""
+    kinds = zip(picked.tolist(), kinds_of(columns, picked), strict=True)
+    return np.array([book.unknowns.get(taken[index]) == kind for index, kind in kinds], dtype=np.bool_)
+
+
 def _overwrite(
     book: Book,
     columns: PositionColumns,
     rows: NDArray[np.void],
+    *,
     places: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     changed: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Write the changed rows whose leaf stays the same; returns which they are."""
     memory = book.shelves.memory
-    numbers = group_numbers(book.shelves, columns)[changed]
+    numbers = numbers[changed]
     is_short = columns.rows["is_short"][changed]
     liquidation = lines_of(rows[changed], is_short, numbers, 1000)
     leaves = places[changed] // LEAF_ROWS

@@ -12,16 +12,13 @@ from solders.pubkey import Pubkey
 
 from engine.book.leaf import Leaf
 from engine.book.shelves import LIMBO, Row, Shelves
-from engine.book.unknown import Unknown, Unknowns
+from engine.book.unknown import Unknown, Unknowns, why_undecidable
 from engine.domain import Generation, Position, Price, Side, Verdict
 from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
 
 CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 EPOCHS = 256
 _SWEPT_LEAVES = 16
-
-NO_FEED = "no price feed for the symbol"
-NO_MAINTENANCE = "unsupported leverage"
 
 _SIDES = (Side.LONG, Side.SHORT)
 _GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
@@ -220,10 +217,10 @@ class Book:
         try:
             terms = terms_of(position)
             group = self.shelves.group(position.symbol, position.side, maintenance_bps(position.leverage))
-            reason = NO_FEED
         except UnsupportedLeverage:
-            group, reason = None, NO_MAINTENANCE
+            group = None
         if group is None:
+            reason = why_undecidable(position.leverage)
             self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
             self.shelves.put(key, self.shelves.limbo, row, 0, 0)
         else:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.book.batch import apply_many
-from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
+from engine.book.book import Book
 from engine.book.filling import BLOCK, Filling, Part
 from engine.book.index import hashes_of
 from engine.book.leaf import ADDRESS_BYTES
 from engine.book.placing import group_numbers, rows_of
 from engine.book.shelves import LIMBO
-from engine.book.unknown import Unknown
-from engine.domain import Side
+from engine.book.unknown import Unknown, kinds_of
 from engine.protocol.position_columns import PositionColumns, decode_positions
 
 _TOGETHER_ROWS = 16_384
+_NOTED_AT_ONCE = 4_096
 
 
 class _Slice(NamedTuple):
@@ -64,13 +65,18 @@ class SnapshotLoad:
     def finish(self) -> Iterator[None]:
         """Enter what was collected, and forget what the snapshot lacks; yields every few milliseconds."""
         if self.is_first:
+            # Their reasons first: whoever finds one of them in the book finds its reason.
+            reasons = iter(self._unknown.items())
+            while some := dict(islice(reasons, _NOTED_AT_ONCE)):
+                self._book.note_unknown(some)
+                yield
             self._put_together()
             filling = Filling(self._book.shelves, self.count, self._book.at_risk_milli)
             yield
             for group in self._book.shelves.groups if self._slices else ():
                 yield from filling.fill(group, [each.of(group.number) for each in self._slices])
             self._slices.clear()
-            self._book.note_unknown(self._unknown)
+            self._unknown.clear()
             self._book.forget_closings(self.slot)
         else:
             yield from self._book.sweep(self.slot)
@@ -112,9 +118,5 @@ class SnapshotLoad:
     def _note_unknown(
         self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]
     ) -> None:
-        for index in picked.tolist():
-            row = columns.rows[index]
-            symbol = columns.symbols[int(row["symbol"])]
-            side = Side.SHORT if row["is_short"] else Side.LONG
-            reason = NO_MAINTENANCE if symbol in self._book.symbols else NO_FEED
-            self._unknown[taken[index]] = Unknown(reason, symbol, side)
+        kinds = kinds_of(columns, picked)
+        self._unknown.update(zip(map(taken.__getitem__, picked.tolist()), kinds, strict=True))

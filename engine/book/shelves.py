@@ -83,7 +83,11 @@ class Shelves:
         found = self.find(address)
         if found is not None:
             leaf, place = found
-            if leaf.group == group.number and group.leaf_for(liquidation_e6) is leaf:
+            # Whoever has no lines is as well off in one leaf as in another.
+            stays = leaf.group == group.number and (
+                group.number == LIMBO or group.leaf_for(liquidation_e6) is leaf
+            )
+            if stays:
                 group.write(leaf, place, row, liquidation_e6, at_risk_e6)
                 self._widen(group, liquidation_e6)
                 return

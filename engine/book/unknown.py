@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.domain import Side
+from engine.protocol.margin import UnsupportedLeverage, maintenance_bps
+from engine.protocol.position_columns import PositionColumns
+
+NO_FEED = "no price feed for the symbol"
+NO_MAINTENANCE = "unsupported leverage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,28 @@ class Unknown:
     reason: str
     symbol: str
     side: Side
+
+
+def why_undecidable(leverage: int) -> str:
+    """Why a position that can be read has no group: its own terms first, whatever symbols are watched."""
+    try:
+        maintenance_bps(leverage)
+    except UnsupportedLeverage:
+        return NO_MAINTENANCE
+    return NO_FEED
+
+
+def kinds_of(columns: PositionColumns, picked: NDArray[np.int64]) -> list[Unknown]:
+    """What there is to know of some rows that have no group; those that are alike share one object."""
+    rows, kinds = columns.rows[picked], dict[tuple[int, int, int], Unknown]()
+    found = []
+    for kind in zip(*(rows[name].tolist() for name in ("symbol", "is_short", "leverage")), strict=True):
+        if kind not in kinds:
+            symbol, is_short, leverage = kind
+            side = Side.SHORT if is_short else Side.LONG
+            kinds[kind] = Unknown(why_undecidable(leverage), columns.symbols[symbol], side)
+        found.append(kinds[kind])
+    return found
 
 
 class Unknowns:

@@ -10,8 +10,9 @@ from random import Random
 import pytest
 
 import engine.book.holdings as holdings_module
-from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
+from engine.book.book import Book
 from engine.book.holdings import Holdings
+from engine.book.unknown import NO_FEED, NO_MAINTENANCE
 from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
@@ -129,6 +130,54 @@ def test_a_batch_in_which_one_account_comes_several_times_leaves_its_newest_stat
     )
     assert holdings.book.get(position.address) == states[-1]
     assert len(holdings.book) == 21
+
+
+@pytest.mark.parametrize("in_a_snapshot", [False, True])
+def test_what_no_row_tells_of_a_position_is_news_all_the_same(in_a_snapshot):
+    before = [replace(each, slot=10) for each in random_positions(31, 600)]
+    flipped = {Side.LONG: Side.SHORT, Side.SHORT: Side.LONG}
+    after = [
+        (
+            replace(each, side=flipped[each.side]),
+            replace(each, symbol=SYMBOLS[(SYMBOLS.index(each.symbol) + 1) % 3]),
+            replace(each, symbol="X/USD"),
+            replace(each, is_liquidated=True),
+            each,
+        )[number % 5]
+        for number, each in enumerate(before)
+    ]
+    there_and_back = make_holdings()
+    snapshot(there_and_back, before, 10)
+    for slot, positions in ((20, after), (30, before), (40, after)):
+        later = [replace(each, slot=slot) for each in positions]
+        if in_a_snapshot:
+            snapshot(there_and_back, later, slot)
+        else:
+            there_and_back.apply_many(
+                [(each.address, encode_position(each), PROGRAM_ID, slot) for each in later]
+            )
+        same_book(there_and_back, one_by_one(later), later)
+
+
+def test_positions_that_cannot_be_decided_are_read_again_in_columns(monkeypatch):
+    positions = [replace(each, symbol="X/USD", slot=10) for each in random_positions(32, 2_000)]
+    positions[::3] = [replace(each, leverage=1001) for each in positions[::3]]
+    loaded = make_holdings()
+    snapshot(loaded, positions, 10)
+    monkeypatch.setattr(Book, "apply", None)  # nobody is taken by himself
+    snapshot(loaded, [replace(each, slot=20) for each in positions], 20)
+    monkeypatch.undo()
+    same_book(loaded, one_by_one([replace(each, slot=20) for each in positions]), positions)
+
+
+def test_between_two_steps_of_a_first_snapshot_whoever_is_found_has_a_reason_or_a_group(crowd):
+    holdings = make_holdings()
+    load = holdings.begin_snapshot(10)
+    holdings.take(load, [bytes(each.address) for each in crowd], [encode_position(each) for each in crowd])
+    wanted = {each.address: each for each in crowd}
+    for _ in holdings.finish(load):
+        for address in holdings.book.addresses():
+            assert holdings.book.get(address) == wanted[address]
 
 
 def test_one_address_twice_in_a_snapshot_is_one_position():

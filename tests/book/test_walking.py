@@ -11,8 +11,9 @@ from random import Random
 import pytest
 
 import engine.book.book as book_module
-from engine.book.book import NO_FEED, NO_MAINTENANCE, Book
+from engine.book.book import Book
 from engine.book.holdings import Holdings
+from engine.book.unknown import NO_FEED, NO_MAINTENANCE
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import PROGRAM_ID
 

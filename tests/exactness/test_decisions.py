@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
-from engine.book.book import NO_MAINTENANCE, Book
+from engine.book.book import Book
 from engine.book.holdings import Holdings
 from engine.book.leaf import THRESHOLD_MAX
 from engine.book.risk import symbol_risk
+from engine.book.unknown import NO_MAINTENANCE
 from engine.domain import Action, Generation, Position, Price, Side, Verdict
 from engine.liquidation.decide import decide
 from engine.protocol import margin
