@@ -29,6 +29,7 @@ CONFIRMED_BLOCKS = 2
 FINAL_BLOCKS = 10
 BASE_FEE_LAMPORTS = 5_000
 ORDINARY_UNITS = 7_700
+RENT_EXEMPT_LAMPORTS = 890_880  # of an account without data: no fee may leave less
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,8 @@ class Cluster:
             self.count("a transaction came too late")
             return
         wallet = self.current(self.wallet)
-        if wallet is None or wallet.lamports < transaction.fee_lamports:
+        left = 0 if wallet is None else wallet.lamports - transaction.fee_lamports
+        if wallet is None or left < 0 or 0 < left < RENT_EXEMPT_LAMPORTS:
             self.count("the wallet could not pay")
             return
         self._execute(transaction, wallet)

@@ -42,12 +42,15 @@ class Disk:
         self,
         plan: Plan,
         random: Random,
+        timeline: Timeline,
         is_calm: Callable[[], bool],
         reach: Callable[[str], None],
         count: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._random = random
+        self._timeline = timeline
+        self._refuses_until_s = 0.0
         self._is_calm = is_calm
         self.reach = reach
         self._count = count
@@ -61,10 +64,15 @@ class Disk:
 
     def refuses(self) -> bool:
         """Whether this write fails."""
-        if self._is_calm() or self._random.random() >= 0.15 * self._plan.intensity("disk refuses"):
+        intensity = self._plan.intensity("disk refuses")
+        if self._is_calm() or not intensity:
             return False
-        self._count("disk refuses")
-        return True
+        now_s = self._timeline.now_s
+        if now_s >= self._refuses_until_s and self._random.random() < 0.15 * intensity:
+            self._refuses_until_s = now_s + self._random.choice((0.0, 0.5, 3.0))
+            self._count("disk refuses")
+            return True
+        return now_s < self._refuses_until_s
 
     def run_inline(self, work: Callable[[], Any]) -> Any:
         """What the engine gives to a thread: the gate's file, and reading the outbox."""

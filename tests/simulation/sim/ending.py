@@ -22,9 +22,6 @@ class Ending:
         life = self._world.life
         if life is None or not life.is_ready or not life.is_alive:
             return
-        sends = life.parts.gate.state.is_running and not life.parts.funds.why_short()
-        if sends and len(life.parts.queue):
-            return
         if not self.unfinished():
             self.is_over = True
             self._world.timeline.note("recovered")
@@ -45,6 +42,8 @@ class Ending:
             return [*found, "the operator is about to resume"] if world.operator.resumes else found
         if life.parts.funds.why_short():
             return found  # it says so, and goes on by itself once it is funded
+        if waiting := [each.stage.value for each in life.parts.queue]:
+            found.append(f"in the queue: {waiting}")
         excused = {failed.position for failed in life.parts.failures.rows}
         left = [each for each in world.market.liquidatable() if each.address not in excused]
         if left:

@@ -117,7 +117,9 @@ class Life:
         self.why_not_started = ""
         self.clock = VirtualClock(world.timeline)
         self.clock.skew_s = world.skew_s
-        self.disk = Disk(world.plan, random, lambda: world.is_calm, self.reach, world.observer.count)
+        self.disk = Disk(
+            world.plan, random, world.timeline, lambda: world.is_calm, self.reach, world.observer.count
+        )
         network = Network(
             world.nodes,
             random,

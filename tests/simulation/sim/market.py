@@ -74,7 +74,7 @@ class Market:
         conf_share = 0.0005
         if not calm:
             if random.random() < 0.15:
-                self._drift[symbol] = random.uniform(-0.004, 0.004)
+                self._drift[symbol] = random.uniform(-0.005, 0.005)
             change = random.gauss(self._drift[symbol], 0.003)
             if random.random() < 0.06 * plan.intensity("price jumps"):
                 self._count("price jumps")
@@ -123,7 +123,7 @@ class Market:
         size_e6 = max(1, round(value_usd / self._usd[symbol] * 10**6))
         pnl = Fraction(size_e6 * (mark_e6 - entry_e6), 10**12) * (1 if side is Side.LONG else -1)
         value = Fraction(size_e6 * mark_e6, 10**12)
-        wanted = maintenance_ratio(leverage) * value * Fraction(random.randint(102, 160), 100)
+        wanted = maintenance_ratio(leverage) * value * Fraction(random.randint(101, 135), 100)
         position = Position(
             address=Pubkey.from_bytes(random.randbytes(32)),
             owner=Pubkey.from_bytes(random.randbytes(32)),

@@ -76,7 +76,7 @@ def draw(seed: int) -> Plan:
     return Plan(
         seed=seed,
         nodes=random.choice((1, 1, 2, 2, 3)),
-        positions=random.randint(2, 5),
+        positions=random.randint(2, 6),
         trouble_s=random.uniform(6.0, 15.0),
         intensities=intensities,
     )

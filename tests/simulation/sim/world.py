@@ -24,7 +24,7 @@ from engine.settings import Settings, load_settings
 from engine.wallet.secret import SecretKey
 from engine.wallet.signer import KeypairSigner
 from sim import operator as operators
-from sim.cluster import SLOT_S, Cluster
+from sim.cluster import RENT_EXEMPT_LAMPORTS, SLOT_S, Cluster
 from sim.database import Tables
 from sim.ending import Ending
 from sim.life import Life
@@ -87,7 +87,7 @@ class World:
         self.cluster.count = self.observer.count
         self.cluster.on_landed = self.observer.on_landed
         poor = plan.intensity("wallet is poor") > 0
-        lamports = self._random.randint(0, 40_000) if poor else 10 * SOL
+        lamports = RENT_EXEMPT_LAMPORTS + self._random.randint(-9_000, 40_000) if poor else 10 * SOL
         self.cluster.write(self.signer.address, Account(max(1, lamports), b"", Pubkey.default()))
         self.market = Market(plan, stream(plan.seed, "market"), self.cluster, self.observer.count)
         self.cluster.begin()
@@ -230,6 +230,7 @@ def _settings(nodes: int, fee_budget_lamports: int) -> Settings:
             "MAX_PRICE_AGE_S": str(MAX_PRICE_AGE_S),
             "FEE_BUDGET_LAMPORTS": str(fee_budget_lamports),
             "RPC_TIMEOUT_S": "2",
+            "RETRY_ATTEMPTS": "3",
         }
     )
 
