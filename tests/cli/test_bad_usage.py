@@ -11,6 +11,9 @@ import pytest
 from engine import __version__
 
 REFUSALS = [
+    ("--dry-run status", "--dry-run before status means nothing"),
+    ("--sandbox --no-ui --dry-run --summary", "a dry run leaves nothing"),
+    ("--sandbox --no-ui --profile night-dry-run --summary", "a dry run leaves nothing"),
     ("--foo", "No such option: --foo: see `liquidation-engine --help`"),
     ("--sedd 7", "No such option: --sedd"),
     ("launch", "No such command 'launch'"),

@@ -11,6 +11,7 @@ from solders.account import Account
 from solders.keypair import Keypair
 
 from engine.chain.port import Chain, RpcFailure
+from engine.control import SendingStopped
 from engine.domain import OutcomeClass
 from engine.dry_run import _SEED, STAND_IN, dry_run_signer, in_own_schema
 from engine.dry_run_transport import DryRunTransport
@@ -120,6 +121,15 @@ async def test_a_stop_stops_a_dry_run_as_it_stops_the_real_one(dry):
     await dry.tick(5)
     assert dry.entry(position) is not None
     assert dry.outcomes() == []
+    assert "simulate" not in dry.chain.asked
+
+
+async def test_not_even_a_rehearsal_is_begun_behind_a_closed_gate(dry):
+    await dry.gate.stop("ada", "now")
+    chain, wire = dry.transport()
+    with pytest.raises(SendingStopped):
+        await wire.send(b"", lambda _: None)
+    assert isinstance(chain, DryRunTransport)
     assert "simulate" not in dry.chain.asked
 
 
