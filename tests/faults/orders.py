@@ -76,7 +76,7 @@ def _hermes(shows: Shows, **settings: Any) -> Order:
 
 def _hermes_http(counter: str, **settings: Any) -> Order:
     # Streams are long: cut now and then they come back as requests, at growing intervals.
-    return Order({"hermes": {"stream_s": 0.3, "http": settings}}, counted(f"hermes_{counter}", 2))
+    return Order({"hermes": {"stream_s": 0.3, "http": settings}}, counted(f"hermes_{counter}", 1))
 
 
 _SLOW = {"kind": "lognormal", "p50_ms": 20, "p99_ms": 400}
