@@ -15,6 +15,7 @@ from engine.book.book import Book
 from engine.book.holdings import Holdings
 from engine.chain.account_reader import AccountReader
 from engine.chain.blockhash import BlockhashCache
+from engine.chain.confirmations import Confirmations
 from engine.chain.feed_fitness import FeedFitness
 from engine.chain.fees import FeeLimits, PriorityFees
 from engine.chain.port import Chain
@@ -100,6 +101,7 @@ class Parts:
     ingest: Ingest
     feed: LiveFeeds
     blockhashes: BlockhashCache
+    confirmations: Confirmations
     fees: PriorityFees
     history: HealthHistory
     heights: Heights
@@ -149,6 +151,8 @@ def assemble(
     wallet = WalletWatch(chain, signer.address, clock)
     queue = LiquidationQueue(QUEUE_CAPACITY)
     failures = Failures(journal, clock, queue.__contains__)
+    fitness = FeedFitness(chain, settings.ws_urls, clock)
+    confirmations = Confirmations(settings.ws_urls, clock, is_fit=fitness.is_fit)
     tracker = Tracker(
         chain=chain,
         wire=wire,
@@ -157,6 +161,7 @@ def assemble(
         clock=clock,
         rebroadcast_ms=settings.rebroadcast_ms,
         is_busy=lambda: queue.waits_to_be_sent,
+        hints=confirmations,
     )
     detector = Detector(
         holdings=holdings,
@@ -191,7 +196,6 @@ def assemble(
         events=events,
         clock=clock,
     )
-    fitness = FeedFitness(chain, settings.ws_urls, clock)
     accounts = AccountReader(chain)
     blockhashes = BlockhashCache(chain, clock)
     fee_limits = FeeLimits(
@@ -358,6 +362,7 @@ def assemble(
             believes=fitness.believes,
         ),
         blockhashes=blockhashes,
+        confirmations=confirmations,
         fees=fees,
         history=history,
         heights=heights,

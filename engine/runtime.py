@@ -185,6 +185,7 @@ async def _serve(
                 *loops,
                 parts.events.run(),
                 parts.blockhashes.run(),
+                parts.confirmations.run(),
                 parts.fees.run(),
                 parts.sentinel.run(),
                 parts.ingest.run(),

@@ -7,7 +7,7 @@ block height is above its last valid one and a search of the history does not kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import structlog
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from engine.chain.confirmations import Hints
 from engine.chain.fees import BASE_FEE_LAMPORTS, priority_fee_lamports
 from engine.chain.port import Chain, LandedTransaction, Level, RpcFailure, SignatureStatus
 from engine.clock import Clock
@@ -133,6 +134,7 @@ class Tracker:
         clock: Clock,
         rebroadcast_ms: int,
         is_busy: Callable[[], bool],
+        hints: Hints,
     ) -> None:
         self._chain = chain
         self._wire = wire
@@ -142,6 +144,10 @@ class Tracker:
         self._rebroadcast_ns = rebroadcast_ms * 1_000_000
         self._flights: dict[Signature, Flight] = {}
         self._is_busy = is_busy
+        self._hints = hints
+        hints.listen(self.hear)
+        self._heard: set[Signature] = set()
+        self._slot_began = False
         self._kick = asyncio.Event()
         self._has_final = asyncio.Event()
         self._reads = asyncio.Semaphore(PARALLEL_READS)
@@ -189,6 +195,7 @@ class Tracker:
             flight.followed_ns = self._clock.monotonic_ns()
             self._fees_lamports += _fee_lamports(flight.intent)
             self._flights[flight.intent.signature] = flight
+            self._hints.watch(flight.intent.signature)
 
     def adopt(self, flight: Flight) -> None:
         """Follow a transaction on behalf of this flight's entry, whoever had it followed before."""
@@ -200,7 +207,15 @@ class Tracker:
 
     def kick(self) -> None:
         """A slot began: statuses may have moved."""
+        self._slot_began = True
         self._kick.set()
+
+    def hear(self, signature: Signature) -> None:
+        """A node says that this one got into a block: nothing is believed of it, but it is asked for now."""
+        flight = self._flights.get(signature)
+        if flight is not None and flight.status is None:
+            self._heard.add(signature)
+            self._kick.set()
 
     async def run(self, follower: Follower) -> None:
         """Follow statuses for ever; ends only by cancellation. `run_settling` goes beside it."""
@@ -209,10 +224,14 @@ class Tracker:
                 async with asyncio.timeout(POLL_S):
                     await self._kick.wait()
             except TimeoutError:
-                pass
+                self._slot_began = True  # as far as anybody knows
             self._kick.clear()
-            if self._flights:
+            is_round, self._slot_began = self._slot_began, False
+            heard, self._heard = self._heard, set()
+            if is_round and self._flights:
                 await self.round(follower, only_due=True)
+            elif heard:
+                await self._look_at(heard, follower)
 
     async def run_settling(self, follower: Follower) -> None:
         """Read what became final, for ever, giving way to liquidations that wait to be sent."""
@@ -240,6 +259,14 @@ class Tracker:
             log.warning("statuses unknown", reason=str(failure))
             return False
         return True
+
+    async def _look_at(self, heard: Collection[Signature], follower: Follower) -> None:
+        """Ask for the statuses of these alone, between two rounds."""
+        flights = [flight for flight in self._flights.values() if flight.intent.signature in heard]
+        try:
+            await self._advance(flights, follower)
+        except RpcFailure as failure:
+            log.warning("statuses unknown", reason=str(failure))
 
     def _may_have_moved(self, flight: Flight) -> bool:
         """Not confirmed yet, or so long ago (a round is about a slot) that it should be final."""
@@ -401,6 +428,7 @@ class Tracker:
         if not await follower.on_final(flight, outcome):
             return False
         del self._flights[flight.intent.signature]
+        self._hints.forget(flight.intent.signature)
         self._fees_lamports -= _fee_lamports(flight.intent)
         return True
 

@@ -14,12 +14,19 @@ from typing import Any
 
 import aiohttp
 import pytest
+from solders.keypair import Keypair
+from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.system_program import transfer
+from solders.transaction import VersionedTransaction
 
+from engine.chain.confirmations import Confirmations
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import Level
+from engine.chain.sender import Sender
 from engine.clock import SystemClock
+from engine.control import RUNNING, Gate, GateState
 from engine.errors import WrongCluster
 
 ADDRESS = Pubkey.new_unique()
@@ -37,8 +44,13 @@ TROUBLES: list[tuple[dict[str, Any], set[str]]] = [
 class Nodes:
     """The sandbox's nodes and a pool on them."""
 
-    def __init__(self, urls: list[str], http: aiohttp.ClientSession, pool: RpcPool) -> None:
-        self.urls, self._http, self.pool = urls, http, pool
+    def __init__(self, where: dict[str, Any], http: aiohttp.ClientSession, pool: RpcPool) -> None:
+        self.where, self._http, self.pool = where, http, pool
+        self.urls: list[str] = where["rpc_urls"]
+
+    @property
+    def wallet(self) -> Keypair:
+        return Keypair.from_bytes(bytes(json.loads(Path(self.where["wallet_path"]).read_text())))
 
     async def trouble(self, number: int, settings: dict[str, Any] | None) -> None:
         body = {"jsonrpc": "2.0", "id": 1, "method": "sandboxTrouble", "params": [settings]}
@@ -92,7 +104,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         RpcPool(where["rpc_urls"], PoolLimits([500] * 3), SystemClock()) as pool,
     ):
         await pool.genesis_hash()
-        yield Nodes(where["rpc_urls"], http, pool)
+        yield Nodes(where, http, pool)
 
 
 async def test_every_trouble_of_the_first_node_is_lived_through_within_a_second_and_ends_with_it(nodes):
@@ -121,3 +133,34 @@ async def test_a_node_of_another_cluster_is_left_out_and_alone_it_is_refused(nod
         async with RpcPool(other["rpc_urls"], limits, SystemClock()) as pool:
             with pytest.raises(WrongCluster, match=r"127\.0\.0\.1:"):
                 await pool.genesis_hash()
+
+
+async def test_bytes_sent_to_all_nodes_land_once_and_a_node_tells_of_it_before_it_is_asked(nodes, tmp_path):
+    wallet = nodes.wallet
+    first = GateState(1, RUNNING, "engine", 0, "first start")
+    gate = Gate.load(tmp_path / "gate.json", SystemClock(), first_start=first, has_history=False)
+    heard: list[Signature] = []
+    confirmations = Confirmations(nodes.where["ws_urls"], SystemClock(), is_fit=bool)
+    confirmations.listen(heard.append)
+    listening = asyncio.create_task(confirmations.run())
+    # Of three nodes one swallows what it is sent, and one answers with errors.
+    await nodes.trouble(0, {"http": {"black_hole_share": 1}})
+    await nodes.trouble(1, {"http": {"error_share": 1, "error_status": 502}})
+    async with Sender(lambda: nodes.pool.nodes, gate, SystemClock(), 5.0, fan_out=3) as sender:
+        blockhash = await nodes.pool.latest_blockhash()
+        instruction = transfer({"from_pubkey": wallet.pubkey(), "to_pubkey": ADDRESS, "lamports": 10**7})
+        message = MessageV0.try_compile(wallet.pubkey(), [instruction], [], blockhash.value)
+        transaction = VersionedTransaction(message, [wallet])
+        (signature,) = transaction.signatures
+        confirmations.watch(signature)
+        for _ in range(3):  # a rebroadcast is the same transaction
+            await sender.send(bytes(transaction), lambda at_ns: None)
+        async with asyncio.timeout(20):
+            while signature not in heard:
+                await nodes.reads()
+        (status,) = await nodes.pool.statuses([signature], search_history=False)
+        assert status is not None
+        assert status.level >= Level.CONFIRMED
+        assert (await nodes.pool.account(ADDRESS)).lamports == 10**7
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)

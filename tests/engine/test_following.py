@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from simulated import Fate
+from solders.signature import Signature
 
 from engine.chain.port import RpcFailure
 from engine.domain import OutcomeClass
@@ -398,3 +399,49 @@ async def test_a_failed_liquidation_is_on_the_list_after_a_restart_and_goes_on_u
     await rig.until(rig.ended(position))
     assert len(rig.parts.failures) == 0
     assert rig.recorded(OutboxKind.INTENT)[0]["liquidation_id"] == failed.liquidation_id
+
+
+# --- told of a confirmation before the slot's end ---
+
+
+async def test_a_hint_has_the_status_asked_for_between_two_slots(rig):
+    position = rig.open()
+    rig.price("BTC/USD", 58_000)
+    await rig.settle()
+    (flight,) = rig.parts.tracker.flights
+    for _ in range(3):
+        rig.ledger.advance_slot()  # and no feed tells of it
+    await rig.settle()
+    assert flight.status is None
+    rounds = rig.parts.tracker.rounds
+    rig.parts.tracker.hear(flight.intent.signature)
+    await rig.settle()
+    assert flight.status is not None
+    assert flight.confirmed_at_ns is not None
+    assert rig.parts.tracker.rounds == rounds  # finality is counted in slots
+    await rig.until(rig.ended(position))
+
+
+async def test_a_hint_that_lies_costs_one_question_and_changes_nothing(rig):
+    rig.wire.fate = Fate.DROP
+    rig.open()
+    rig.price("BTC/USD", 58_000)
+    await rig.settle()
+    (flight,) = rig.parts.tracker.flights
+    asked = rig.chain.asked.count("statuses")
+    rig.parts.tracker.hear(flight.intent.signature)
+    rig.parts.tracker.hear(flight.intent.signature)
+    rig.parts.tracker.hear(Signature.default())  # nobody's
+    await rig.settle()
+    assert rig.chain.asked.count("statuses") == asked + 1
+    assert flight.status is None
+    assert rig.outcomes() == []
+
+
+async def test_what_is_in_flight_is_watched_until_its_end(rig):
+    position = rig.open()
+    rig.price("BTC/USD", 58_000)
+    await rig.settle()
+    assert len(rig.parts.confirmations) == 1
+    await rig.until(rig.ended(position))
+    assert len(rig.parts.confirmations) == 0
