@@ -1,4 +1,4 @@
-"""Eight mistakes that liquidators make, each as a change to one place of the engine for the length of a block."""
+"""Eight mistakes that liquidators make, each as a change to one place of the engine for a while."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
+
+from sim import observer
 
 from engine import runtime
 from engine.chain.pool import RpcPool
@@ -19,7 +21,6 @@ from engine.liquidation.aftermath import Aftermath
 from engine.liquidation.outcomes import expired_outcome
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.tracker import Tracker
-from sim import observer
 
 IMPATIENT_NS = 3 * 10**9
 
@@ -100,7 +101,7 @@ def intent_abandoned_on_stop() -> list[Change]:
 
 
 def optimistic_expiry() -> list[Change]:
-    """Expired is what is unknown at the newest block height, by whichever node is asked, without its history."""
+    """Expired is what the node that is asked does not know at the newest block height."""
     height, statuses = RpcPool.block_height, RpcPool.statuses
 
     async def newest_height(pool: RpcPool, level: Level) -> int:

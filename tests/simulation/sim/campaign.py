@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
@@ -72,6 +72,20 @@ def run_campaign(seeds: Sequence[int], cores: int | None = None) -> Findings:
         for part in processes.map(run_slice, slices):
             found.add(part)
     return found
+
+
+def first_violating(bug: str, promise: str, seeds: Iterable[int]) -> int | None:
+    """The first seed in which a planted bug breaks this promise, None when none does."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_settle) as process:
+        return process.submit(_search, bug, promise, list(seeds)).result()
+
+
+def _search(bug: str, promise: str, seeds: Sequence[int]) -> int | None:
+    for seed in seeds:
+        if any(each.invariant == promise for each in simulate(seed, bug=bug).violations):
+            return seed
+    return None
 
 
 def _settle() -> None:

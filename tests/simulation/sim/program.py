@@ -129,6 +129,7 @@ def liquidate(
     held, fund, price_account, sol_account = accounts
     position = _read(position_address, held)
     assert held is not None
+    maintenance_ratio(position.leverage)  # refused before the prices are looked at
     mark, sol = mark_of(price_account, now_s), mark_of(sol_account, now_s)
     standing = standing_at(position, mark)
     if not standing.is_liquidatable:
