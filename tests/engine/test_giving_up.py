@@ -158,10 +158,11 @@ async def test_the_engine_itself_tries_again_with_the_next_price_after_the_rest(
     assert rig.entry(position) is None
     assert [each.liquidation_id for each in rig.parts.failures.rows] == [failed.liquidation_id]
     await rig.clock.advance(6)
+    await rig.tick()
     rig.price("BTC/USD", 57_900)
-    assert rig.entry(position).liquidation_id == failed.liquidation_id
     assert rig.parts.failures.rows == []
-    await rig.until(rig.ended(position))
+    await rig.until(lambda: rig.outcomes() and rig.ended(position)())
+    assert rig.recorded(OutboxKind.INTENT)[0]["liquidation_id"] == failed.liquidation_id
     assert rig.recorded(OutboxKind.FAILED)[-1]["status"] == "resolved"
 
 
