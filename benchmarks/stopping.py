@@ -23,6 +23,7 @@ from engine.drill.stop import GOAL_MS, Press, presses
 PRESSES = 100
 SHOWN_S = 20.0
 STOP_KEY = b"\x05"
+RUNNING, STOPPED = "● RUNNING".encode(), "■ STOPPED".encode()  # in the banner; events have the words, too
 _COLUMNS, _ROWS = 120, 40
 
 
@@ -40,15 +41,15 @@ async def _press_all() -> tuple[list[Press], list[Press]]:
     async with drill_course() as course, _console(course.environment) as console:
 
         async def press_key() -> str:
-            return await console.press(STOP_KEY, until=b"STOPPED")
+            return await console.press(STOP_KEY, until=STOPPED)
 
-        async def after_each(in_the_dark: bool) -> AsyncIterator[Press]:
-            await console.shows(b"RUNNING")
-            async for press in presses(course, PRESSES, press_key, in_the_dark=in_the_dark):
-                console.forget()
-                yield press
+        async def is_running() -> None:
+            await console.shows(RUNNING)
 
-        return [each async for each in after_each(False)], [each async for each in after_each(True)]
+        def pressing(in_the_dark: bool) -> AsyncIterator[Press]:
+            return presses(course, PRESSES, press_key, in_the_dark=in_the_dark, ready=is_running)
+
+        return [each async for each in pressing(False)], [each async for each in pressing(True)]
 
 
 class _Console:

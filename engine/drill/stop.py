@@ -16,9 +16,13 @@ REASON = "stop drill"
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """One stop. `silence_ms`: from the press to the last bytes at the node; 0 when none came after it."""
+    """One stop. `silence_ms`: from the press to the last bytes at the node; 0 when none came after it.
+
+    `shut_ms`: from the press to the moment that the engine names as the one in which its gate was shut.
+    """
 
     silence_ms: float
+    shut_ms: float
     answered_ms: float
     later: int  # pieces that arrived after the answer, when the goal was over as well
     acknowledgement: str
@@ -30,6 +34,11 @@ class Press:
 
 
 Stop = Callable[[], Awaitable[str]]
+Ready = Callable[[], Awaitable[None]]
+
+
+async def at_once() -> None:
+    """Nothing is waited for before a press."""
 
 
 async def press(course: Course, stop: Stop) -> Press:
@@ -38,21 +47,26 @@ async def press(course: Course, stop: Stop) -> Press:
     acknowledgement = await stop()
     answered_ns = time.time_ns()
     await asyncio.sleep(LISTEN_S)
+    gate = (await course.client.snapshot()).gate
     last_ns = course.node.last_ns
     return Press(
         silence_ms=max(0, last_ns - pressed_ns) / 1e6,
+        shut_ms=(gate.at_ns - pressed_ns) / 1e6,
         answered_ms=(answered_ns - pressed_ns) / 1e6,
         later=course.node.count_after(max(answered_ns, pressed_ns + int(GOAL_MS * 1e6))),
         acknowledgement=acknowledgement,
     )
 
 
-async def presses(course: Course, count: int, stop: Stop, *, in_the_dark: bool) -> AsyncIterator[Press]:
+async def presses(
+    course: Course, count: int, stop: Stop, *, in_the_dark: bool, ready: Ready = at_once
+) -> AsyncIterator[Press]:
     """So many presses, each on an engine that was sending; with node and database black-holed or not.
 
-    The stop is lifted after each, for the next one.
+    `ready` waits for whoever presses. The stop is lifted after each press, for the next one.
     """
     for _ in range(count):
+        await ready()
         await course.until_it_sends()
         if in_the_dark:
             await course.black_out()

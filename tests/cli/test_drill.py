@@ -12,7 +12,7 @@ import pytest
 from engine.drill import course, stop
 from engine.drill.stop import Press
 
-SOON = Press(silence_ms=4.2, answered_ms=9.0, later=0, acknowledgement="Stopped: 12 in flight")
+SOON = Press(silence_ms=4.2, shut_ms=1.0, answered_ms=9.0, later=0, acknowledgement="Stopped: 12 in flight")
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, measured: list[Press]) -> None:
@@ -34,7 +34,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, measured: list[Press]) -> None:
 def test_a_drill_that_holds_names_its_worst_figure_and_ends_with_0(
     command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slower = Press(silence_ms=61.5, answered_ms=70.0, later=0, acknowledgement="Stopped: 1 in flight")
+    slower = Press(
+        silence_ms=61.5, shut_ms=1.0, answered_ms=70.0, later=0, acknowledgement="Stopped: 1 in flight"
+    )
     scripted(monkeypatch, [SOON, slower])
     answer = command("drill", "stop", "--presses", "1")
     assert (answer.code, answer.err) == (0, "")
@@ -49,8 +51,10 @@ def test_a_drill_that_holds_names_its_worst_figure_and_ends_with_0(
 @pytest.mark.parametrize(
     "bad",
     [
-        Press(silence_ms=100.1, answered_ms=2.0, later=0, acknowledgement="Stopped: 0 in flight"),
-        Press(silence_ms=10.0, answered_ms=2.0, later=1, acknowledgement="Stopped: 0 in flight"),
+        Press(
+            silence_ms=100.1, shut_ms=1.0, answered_ms=2.0, later=0, acknowledgement="Stopped: 0 in flight"
+        ),
+        Press(silence_ms=10.0, shut_ms=1.0, answered_ms=2.0, later=1, acknowledgement="Stopped: 0 in flight"),
     ],
     ids=["too late", "not silent"],
 )
