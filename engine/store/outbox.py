@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Sequence
 
 import asyncpg
+import structlog
 
 from engine.clock import Clock
 from engine.errors import DatabaseUnavailable, MigrationRefused
@@ -21,6 +22,8 @@ from engine.store.opening import Schema
 from engine.store.pool import OUTAGE, ROW_FAULTS, Database, Session
 from engine.store.queries import sql
 
+log = structlog.get_logger("store")
+
 OK = "ok"
 AWAY = "away"
 
@@ -29,6 +32,7 @@ POLL_S = 0.1
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
 STATISTICS_PERIOD_S = 5.0
+TELL_AGAIN_NS = 60 * 10**9
 
 
 class OutboxShipper:
@@ -50,6 +54,8 @@ class OutboxShipper:
         self._statistics_due_ns = 0
         self.state = OK
         self.message = ""
+        self._told_ns = 0
+        self.missing = 0  # records that a database from long ago lacks, and that were pruned here
         self.refused = 0  # records that the schema did not take, kept in refused_records
 
     @property
@@ -95,12 +101,18 @@ class OutboxShipper:
         except (*OUTAGE, JournalUnavailable, DatabaseUnavailable, MigrationRefused) as error:
             await self._note_outage(error)
             return False
+        if self.state == AWAY:
+            log.info("the database is back", rows_to_ship=self.backlog)
         self.state, self.message = OK, ""
         return True
 
     async def _note_outage(self, error: Exception) -> None:
-        self.state = AWAY
+        now_ns = self._clock.monotonic_ns()
         self.message = self._database.explain(error)
+        if self.state == OK or now_ns >= self._told_ns + TELL_AGAIN_NS:
+            log.warning("the database is away", reason=self.message, rows_to_ship=self.backlog)
+            self._told_ns = now_ns
+        self.state = AWAY
         self._is_aligned = False
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             await self._database.renew()
@@ -123,6 +135,10 @@ class OutboxShipper:
 
     async def _ship_batch(self) -> None:
         batch = await asyncio.to_thread(self._journal.outbox, BATCH_ROWS)
+        if (gone := batch[0].seq - self._journal.shipped_seq - 1) > 0:
+            # A database that was restored from so long ago, or is another one, lacks them for good.
+            self.missing += gone
+            log.error("rows that the database lacks are kept here no more", rows=gone)
         try:
             await self._write(batch)
         except ROW_FAULTS:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
@@ -26,6 +27,7 @@ from engine.journal import (
     FundTransaction,
     FundTransactionKind,
     Journal,
+    work,
 )
 from engine.store import embedded, outbox
 from engine.store.history import known_fund_transactions, totals_of_last_day
@@ -285,6 +287,37 @@ async def test_a_lost_answer_to_a_commit_does_not_make_a_row_twice(
     assert journal.backlog() == 5
     assert await shipper.drain(10)
     assert (await rows(database_url, "SELECT count(*) FROM control_actions"))[0][0] == 1
+
+
+async def test_an_outage_and_its_end_are_told_once_with_what_waits(
+    journal, records, shipper, database_url, monkeypatch
+):
+    await one_of_each(journal, records)
+    with structlog.testing.capture_logs() as logged, monkeypatch.context() as broken:
+
+        async def refuse(_):
+            raise ConnectionRefusedError
+
+        broken.setattr(shipper, "_write", refuse)
+        assert not await shipper.drain(0.5)
+    assert [(line["event"], line["rows_to_ship"]) for line in logged] == [("the database is away", 5)]
+    with structlog.testing.capture_logs() as logged:
+        assert await shipper.drain(10)
+    assert [line["event"] for line in logged] == ["the database is back"]
+
+
+async def test_rows_that_nobody_has_any_more_are_counted_and_told(
+    journal, records, shipper, database_url, monkeypatch
+):
+    monkeypatch.setattr(work, "KEEP_SHIPPED", 4)
+    for _ in range(4):
+        await one_of_each(journal, records)
+    assert await shipper.drain(10)
+    await rows(database_url, "TRUNCATE intents, liquidations, journal_progress")
+    restarted = OutboxShipper(journal, shipper._database, SystemClock())
+    await restarted._try()
+    assert journal.backlog() == 0
+    assert restarted.missing == 16
 
 
 async def test_a_database_that_lost_its_newest_rows_gets_them_again(
