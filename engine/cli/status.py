@@ -40,7 +40,8 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
         yield f"risk        {figures.symbol}: {_risk(figures)}"
     totals = snapshot.totals
     yield (
-        f"liquidated  {totals.full} full, {totals.partial} partial, {totals.failed} failed; "
+        f"liquidated  {totals.full} full, {totals.partial} partial, {totals.failed} failed, "
+        f"{totals.already_liquidated} by others first; "
         f"queue {snapshot.queue_length}, in flight {snapshot.in_flight}"
     )
     if snapshot.fund is not None:
@@ -54,6 +55,8 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
         yield f"degraded    {reason}"
     for row in snapshot.failed:
         yield f"failed      {row.liquidation_id}  {row.symbol}  {row.outcome}, {row.attempts} attempts"
+        for each in row.history:
+            yield f"            attempt {each.attempt}: {each.message}"
 
 
 def _endpoint_line(row: wire.EndpointRow) -> str:

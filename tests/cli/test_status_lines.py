@@ -1,4 +1,4 @@
-"""What `status` says of risk: who is next, what a move of the price would bring, why some are unknown."""
+"""What `status` says: who is next, what a move would bring, why some are unknown, how attempts ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.api import wire
 from engine.cli.status import status_lines
 
 # The snapshots are those that the console's tests draw.
@@ -40,3 +41,23 @@ def test_a_debt_beyond_the_fund_and_one_that_nobody_can_compare_are_said_so() ->
 def test_unknown_positions_are_counted_by_reason() -> None:
     book = msgspec.structs.replace(snapshots.snapshot().book, unknown_reasons={"unsupported leverage": 1_200})
     assert "unknown     1,200: unsupported leverage" in lines_of(book=book)
+
+
+def test_a_failed_liquidation_is_told_with_how_each_of_its_attempts_ended() -> None:
+    attempts = [
+        wire.FailedAttemptRow(attempt=1, at_ns=1, outcome="timeout", message="timeout", signature=None),
+        wire.FailedAttemptRow(
+            attempt=2,
+            at_ns=2,
+            outcome="program error",
+            message="program error: Overflow (6006)",
+            signature="5x",
+        ),
+    ]
+    failed = msgspec.structs.replace(snapshots.snapshot().failed[0], history=attempts)
+    lines = lines_of(failed=[failed])
+    place = next(number for number, each in enumerate(lines) if failed.liquidation_id in each)
+    assert lines[place + 1 : place + 3] == [
+        "            attempt 1: timeout",
+        "            attempt 2: program error: Overflow (6006)",
+    ]
