@@ -77,7 +77,6 @@ def _run(event_loop: str, work: Coroutine[Any, Any, None]) -> None:
     """To its end, on the event loop of the settings."""
     new_loop = uvloop.new_event_loop if event_loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        log.info("running", event_loop=event_loop)
         runner.run(work)
 
 
@@ -136,6 +135,7 @@ class _Headless:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
                 notify("READY=1")
+                log.info("running", event_loop=settings.event_loop)
                 await asyncio.wait(
                     {engine, asked, gone}, timeout=self._duration_s, return_when=asyncio.FIRST_COMPLETED
                 )
