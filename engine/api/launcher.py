@@ -46,10 +46,15 @@ class StartFailed(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class SandboxDescriptor:
-    """Where a running sandbox is, as its first line of output says, and its process."""
+    """Where a running sandbox is, as its first line of output says, and its process.
+
+    `rpc_urls` and `ws_urls` are of all its nodes, `rpc_url` and `ws_url` the first one's.
+    """
 
     rpc_url: str
     ws_url: str
+    rpc_urls: Sequence[str]
+    ws_urls: Sequence[str]
     database_url: str
     wallet_path: str
     program_id: str
@@ -216,8 +221,8 @@ async def _wait_for_end(pid: int, deadline_s: float) -> bool:
 def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:
     """The settings that point an engine at the sandbox; takes any API port when the usual one is taken."""
     environment = {
-        "SOLANA_RPC_URL": descriptor.rpc_url,
-        "SOLANA_WS_URL": descriptor.ws_url,
+        "SOLANA_RPC_URL": ",".join(descriptor.rpc_urls),
+        "SOLANA_WS_URL": ",".join(descriptor.ws_urls),
         "DATABASE_URL": descriptor.database_url,
         "WALLET_PATH": descriptor.wallet_path,
         "PROGRAM_ID": descriptor.program_id,
@@ -390,9 +395,16 @@ def _parse_descriptor(line: bytes, pid: int) -> SandboxDescriptor:
     if not isinstance(raw, dict):
         raise ValueError("the first line is no JSON object")
     names = [field.name for field in fields(SandboxDescriptor) if field.name != "pid"]
-    if any(not isinstance(raw.get(name), str) for name in names):
+    if any(not _is_told(name, raw.get(name)) for name in names):
         raise ValueError("the first line lacks a field")
     return SandboxDescriptor(**{name: raw[name] for name in names}, pid=pid)
+
+
+def _is_told(name: str, value: object) -> bool:
+    """Whether a field of the first line is what it has to be: a text, or some of them."""
+    if name not in ("rpc_urls", "ws_urls"):
+        return isinstance(value, str)
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def _kept_sandbox(paths: ProfilePaths) -> tuple[SandboxDescriptor, list[str]] | None:

@@ -24,6 +24,7 @@ from engine.errors import OperatorError
 from engine.paths import ProfilePaths, profile_paths
 
 SANDBOX = ["--positions", "40", "--seed", "3", "--slot-ms", "100", "--rpc-port", "0", "--ws-port", "0"]
+SANDBOX += ["--nodes", "2"]
 
 
 @dataclass
@@ -100,6 +101,7 @@ def test_status_shows_the_engine_on_its_cluster_with_every_position(running: Run
     assert f"process {snapshot.engine.pid}, profile default" in answer.stdout
     assert re.search(r"^positions +[4-9]\d: \d+ healthy, \d+ at risk", answer.stdout, re.MULTILINE)
     assert snapshot.wallet.address in answer.stdout
+    assert snapshot.chain.rpc_total == len(running.sandbox.rpc_urls) == 2  # every node of the sandbox is used
 
 
 def test_a_second_console_attaches_to_what_runs(running: Running) -> None:
