@@ -79,6 +79,7 @@ async def test_it_is_not_lifted_by_a_restart_and_named_until_a_person_resumes(ri
     rig.keep_prices_fresh()
     await rig.parts.wallet.refresh()
     await rig.parts.commands.resume("ada", "it was me", rig.gate.state.version)
+    assert all(check.ok for check in rig.parts.sentinel.checks())
     await rig.parts.sentinel.look_at_wallet()
     assert rig.gate.state.is_running
     await reboot(rig)
