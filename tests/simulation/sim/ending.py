@@ -39,7 +39,9 @@ class Ending:
         if journal.backlog():
             found.append(f"{journal.backlog()} records are not shipped")
         if not life.parts.gate.state.is_running:
-            return [*found, "the operator is about to resume"] if world.operator.resumes else found
+            is_own = life.parts.gate.state.by == "engine"  # whose cause may still be there
+            waits = world.operator.resumes and not is_own
+            return [*found, "the operator is about to resume"] if waits else found
         if life.parts.funds.why_short():
             return found  # it says so, and goes on by itself once it is funded
         if waiting := [each.stage.value for each in life.parts.queue]:

@@ -48,6 +48,7 @@ DEADLY = {  # how likely death is at an effect, at full intensity
 }
 
 _ONLY_SHOWN = ("loop_lag", "risks", "nodes")
+_BY_FEEDS = ("confirmations",)  # the simulated feeds give these hints as well
 
 runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
 
@@ -261,7 +262,7 @@ class Life:
         )
         parts.commands.emergency.belong_to(self.loop)
         # What only draws pictures costs a third of a run, and decides nothing.
-        idle = {name: _Idle() for name in _ONLY_SHOWN}
+        idle = {name: _Idle() for name in (*_ONLY_SHOWN, *_BY_FEEDS)}
         self.parts = dataclasses.replace(parts, feed=self._feeds(parts), **idle)
         engine = runtime.RunningEngine(self.parts, self.shipper)
         sampler = PositionSampler(database, identity, self.clock)  # type: ignore[arg-type]
@@ -294,6 +295,7 @@ class Life:
                     world.timeline,
                     world.listener(parts.ingest),
                     watched,
+                    parts.tracker.hear,
                     self.reach,
                     world.observer.count,
                 )

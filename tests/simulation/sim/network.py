@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Protocol
 
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from engine.chain.frames import AccountNews
 from engine.chain.lines import SendLines
@@ -227,6 +228,7 @@ class Feed:
         timeline: Timeline,
         listener: News,
         watched: frozenset[Pubkey],
+        hear: Callable[[Signature], None],
         reach: Callable[[str], None],
         count: Callable[[str], None],
     ) -> None:
@@ -237,6 +239,7 @@ class Feed:
         self._timeline = timeline
         self._listener = listener
         self._watched = watched
+        self._hear = hear
         self._reach = reach
         self._count = count
         self._told_slot = 0
@@ -287,6 +290,8 @@ class Feed:
             if news and drops and not self._cluster.is_calm and self._random.random() < drops:
                 self._count("feed drops news")
                 continue
+            for landed in block.landed:
+                self._hear(landed.transaction.signature)
             if news:
                 self._listener.on_accounts(news)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from engine.commands import CommandError
 from engine.control import Gate, GateState
+from engine.sentinel import Cause
+from sim.observer import WHOLE
 
 if TYPE_CHECKING:
     from sim.life import Life
@@ -47,8 +49,11 @@ class Operator:
         if state.is_running:
             self._world.observer.stop_lifted()
         elif state.by == "engine":
-            self._world.observer.count("the engine stopped itself")
             self._world.observer.stop_acknowledged(state.reason)
+            if state.reason.startswith(Cause.BUDGET.value):
+                self._world.observer.count("fee budget is small")
+            else:  # nobody else has the key here, and nothing is broken on purpose
+                self._world.observer.blame(WHOLE, f"it stopped itself: {state.reason}")
 
     # --- what the operator does ---
 

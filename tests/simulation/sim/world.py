@@ -70,7 +70,7 @@ class World:
         self.life: Life | None = None
         self._random = stream(plan.seed, "world")
         self._ids = stream(plan.seed, "ids")
-        budget = self._random.randint(60_000, 200_000) if plan.intensity("fee budget is small") else 10 * SOL
+        budget = self._random.randint(10_000, 50_000) if plan.intensity("fee budget is small") else 10 * SOL
         self.settings = _settings(plan.nodes, budget)
         self.cluster = Cluster(plan, stream(plan.seed, "cluster"), self.timeline, self.signer.address, _FUND)
         self.observer = Observer(
@@ -167,6 +167,8 @@ class World:
         if self.cluster.advance():
             self.timeline.note(f"slot {self.cluster.slot}")
         self.timeline.after(SLOT_S, self._on_slot)
+        if self.life is not None and self.life.parts is not None and self.life.parts.funds.why_short():
+            self.observer.count("wallet is poor")
         if self.is_calm and self.life is not None:
             self.ending.look()
 
