@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, 
 CLOSED_MEMORY = 100_000  # closings that are remembered between two snapshots
 EPOCHS = 256
 _SWEPT_LEAVES = 16
+_FEW_ROWS = 4
 
 _SIDES = (Side.LONG, Side.SHORT)
 _GENERATIONS = (Generation.DEPLOYED, Generation.DOCUMENTED)
@@ -197,14 +198,14 @@ class Book:
             return False
         return any(flank.is_reached(price.price_e6) for flank in self.shelves.flanks(price.symbol))
 
-    def is_crossed(self, address: Pubkey, prices: Mapping[str, Price]) -> bool:
-        """Whether a position's line is reached at its symbol's price, if that is among these."""
+    def is_crossed(self, address: Pubkey, price_of: Callable[[str], Price | None]) -> bool:
+        """Whether a position's line is reached at its symbol's price, if there is one."""
         found = self.shelves.find(bytes(address))
         if found is None:
             return False
         leaf, row = found
         group = self.shelves.group_of(leaf)
-        price = prices.get(group.symbol)
+        price = price_of(group.symbol)
         if price is None or price.verdict is not Verdict.OK:
             return False
         line = leaf.liquidation.item(row)
@@ -281,18 +282,32 @@ def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6
 
     The two products that decide are also what the health factor is made of.
     """
+    sign = 1 if side is Side.LONG else -1
+    for address, owner, size, collateral, entry in _terms_in(leaf, rows):
+        equity, value = collateral * 10**6 + sign * size * (mark_e6 - entry), size * mark_e6
+        held, required = 10_000 * equity, bps * value
+        if held < required:
+            yield Crosser(
+                Pubkey.from_bytes(address),
+                Pubkey.from_bytes(owner),
+                size,
+                equity,
+                value,
+                bps,
+                held / required,
+            )
+
+
+def _terms_in(leaf: Leaf, rows: NDArray[np.int64]) -> Iterable[tuple[bytes, bytes, int, int, int]]:
+    """Address, owner, size, collateral, entry price of each row: of many by column, of few by row."""
+    if len(rows) <= _FEW_ROWS:
+        return [(leaf.address(row), *leaf.rows.item(row)[:4]) for row in rows.tolist()]
     picked = leaf.rows[rows]
-    columns = zip(
-        map(Pubkey.from_bytes, leaf.keys[rows].tolist()),
-        map(Pubkey.from_bytes, picked["owner"].tolist()),
+    return zip(
+        leaf.keys[rows].tolist(),
+        picked["owner"].tolist(),
         picked["size_e6"].tolist(),
         picked["collateral_e6"].tolist(),
         picked["entry_price_e6"].tolist(),
         strict=True,
     )
-    sign = 1 if side is Side.LONG else -1
-    for address, owner, size, collateral, entry in columns:
-        equity, value = collateral * 10**6 + sign * size * (mark_e6 - entry), size * mark_e6
-        held, required = 10_000 * equity, bps * value
-        if held < required:
-            yield Crosser(address, owner, size, equity, value, bps, held / required)

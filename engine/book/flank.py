@@ -70,7 +70,8 @@ class Flank:
     def crossed(self, mark: int) -> Iterator[Picked]:
         """The rows that are liquidatable at this mark."""
         for group in self.groups:
-            yield from group.crossed(mark)
+            if group.is_reached(mark):
+                yield from group.crossed(mark)
         # The tick has paid for a look anyway.
         extremes = [extreme for group in self.groups if (extreme := group.extreme) is not None]
         if self.side is Side.LONG:

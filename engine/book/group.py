@@ -53,6 +53,7 @@ class Group:
         self._leaves: list[Leaf] = [memory.new(number, _LOWEST, _BEYOND)]
         self.changed = True  # since its flank last looked
         self.version = 0  # grows with every change
+        self._extreme: tuple[int, int | None] = (-1, None)  # of a version
 
     def __len__(self) -> int:
         return sum(leaf.count for leaf in self._leaves)
@@ -128,6 +129,20 @@ class Group:
     @property
     def extreme(self) -> int | None:
         """The liquidation price that a move of the mark reaches first, None without positions."""
+        version, extreme = self._extreme
+        if version != self.version:
+            extreme = self._find_extreme()
+            self._extreme = self.version, extreme
+        return extreme
+
+    def is_reached(self, mark: int) -> bool:
+        """Whether anybody is liquidatable at this mark."""
+        extreme = self.extreme
+        if extreme is None:
+            return False
+        return mark <= extreme if self.side is Side.LONG else mark >= extreme
+
+    def _find_extreme(self) -> int | None:
         is_long = self.side is Side.LONG
         for leaf in reversed(self._leaves) if is_long else self._leaves:
             if leaf.count:  # one whose neighbour is too full to take it in may have lost all of its rows

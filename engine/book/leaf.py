@@ -126,7 +126,7 @@ class Leaf:
     def reached(self, line: Line, mark: int, side: Side) -> NDArray[np.int64]:
         """The rows whose line a mark has reached."""
         lines = self.lines(line, side)
-        return np.flatnonzero(lines >= mark if side is Side.LONG else lines <= mark)
+        return (lines >= mark if side is Side.LONG else lines <= mark).nonzero()[0]
 
     def amounts(self, side: Side) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What every row's size is and what it owes, see `Profile`."""

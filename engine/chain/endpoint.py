@@ -108,6 +108,7 @@ class Endpoint:
         self._answered_ns = 0
         self._failures_in_a_row = 0
         self._overtaken_in_a_row = 0
+        self.error_permille = 0  # how many of a thousand calls failed, by the last twenty
         self._recent: deque[bool] = deque(maxlen=RECENT_CALLS)
         self._latencies_ns: deque[int] = deque(maxlen=LATENCIES)
         self._sorted_ns: list[int] = []
@@ -209,7 +210,7 @@ class Endpoint:
         """A good answer came after so long."""
         self._failures_in_a_row = self._overtaken_in_a_row = 0
         self._answered_ns = self._clock.monotonic_ns()
-        self._recent.append(True)
+        self._note_call(is_good=True)
         self._note_latency(latency_ns)
 
     def _note_latency(self, latency_ns: int) -> None:
@@ -227,7 +228,7 @@ class Endpoint:
             self._resting_until_ns = max(self._resting_until_ns, now_ns + int(UNHEALTHY_S * 1e9))
         elif failure.code is None:
             self.last_failure = str(failure)
-            self._recent.append(False)
+            self._note_call(is_good=False)
             self._failures_in_a_row += weight
             self.must_be_met |= self._failures_in_a_row >= FAILURES_IN_A_ROW
         # Any other error is the node's answer: it works, it only could not tell this.
@@ -240,13 +241,13 @@ class Endpoint:
             self.last_failure = "others answer while it does not"
 
     def _is_mute(self) -> bool:
-        silent_ns = self._clock.monotonic_ns() - self._answered_ns
-        return self._overtaken_in_a_row >= OVERTAKEN_IN_A_ROW and silent_ns >= LONGEST_PATIENCE_S * 1e9
+        if self._overtaken_in_a_row < OVERTAKEN_IN_A_ROW:
+            return False
+        return self._clock.monotonic_ns() - self._answered_ns >= LONGEST_PATIENCE_S * 1e9
 
-    @property
-    def error_permille(self) -> int:
-        """How many of a thousand calls failed, by the last twenty."""
-        return 1000 * self._recent.count(False) // len(self._recent) if self._recent else 0
+    def _note_call(self, *, is_good: bool) -> None:
+        self._recent.append(is_good)
+        self.error_permille = 1000 * self._recent.count(False) // len(self._recent)
 
     def latency_ns(self, percent: int) -> int | None:
         """A percentile of its recent latencies, None without any."""
@@ -268,24 +269,34 @@ class Endpoint:
 
     @property
     def state(self) -> State:
-        """The first thing that keeps it from being used, OK when nothing does."""
+        """The first thing that keeps it from being used, OK when nothing does.
+
+        Every decision asks for it: what is dear to find out is only found out where it can matter.
+        """
         now_ns = self._clock.monotonic_ns()
-        ailments = (
-            (State.FOREIGN, self.is_foreign),
-            (State.UNMET, self.genesis is None),
-            (State.DISTRUSTED, now_ns < self._distrusted_until_ns),
-            (State.RESTING, now_ns < self._resting_until_ns),
-            (State.FAILING, self._is_failing()),
-            (State.BEHIND, self.behind_slots > self._horizon.max_behind_slots),
-            (State.STILL, now_ns - self._progress_ns > STILL_S * 1e9),
-        )
-        return next((state for state, is_ill in ailments if is_ill), State.OK)
+        if self.is_foreign:
+            state = State.FOREIGN
+        elif self.genesis is None:
+            state = State.UNMET
+        elif now_ns < self._distrusted_until_ns:
+            state = State.DISTRUSTED
+        elif now_ns < self._resting_until_ns:
+            state = State.RESTING
+        elif self._is_failing():
+            state = State.FAILING
+        elif self.behind_slots > self._horizon.max_behind_slots:
+            state = State.BEHIND
+        elif now_ns - self._progress_ns > STILL_S * 1e9:
+            state = State.STILL
+        else:
+            state = State.OK
+        return state
 
     def _is_failing(self) -> bool:
         return (
             self._failures_in_a_row >= FAILURES_IN_A_ROW
             or self._is_mute()
-            or (len(self._recent) >= RECENT_CALLS // 2 and self.error_permille > WORST_ERROR_PERMILLE)
+            or (self.error_permille > WORST_ERROR_PERMILLE and len(self._recent) >= RECENT_CALLS // 2)
         )
 
     def why(self) -> str:

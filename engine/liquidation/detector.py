@@ -20,6 +20,8 @@ from engine.telemetry.events import EventLog, Level
 from engine.telemetry.latency import Latencies
 from engine.telemetry.tally import Tally
 
+_FEW = 8  # positions that are looked at one by one
+
 
 def new_liquidation_ids(count: int) -> list[str]:
     """Short random ids that an operator can type: twelve hexadecimal digits each."""
@@ -100,50 +102,52 @@ class Detector:
 
         `since_ns` is when it was found so already, while it had to wait for its last transaction.
         """
-        position = self._holdings.decidable(address)
-        if position is not None and self.decides:
-            now_ns = self._clock.now_ns()
-            price = self._board.current(position.symbol)
-            if self._consider(address, price, since_ns or now_ns, now_ns) and since_ns is not None:
-                self._latencies.finality_wait.observe_ns(now_ns - since_ns)
+        if self.decides:
+            self._consider(address, since_ns)
 
     def look_at_many(self, addresses: Sequence[Pubkey]) -> None:
         """Positions changed: queue those that are liquidatable. Next to nothing while nobody near is."""
         if len(self._failures):
             for address in addresses:
                 self._failures.account_changed(address)
-        if not self.decides:
+        if not addresses or not self.decides:
             return
-        current = [self._board.current(symbol) for symbol in self._board.symbols] if addresses else []
+        price_of: Callable[[str], Price | None] = self._board.current
         book = self._holdings.book
-        reached = {price.symbol: price for price in current if book.is_reached(price)}
-        if reached:
-            for address in addresses:
-                if book.is_crossed(address, reached):
-                    self.look_at(address)
+        if len(addresses) > _FEW:  # then all prices are judged with less effort than each position's
+            current = [self._board.current(symbol) for symbol in self._board.symbols]
+            reached = {price.symbol: price for price in current if book.is_reached(price)}
+            if not reached:
+                return
+            price_of = reached.get
+        for address in addresses:
+            if book.is_crossed(address, price_of):
+                self._consider(address)
 
     def look_at_all(self) -> None:
         """After a snapshot: consider every symbol at its current price."""
         for symbol in self._board.symbols:
             self.on_price(self._board.current(symbol))
 
-    def _consider(
-        self, address: Pubkey, price: Price, detected_at_ns: int, free_at_ns: int | None = None
-    ) -> bool:
-        """Queue the position if it is liquidatable at this price; returns whether it is a new entry."""
+    def _consider(self, address: Pubkey, since_ns: int | None = None) -> None:
+        """Queue the position if it is liquidatable now, and tell of it if that is new."""
         position = self._holdings.decidable(address)
         if position is None or self._failures.is_resting(address):
-            return False
-        decision = decide(position, price)
+            return
+        now_ns = self._clock.now_ns()
+        decision = decide(position, self._board.current(position.symbol))
         if decision.action is Action.HOLD:
-            return False
+            return
         # A position that was given up goes on under its old id: it is one failure, however long it lasts.
         liquidation_id = self._failures.id_of(address) or self._make_ids(1)[0]
-        is_new = self._queue.offer(decision, liquidation_id, detected_at_ns, free_at_ns)
-        if is_new:
-            self._tally.liquidatable_seen += 1
-            self._events.add(Level.OURS, _line(address, decision.health.factor, decision.action, price))
-        return is_new
+        if not self._queue.offer(decision, liquidation_id, since_ns or now_ns, now_ns):
+            return
+        self._tally.liquidatable_seen += 1
+        if since_ns is not None:
+            self._latencies.finality_wait.observe_ns(now_ns - since_ns)
+        self._events.add(
+            Level.OURS, lambda: _line(address, decision.health.factor, decision.action, decision.price)
+        )
 
     def liquidatable(self) -> list[Pubkey]:
         """Positions that ought to be liquidated now and are not resting after a failure."""

@@ -19,7 +19,7 @@ from engine.oracle.jumps import JumpGuard
 from engine.oracle.verdicts import Opinion, is_beyond, is_fresh, is_wide
 from engine.protocol.accounts import AccountRefused
 from engine.protocol.addresses import Feed
-from engine.protocol.pyth import PriceUpdate, decode_price_update, to_e6
+from engine.protocol.pyth import PriceUpdate, decode_price_update, message_of, to_e6
 
 log = structlog.get_logger("oracle")
 
@@ -35,7 +35,7 @@ class _Quote:
     price: Price
     opinion: Opinion | None = None
     content: tuple[bytes, Pubkey] | None = None  # of the account, as last seen
-    message: PriceUpdate | None = None  # the last one that was judged, whoever posted it and when
+    message: bytes = b""  # the last one that was judged, whoever posted it and when
     judged: Verdict = Verdict.MISSING  # what it was found to be
 
     @property
@@ -127,10 +127,10 @@ class PriceBoard:
             return self._judged(quote)
         if price.publish_time_s < quote.price.publish_time_s:
             return None
-        message = replace(update, write_authority=Pubkey.default(), posted_slot=0)
+        message = message_of(data)
         if message != quote.message:  # the same one, posted again by somebody, is no further update
             quote.message, quote.judged = message, self._judge(quote, update, price)
-        quote.price = replace(price, verdict=quote.judged)
+        quote.price = price if quote.judged is price.verdict else replace(price, verdict=quote.judged)
         return self._judged(quote)
 
     def second_opinion(self, symbol: str, price_e6: int, conf_e6: int, publish_time_s: int) -> bool:

@@ -17,6 +17,7 @@ U64_MAX = 2**64 - 1
 
 _BODY = struct.Struct("<32sqQiqqqQQ")
 _BODY_OFFSET = 41  # discriminator 8, write authority 32, verification level Full 1
+_MESSAGE = slice(_BODY_OFFSET, _BODY_OFFSET + _BODY.size - 8)  # without the slot in which it was posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ def decode_price_update(data: bytes) -> PriceUpdate:
         raise AccountRefused("not fully verified")
     feed_id, *numbers = _BODY.unpack_from(data, _BODY_OFFSET)
     return PriceUpdate(Pubkey.from_bytes(data[8:40]), feed_id, *numbers)
+
+
+def message_of(data: bytes) -> bytes:
+    """What the publishers signed in an account that can be decoded: the same, whoever posted it and when."""
+    return data[_MESSAGE]
 
 
 def encode_price_update(update: PriceUpdate) -> bytes:

@@ -77,13 +77,13 @@ class EventLog:
         self._seq = 0
         self.lost_lines = 0  # never written to the structured log, because too many waited
 
-    def add(self, level: Level, text: str) -> None:
-        """Append a line; the structured log follows."""
+    def add(self, level: Level, text: str | Callable[[], str]) -> None:
+        """Append a line; the structured log follows. One that has to be made is made when it is read."""
         self._seq += 1
         event = Event(self._seq, self._clock.now_ns(), level, text)
         self._events.append(event)
         if level is Level.DANGER:
-            log.error(text, seq=event.seq)
+            log.error(event.text, seq=event.seq)
             return
         self._let_wait(_Burst(iter((event,)), 1))
 
