@@ -3,6 +3,7 @@
 PYTHON ?=
 TESTS ?= tests
 ONLY ?=
+SEEDS ?=
 JOBS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -25,9 +26,10 @@ lint: $(STAMP)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-# The tests that take minutes: days of running, hundreds of thousands of cases.
+# The tests that take minutes: days of running, hundreds of thousands of cases. SEEDS=5000 runs that many
+# worlds of tests/simulation alone.
 simulate: $(STAMP)
-	@$(PY) -m pytest -m long $(TESTS)
+	@SEEDS=$(SEEDS) $(PY) -m pytest -m long $(if $(SEEDS),-s tests/simulation/test_long_simulation.py,$(TESTS))
 
 # Real processes killed, frozen, cut off and starved; FAULTS_SEED=N repeats a run's draws. Takes 20 minutes.
 faults: $(STAMP)

@@ -21,6 +21,7 @@ from benchmarks import (
     node_tx,
     restart_1000,
     sandbox_ready,
+    simulation,
     stopping,
 )
 from benchmarks.measurement import Measurement
@@ -43,6 +44,7 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     burst_1000.measure: ("burst_1000", "burst_1000_recorded"),
     restart_1000.measure: ("restart_1000",),
     stopping.measure: ("stop", "stop_black_holed"),
+    simulation.measure: ("simulate", "simulate_violations"),
     node_tx.measure: ("node_tx",),
     node_gpa.measure: ("node_gpa_100k",),
     node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),

@@ -7,8 +7,8 @@ import os
 import pytest
 from sim.campaign import run_campaign
 
-SEEDS = int(os.environ.get("SEEDS", "5000"))
-FIRST_SEED = int(os.environ.get("FIRST_SEED", "1000"))
+SEEDS = int(os.environ.get("SEEDS") or "5000")
+FIRST_SEED = int(os.environ.get("FIRST_SEED") or "1000")
 
 
 @pytest.mark.long
