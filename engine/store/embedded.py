@@ -21,9 +21,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+import structlog
 
 from engine.errors import DatabaseUnavailable
 from engine.store.postgres_files import SERVER_VERSION, ServerUser, choose_user, find_binaries, place_data
+
+log = structlog.get_logger("store")
 
 DATABASE = "liquidation_db"
 ROLE = "liquidation"
@@ -32,6 +35,7 @@ START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 15.0
 PREDECESSOR_DEADLINE_S = 10.0
 _POLL_S = 0.01
+_LOOK_S = 1.0
 _LONGEST_LOG_BYTES = 10 * 1024 * 1024
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 103  # sun_path, less its final zero, on every system
@@ -83,8 +87,9 @@ async def embedded_postgres(data_dir: Path | None = None) -> AsyncIterator[str]:
     """Run PostgreSQL for as long as the context lasts; gives the DSN of its database `liquidation_db`.
 
     With a directory the data stays there and survives a power failure. Without one both are temporary: the
-    data is not synced to disk and is removed at the end, also when this process is killed. It listens on a
-    unix socket in a private directory, so whoever may enter that is trusted. Raises DatabaseUnavailable.
+    data is not synced to disk and is removed at the end, also when this process is killed. A server that dies
+    meanwhile is started again on its data. It listens on a unix socket in a private directory, so whoever may
+    enter that is trusted. Raises DatabaseUnavailable.
     """
     starting = asyncio.create_task(asyncio.to_thread(_start, data_dir))
     try:
@@ -93,11 +98,46 @@ async def embedded_postgres(data_dir: Path | None = None) -> AsyncIterator[str]:
         with contextlib.suppress(Exception):
             await asyncio.to_thread(_stop, await starting)
         raise
+    kept = _Kept(server)
+    keeping = asyncio.create_task(kept.keep())
     try:
         await _create_database(server.sockets)
         yield _dsn(server.sockets, DATABASE)
     finally:
-        await asyncio.shield(asyncio.to_thread(_stop, server))
+        keeping.cancel()
+        await asyncio.wait({keeping})
+        await asyncio.shield(asyncio.to_thread(_stop, kept.server))
+
+
+class _Kept:
+    """A server that is started again when it dies: nobody else would, for as long as its owner lives."""
+
+    def __init__(self, server: _Server) -> None:
+        self.server = server
+
+    async def keep(self) -> None:
+        """Look after it for ever; ends only by cancellation, never in the middle of a start."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self.server.process.poll() is None:
+                continue
+            log.warning(
+                "the embedded database died and is started again", code=self.server.process.returncode
+            )
+            starting = asyncio.create_task(asyncio.to_thread(_start_again, self.server))
+            try:
+                await asyncio.wait({starting})
+            except asyncio.CancelledError:
+                await asyncio.wait({starting})  # whoever ends us has to find what was started
+                raise
+            finally:
+                self._adopt(starting)
+
+    def _adopt(self, starting: asyncio.Task[_Server]) -> None:
+        if starting.exception() is None:
+            self.server = starting.result()
+        else:
+            log.error("the embedded database does not start", reason=str(starting.exception()))
 
 
 def running_dsn(data_dir: Path) -> str | None:
@@ -131,6 +171,18 @@ def _start(data_dir: Path | None) -> _Server:
         if isinstance(error, DatabaseUnavailable):
             raise
         raise _did_not_start(str(error)) from None
+    return server
+
+
+def _start_again(dead: _Server) -> _Server:
+    """Another server on the data and the socket of one that died."""
+    _stop_watcher(dead)
+    user = choose_user(dead.data)
+    server = _launch(find_binaries(user), dead.data, dead.sockets, dead.temporary, user)
+    complaint = _wait_until_ready(server)
+    if complaint is not None:
+        _stop_watcher(server)
+        raise _did_not_start(complaint)
     return server
 
 

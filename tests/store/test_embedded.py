@@ -90,6 +90,25 @@ async def test_only_this_user_may_enter_the_socket_and_nothing_listens_on_tcp(po
     assert await fetch(postgres.dsn("postgres"), "SHOW listen_addresses") == ""
 
 
+async def test_a_server_that_is_killed_is_started_again_on_its_data_and_ends_in_order(data, eventually):
+    async def is_back() -> bool:
+        try:
+            return await fetch(dsn, "SELECT shipped_seq FROM journal_progress") == 5
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+    async with embedded_postgres(data) as dsn:
+        await migrate(dsn)
+        await fetch(dsn, "INSERT INTO journal_progress VALUES ('j', 'i', 5, now())")
+        killed = server_pid(data)
+        os.kill(killed, signal.SIGKILL)
+        await eventually(lambda: not is_running(killed))
+        await eventually(is_back)
+        second = server_pid(data)
+        assert second != killed
+    assert not is_running(second)
+
+
 async def test_a_temporary_server_leaves_nothing_behind():
     async with embedded_postgres() as dsn:
         data = sockets_of(dsn)
