@@ -86,6 +86,9 @@ class MarketNode:
             "getSignaturesForAddress": lambda _: [],
             "getSignatureStatuses": lambda params: self._at_slot([self._status(each) for each in params[0]]),
             "getTransaction": lambda params: self._transaction(params[0]),
+            "simulateTransaction": lambda _: self._at_slot(
+                {"err": None, "logs": [], "unitsConsumed": 10_000, "accounts": None, "returnData": None}
+            ),
             "sendTransaction": lambda params: self._note_sent(params[0]),
         }
         for number, count in enumerate(rounds):

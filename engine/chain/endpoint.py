@@ -7,10 +7,10 @@ from collections.abc import Callable
 from enum import Enum
 from urllib.parse import urlsplit
 
-import aiohttp
 import structlog
 
 from engine.chain.budget import Budget
+from engine.chain.jsonrpc import Session
 from engine.chain.port import (
     MIN_CONTEXT_SLOT_NOT_REACHED,
     NODE_UNHEALTHY,
@@ -41,7 +41,7 @@ LONGEST_PATIENCE_S = 0.5
 SHORTEST_PATIENCE_S = 0.01
 VALID_BLOCKS = 150  # the life of a blockhash
 
-MakeReader = Callable[[str, float, aiohttp.ClientSession, Witness], RpcReader]
+MakeReader = Callable[[str, float, Session, Witness], RpcReader]
 
 
 class State(Enum):
@@ -73,7 +73,7 @@ class Endpoint:
         self,
         name: str,
         url: str,
-        session: aiohttp.ClientSession,
+        session: Session,
         horizon: Horizon,
         clock: Clock,
         *,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from engine.api.clean import clean
+from engine.chain.http_answer import HttpAnswer
+from engine.chain.keepalive import Connection, NodeConnections, NotAnswered
 from engine.chain.port import RpcFailure
 from engine.chain.retry_after import DEFAULT_S, retry_after_s
 
@@ -28,48 +29,53 @@ class _Reply(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw()
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session for all endpoints; its owner closes it."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_HOST, keepalive_timeout=60.0),
-        timeout=aiohttp.ClientTimeout(total=None),  # every call brings its own deadline
-    )
+class Session:
+    """The connections to all endpoints; its owner closes it."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, NodeConnections] = {}
+
+    def to(self, url: str) -> NodeConnections:
+        """Those to one endpoint."""
+        if url not in self._connections:
+            self._connections[url] = NodeConnections(url, most=CONNECTIONS_PER_HOST)
+        return self._connections[url]
+
+    def close(self) -> None:
+        """Close them all."""
+        for each in self._connections.values():
+            each.close()
 
 
 class JsonRpc:
     """Calls one URL, which may hold a credential and is never repeated in a failure."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
-        self._session = session
+    def __init__(self, url: str, session: Session) -> None:
+        self._connections = session.to(url)
 
     async def call(self, method: str, params: Sequence[Any], deadline_s: float) -> bytes:
-        """The whole answer, which holds a result. Raises RpcFailure."""
+        """The whole answer, which holds a result. Raises RpcFailure. Redirects are not followed."""
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        headers = {"Content-Type": "application/json"}
+        longest = LONGEST_ANSWER if method in _WITH_ACCOUNTS else LONGEST_OTHER
+        connection: Connection | None = None
+        answer: HttpAnswer | None = None
         try:
-            async with (
-                asyncio.timeout(deadline_s),
-                # A redirect would ask a node that nobody has named.
-                self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
-            ):
-                check_status(response)
-                answer = await _read(response, LONGEST_ANSWER if method in _WITH_ACCOUNTS else LONGEST_OTHER)
+            async with asyncio.timeout(deadline_s):
+                connection = await self._connections.acquire()
+                answer = await connection.post(self._connections.request(body), longest)
         except TimeoutError as error:
             raise RpcFailure(f"timeout after {deadline_s:.1f} s", is_timeout=True) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except NotAnswered as error:
+            raise RpcFailure(f"node unreachable ({error})") from error
+        except OSError as error:
             raise RpcFailure(f"node unreachable ({type(error).__name__})") from error
-        _check_reply(answer)
-        return answer
-
-
-async def _read(response: aiohttp.ClientResponse, longest: int) -> bytes:
-    answer = bytearray()
-    async for chunk in response.content.iter_any():
-        answer += chunk
-        if len(answer) > longest:
-            raise RpcFailure(f"the node's answer is longer than {longest} bytes")
-    return bytes(answer)
+        finally:
+            if connection is not None and answer is None:
+                connection.abort("given up")  # an answer that comes late must not be taken for another's
+        retry_after = answer.headers.get(b"retry-after")
+        check_status(answer.status, None if retry_after is None else retry_after.decode("latin-1"))
+        _check_reply(answer.body)
+        return answer.body
 
 
 def _check_reply(answer: bytes) -> None:
@@ -95,13 +101,11 @@ def _refusal(detail: object) -> RpcFailure:
     return RpcFailure(f"node error: {words}", code=code if isinstance(code, int) else None)
 
 
-def check_status(response: aiohttp.ClientResponse) -> None:
+def check_status(status: int, retry_after: str | None) -> None:
     """Raise RpcFailure for what a node that answers the call does not say."""
-    if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        header = response.headers.get("Retry-After")
-        if header is not None or response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise RpcFailure(
-                f"node error: HTTP status {response.status}", retry_after_s=retry_after_s(header)
-            )
-    if response.status != HTTPStatus.OK:
-        raise RpcFailure(f"node error: HTTP status {response.status}")
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) and (
+        retry_after is not None or status == HTTPStatus.TOO_MANY_REQUESTS
+    ):
+        raise RpcFailure(f"node error: HTTP status {status}", retry_after_s=retry_after_s(retry_after))
+    if status != HTTPStatus.OK:
+        raise RpcFailure(f"node error: HTTP status {status}")

@@ -19,6 +19,14 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 _PLAIN = "/?%:@!$&'()*+,;=-._~"  # what a path and a query keep as it is
 
 
+MakeSocket = Callable[[tuple[Any, ...]], socket.socket]
+"""A new socket for an entry of getaddrinfo."""
+
+
+def _plain_socket(entry: tuple[Any, ...]) -> socket.socket:
+    return socket.socket(*entry[:3])
+
+
 class NotAnswered(Exception):
     """The connection ended, broke, or talked nonsense before there was an answer."""
 
@@ -26,9 +34,9 @@ class NotAnswered(Exception):
 class Connection(asyncio.Protocol):
     """One connection, with one request at a time on its way."""
 
-    def __init__(self, owner: NodeConnections, longest_answer: int) -> None:
+    def __init__(self, owner: NodeConnections, *, writes_at_once: bool) -> None:
         self._owner = owner
-        self._longest = longest_answer
+        self._writes_at_once = writes_at_once
         self._transport: asyncio.Transport | None = None
         self._socket_transport: asyncio.Transport | None = None  # below TLS
         self._reader: AnswerReader | None = None
@@ -47,19 +55,21 @@ class Connection(asyncio.Protocol):
         self._transport, self._socket_transport = transport, socket_transport
         self.is_open = True
 
-    def post(self, request: bytes) -> asyncio.Future[HttpAnswer]:
-        """Write a request at once; the future is its answer, or raises NotAnswered.
+    def post(self, request: bytes, longest: int) -> asyncio.Future[HttpAnswer]:
+        """Write a request; the future is its answer, of `longest` bytes at most, or raises NotAnswered.
 
-        Raises NotAnswered when the connection does not take the whole of it: what does not leave now never
-        does, since it might be after a stop.
+        Raises NotAnswered when it has to be written at once and the connection does not take the whole of
+        it: what does not leave now never does, since it might be after a stop.
         """
         transport, below = self._transport, self._socket_transport
         if not self.is_open or self._waiter is not None or transport is None or below is None:
             raise NotAnswered("the connection is closed")
         self._waiter = waiter = asyncio.get_running_loop().create_future()
         waiter.add_done_callback(_retrieve)
-        self._reader = AnswerReader(self._longest)
+        self._reader = AnswerReader(longest)
         transport.write(request)
+        if not self._writes_at_once:
+            return waiter
         if transport.get_write_buffer_size() or below.get_write_buffer_size():
             self.abort("the node does not read")
             raise NotAnswered("the node does not read")
@@ -120,18 +130,18 @@ class NodeConnections:
         self,
         url: str,
         *,
-        longest_answer: int,
         most: int,
-        make_socket: Callable[[tuple[Any, ...]], socket.socket],
+        writes_at_once: bool = False,
+        make_socket: MakeSocket = _plain_socket,
     ) -> None:
         parts = urlsplit(url)
         if parts.hostname is None:
             raise ValueError("the URL names no host")
         self._host, self._port = parts.hostname, parts.port or _USUAL_PORTS[parts.scheme]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._longest = longest_answer
         self._most = most
-        self._make_socket = make_socket  # for an entry of getaddrinfo
+        self._writes_at_once = writes_at_once
+        self._make_socket = make_socket
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening = 0
@@ -228,7 +238,7 @@ class NodeConnections:
 
     async def _established(self) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self, self._longest)
+        connection = Connection(self, writes_at_once=self._writes_at_once)
         line = await self._connected()
         first: asyncio.Protocol = asyncio.Protocol() if self._tls else connection
         try:

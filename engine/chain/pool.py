@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
-import aiohttp
 import structlog
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -21,7 +20,7 @@ from engine.chain.endpoint import (
     State,
     names_of,
 )
-from engine.chain.jsonrpc import open_session
+from engine.chain.jsonrpc import Session
 from engine.chain.lookout import Lookout
 from engine.chain.port import (
     MIN_CONTEXT_SLOT_NOT_REACHED,
@@ -79,13 +78,13 @@ class RpcPool:
         self._statuses_slot = 0  # the newest slot at which statuses were told
         self._census = Census()
         self._testimony = Testimony(self.healthy, self._attempt)
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Session | None = None
         self._watch: asyncio.Task[None] | None = None
         self.nodes: list[Endpoint] = []
         self._lookout = Lookout(self.nodes, self._horizon, clock, limits.genesis_hash)
 
     async def __aenter__(self) -> Self:
-        self._session = open_session()
+        self._session = Session()
         for name, url, per_s in zip(
             names_of(self._urls), self._urls, self._limits.requests_per_s, strict=True
         ):
@@ -110,7 +109,7 @@ class RpcPool:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         if self._session is not None:
-            await self._session.close()
+            self._session.close()
 
     # --- how it stands ---
 

@@ -8,7 +8,6 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
-import aiohttp
 import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -25,7 +24,7 @@ from engine.chain.answers import (
     read_statuses,
     read_transaction,
 )
-from engine.chain.jsonrpc import JsonRpc, open_session
+from engine.chain.jsonrpc import JsonRpc, Session
 from engine.chain.port import (
     MIN_CONTEXT_SLOT_NOT_REACHED,
     AccountRead,
@@ -111,17 +110,17 @@ class RpcReader:
         self,
         url: str,
         deadline_s: float,
-        session: aiohttp.ClientSession | None = None,
+        session: Session | None = None,
         witness: Witness | None = None,
     ) -> None:
         self.url = url
         self._deadline_s = deadline_s
         self._witness = witness or Trusting()
-        self._own_session: aiohttp.ClientSession | None = None
+        self._own_session: Session | None = None
         self._rpc = None if session is None else JsonRpc(url, session)
 
     async def __aenter__(self) -> Self:
-        self._own_session = open_session()
+        self._own_session = Session()
         self._rpc = JsonRpc(self.url, self._own_session)
         return self
 
@@ -129,7 +128,7 @@ class RpcReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._own_session is not None:
-            await self._own_session.close()
+            self._own_session.close()
 
     async def genesis_hash(self, deadline_s: float | None = None) -> str:
         """The identity of the cluster."""

@@ -218,7 +218,7 @@ class Sender:
         sending.note_write()
         self.bytes_out += len(sending.body)
         node.charge()
-        return _Written(connection, connection.post(request))
+        return _Written(connection, connection.post(request, _LONGEST_ANSWER))
 
     async def _attempt(
         self, node: Destination, sending: _Sending, written: _Written | None
@@ -254,7 +254,7 @@ class Sender:
         known = self._nodes.get(node.url)
         if known is None:
             known = self._nodes[node.url] = NodeConnections(
-                node.url, longest_answer=_LONGEST_ANSWER, most=MOST_CONNECTIONS, make_socket=self._lines.open
+                node.url, most=MOST_CONNECTIONS, writes_at_once=True, make_socket=self._lines.open
             )
         return known
 

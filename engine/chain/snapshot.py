@@ -71,7 +71,7 @@ async def read_positions(
                 allow_redirects=False,
             ) as response,
         ):
-            check_status(response)
+            check_status(response.status, response.headers.get("Retry-After"))
             async for part in _slices(response.content.iter_any()):
                 yield part
     except TimeoutError as error:
