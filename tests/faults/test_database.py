@@ -4,13 +4,19 @@ arrives once and in order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from arena import Arena, Engine
 from own_postgres import OwnPostgres
 from witness import nothing_is_missing_or_twice
+
+from engine.store.embedded import running_dsn
 
 BACKLOG = 60
 TERMINATE = (
@@ -153,6 +159,47 @@ async def test_a_kill_of_the_engine_while_the_database_is_away_loses_nothing_and
         await _catches_up(arena)
     await arena.comes_to_rest()
     await nothing_is_missing_or_twice(arena, at_least=BACKLOG)
+
+
+@pytest.fixture
+def embedded(arena: Arena) -> Iterator[Path]:
+    """Where the engine keeps its own database when it is told of no other."""
+    folder = arena.paths.state / "postgres"
+    yield folder
+    # Run by root it is a link to a place that the server's user can enter.
+    shutil.rmtree(folder.resolve(), ignore_errors=True)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(400)
+async def test_the_embedded_database_killed_under_the_engine_comes_back_by_itself(
+    arena: Arena, embedded: Path
+) -> None:
+    await arena.start_sandbox()
+    del arena.settings["DATABASE_URL"]
+    await arena.start_engine()
+    await arena.ready()
+    await arena.let_prices_go()
+    for _ in range(3):
+        await arena.liquidates(3)
+        killed = _server_in(embedded)
+        os.kill(killed, signal.SIGKILL)
+        await arena.until(
+            "another server runs", lambda seen, old=killed: _server_in(embedded) not in (0, old)
+        )
+        await _catches_up(arena)
+    await arena.comes_to_rest()
+    arena.settings["DATABASE_URL"] = running_dsn(embedded) or ""
+    await nothing_is_missing_or_twice(arena)
+
+
+def _server_in(folder: Path) -> int:
+    """The process of a ready server, 0 while there is none."""
+    try:
+        lines = (folder / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return 0
+    return int(lines[0]) if lines[7:] and lines[7].strip() == "ready" else 0
 
 
 @asynccontextmanager
