@@ -208,8 +208,9 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def action_emergency_stop(self) -> None:
         """Stop, now. Pressing it again while the answer is out changes nothing."""
         if not self.state.stop_sent_ns:
+            asking = self._commands.press_stop(STOP_REASON)
             self._change(stop_sent_ns=time.time_ns())
-            self.run_worker(self._commands.stop(STOP_REASON), group="stop")
+            self.run_worker(self._commands.stop(STOP_REASON, asking), group="stop")
             self._show()
 
     def action_resume(self) -> None:

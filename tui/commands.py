@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 
 import msgspec
 from textual.message import Message
@@ -29,12 +31,24 @@ class Commands:
         self._paths = paths
         self._post = post
 
-    async def stop(self, reason: str) -> None:
-        """Emergency stop; when the engine does not answer at once, a standing stop for its next start.
+    def press_stop(self, reason: str) -> asyncio.Future[wire.Acknowledged]:
+        """Ask for the emergency stop, at once and in a thread: what is being painted does not hold it up."""
+        answer: Future[wire.Acknowledged] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(asyncio.run(self._ask(lambda client: client.stop(reason))))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        threading.Thread(target=ask, name="stop", daemon=True).start()
+        return asyncio.wrap_future(answer)
+
+    async def stop(self, reason: str, asking: asyncio.Future[wire.Acknowledged]) -> None:
+        """Hear the answer to a stop; when none comes at once, leave a standing stop for the next start.
 
         The file goes away again when the answer still comes: it would otherwise outlive a later resume.
         """
-        asking = asyncio.create_task(self._ask(lambda client: client.stop(reason)))
         written = False
         try:
             await asyncio.wait({asking}, timeout=ANSWER_TO_STOP_S)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 
 import msgspec
 import pytest
@@ -12,7 +14,9 @@ from peer import Peer
 from textual.widgets import Input
 
 from engine.api import wire
+from engine.errors import EngineNotRunning
 from engine.paths import ProfilePaths
+from tui.commands import Commands
 
 PLACES: dict[str, tuple[tuple[str, ...], str]] = {
     "the main screen": ((), "AT RISK"),
@@ -118,3 +122,25 @@ async def test_a_refused_stop_is_shown_and_leaves_an_order(
     await console.press("ctrl+e")
     await console.says("the gate is broken: kill the process")
     assert paths.standing_stop.exists()
+
+
+async def test_the_stop_leaves_although_the_consoles_loop_never_comes_round(paths: ProfilePaths) -> None:
+    paths.prepare()
+    heard: list[bytes] = []
+    arrived = threading.Event()
+
+    def listen(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            heard.append(connection.recv(4096))
+            arrived.set()
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(paths.socket))
+        listener.listen()
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        asking = Commands(paths, lambda _: None).press_stop("now")
+        assert arrived.wait(10)  # this thread, and with it the loop, does nothing else
+    assert heard[0].startswith(b"POST /admin/emergency-stop HTTP/1.1")
+    with pytest.raises(EngineNotRunning):
+        await asking
