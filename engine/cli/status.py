@@ -36,6 +36,8 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
     )
     for reason, count in snapshot.book.unknown_reasons.items():
         yield f"unknown     {count:,}: {reason}"
+    for reason, count in book.skipped.items():
+        yield f"skipped     {count:,} times an account that is no position: {reason}"
     for figures in snapshot.risk:
         yield f"risk        {figures.symbol}: {_risk(figures)}"
     totals = snapshot.totals

@@ -43,6 +43,13 @@ def test_unknown_positions_are_counted_by_reason() -> None:
     assert "unknown     1,200: unsupported leverage" in lines_of(book=book)
 
 
+def test_accounts_that_cannot_be_read_are_counted_by_reason() -> None:
+    book = msgspec.structs.replace(snapshots.snapshot().book, skipped={"wrong length": 1_200})
+    assert "skipped     1,200 times an account that is no position: wrong length" in lines_of(book=book)
+    book = msgspec.structs.replace(book, skipped={})
+    assert not any(line.startswith("skipped") for line in lines_of(book=book))
+
+
 def test_a_failed_liquidation_is_told_with_how_each_of_its_attempts_ended() -> None:
     attempts = [
         wire.FailedAttemptRow(attempt=1, at_ns=1, outcome="timeout", message="timeout", signature=None),
