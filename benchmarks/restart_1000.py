@@ -1,7 +1,7 @@
 """How soon an engine runs again that died with a thousand transactions in flight.
 
 A real engine is killed with SIGKILL while the journal has a thousand open intents, and stays dead until the
-chain has finalized their transactions: the hard case, since each of them has to be read and recorded before the
+chain has finalized their transactions: the hard case, since each has to be read and recorded before the
 first decision. The figure counts from the start of the new process to its phase `ready`: the interpreter,
 the connections, the journal, the book's snapshot, and for each open intent a status, a getTransaction and a
 durable outcome. PostgreSQL runs already (it is the sandbox's), so that its start is not what is measured.
