@@ -241,7 +241,10 @@ def _lasting(answer: Any) -> str:
 
 
 @pytest.mark.parametrize(("method", "lie", "what"), [lie[1:] for lie in LIES], ids=[lie[0] for lie in LIES])
-async def test_a_lie_is_not_taken_its_node_is_named_and_another_answers(method, lie, what):
+async def test_a_lie_is_not_taken_its_node_is_named_and_another_answers(method, lie, what, monkeypatch):
+    # However busy the machine is, the liar is heard before another one is asked beside it.
+    monkeypatch.setattr("engine.chain.endpoint.FIRST_PATIENCE_S", 5.0)
+    monkeypatch.setattr("engine.chain.endpoint.LONGEST_PATIENCE_S", 5.0)
     async with cluster(1) as honest:
         truth = _lasting(await QUESTIONS[method](honest))
     async with cluster() as of:
