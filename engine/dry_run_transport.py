@@ -253,6 +253,10 @@ class DryRunTransport:
         """The newest slot that any node was believed to be at."""
         return self._chain.tip()
 
+    def block_tip(self) -> int:
+        """The highest block height that was believed, 0 before the first."""
+        return self._chain.block_tip()
+
     def endpoints(self) -> list[EndpointReport]:
         """How each node stands."""
         return self._chain.endpoints()

@@ -9,8 +9,9 @@ from engine.clock import Clock
 
 log = structlog.get_logger("chain")
 
-REFRESH_S = 2.0
-MAX_AGE_S = 20.0  # of the 150 blocks' validity, most must be left when a transaction is signed
+REFRESH_S = 1.0
+MAX_AGE_S = 20.0
+LEAST_BLOCKS_LEFT = 75  # half of a blockhash's life: for the transaction to land, and to be sent again
 
 
 class NoFreshBlockhash(Exception):
@@ -18,7 +19,7 @@ class NoFreshBlockhash(Exception):
 
 
 class BlockhashCache:
-    """The last blockhash, refreshed every two seconds."""
+    """The newest blockhash that a node has told, asked for every second."""
 
     def __init__(self, chain: Chain, clock: Clock) -> None:
         self._chain = chain
@@ -27,16 +28,30 @@ class BlockhashCache:
         self._fetched_ns = 0
 
     def current(self) -> FreshBlockhash:
-        """The cached blockhash; raises NoFreshBlockhash when the node has not answered for too long."""
-        age_s = (self._clock.monotonic_ns() - self._fetched_ns) / 1e9
-        if self._value is None or age_s > MAX_AGE_S:
+        """The newest blockhash, without waiting for anybody.
+
+        Raises NoFreshBlockhash when no node has told one for too long, or when too much of its life is over:
+        that is counted in blocks, since they may come much faster than every 400 ms.
+        """
+        if self._value is None or self._is_old():
             raise NoFreshBlockhash("node error: no recent blockhash")
+        if self._value.last_valid_block_height - self._chain.block_tip() < LEAST_BLOCKS_LEFT:
+            raise NoFreshBlockhash(
+                "node error: no recent blockhash, the last one is valid for too few blocks"
+            )
         return self._value
 
     async def refresh(self) -> None:
-        """Fetch once; raises RpcFailure."""
-        self._value = await self._chain.latest_blockhash()
-        self._fetched_ns = self._clock.monotonic_ns()
+        """Ask once; raises RpcFailure. A node that is a little behind does not take a newer one back."""
+        told = await self._chain.latest_blockhash()
+        is_older = (
+            self._value is not None and told.last_valid_block_height < self._value.last_valid_block_height
+        )
+        if not is_older or self._is_old():
+            self._value, self._fetched_ns = told, self._clock.monotonic_ns()
+
+    def _is_old(self) -> bool:
+        return self._clock.monotonic_ns() - self._fetched_ns > MAX_AGE_S * 1e9
 
     async def run(self) -> None:
         """Keep the blockhash fresh; ends only by cancellation."""

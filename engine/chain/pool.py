@@ -127,6 +127,10 @@ class RpcPool:
         """The newest slot that was believed."""
         return self._horizon.slots.value
 
+    def block_tip(self) -> int:
+        """The highest block height that was believed, 0 before the first."""
+        return self._horizon.blocks.value
+
     def endpoints(self) -> list[EndpointReport]:
         """How each endpoint stands, in the order of the settings."""
         return [node.report() for node in self.nodes]

@@ -161,6 +161,10 @@ class Chain(Protocol):
         """The newest slot that any node was believed to be at, 0 before the first."""
         ...
 
+    def block_tip(self) -> int:
+        """The highest block height that was believed, 0 before the first."""
+        ...
+
     def endpoints(self) -> list[EndpointReport]:
         """How each node stands, in the order of the settings."""
         ...

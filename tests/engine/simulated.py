@@ -177,6 +177,9 @@ class SimulatedChain:
     def tip(self) -> int:
         return self.ledger.slot
 
+    def block_tip(self) -> int:
+        return self._height(Level.PROCESSED)
+
     def endpoints(self) -> list[EndpointReport]:
         state = "behind" if self.faults.is_behind else "ok"
         return [EndpointReport("simulated", state, "", self.ledger.slot, 0, 0, 900, 2_000, 500, 500)]
