@@ -78,15 +78,27 @@ def measure_notifications() -> Iterator[Measurement]:
 
 
 def measure_latency() -> Iterator[Measurement]:
-    """One thing told at a time to an engine that has nothing else to do: when is it in the queue?"""
+    """One thing told at a time to an engine that has nothing else to do: when is it in the queue?
+
+    The baseline is what sender, kernel and wake-up take of it here and now: a machine that is busy with
+    something else shows in both.
+    """
     with _node("paced_node", TOLD) as port:
         host = f"127.0.0.1:{port}"
         heard = _run("idle_engine", f"http://{host}/", f"ws://{host}/", TOLD)
+        bare = _run("bare_reader", f"ws://{host}/", 2 * TOLD)["read_us"]
     every = [*heard["account_us"], *heard["price_us"]]
     for kind, samples in (("", every), ("_account", heard["account_us"]), ("_price", heard["price_us"])):
         for percent, goal in ((50, P50_US), (99, P99_US)):
-            value = quantiles(samples, n=100)[percent - 1]
-            yield Measurement(f"socket_to_queue{kind}_p{percent}", "us", [value], n=len(samples), goal=goal)
+            value, floor = (quantiles(each, n=100)[percent - 1] for each in (samples, bare))
+            yield Measurement(
+                f"socket_to_queue{kind}_p{percent}",
+                "us",
+                [value],
+                n=len(samples),
+                goal=goal,
+                baseline=Baseline("a process that only reads the socket", floor),
+            )
 
 
 @contextmanager

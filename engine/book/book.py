@@ -125,7 +125,7 @@ class Book:
         position = self._position(*found)
         self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
         leaf, row = found
-        *content, _, _ = leaf.rows[row].item()
+        *content, _, _ = leaf.content(row)
         self.shelves.put(key, self.shelves.limbo, (*content, self.epoch, slot), 0, 0)
 
     # --- snapshots ---
@@ -237,9 +237,9 @@ class Book:
         else:
             group = self.shelves.group_of(leaf)
             symbol, side = group.symbol, group.side
-        (owner, size, collateral, entry, maintenance, created, leverage, generation, _, slot) = leaf.rows[
+        owner, size, collateral, entry, maintenance, created, leverage, generation, _, slot = leaf.content(
             row
-        ].item()
+        )
         return Position(
             address=Pubkey.from_bytes(address),
             owner=Pubkey.from_bytes(owner),
@@ -301,7 +301,7 @@ def _crossers(leaf: Leaf, rows: NDArray[np.int64], side: Side, bps: int, mark_e6
 def _terms_in(leaf: Leaf, rows: NDArray[np.int64]) -> Iterable[tuple[bytes, bytes, int, int, int]]:
     """Address, owner, size, collateral, entry price of each row: of many by column, of few by row."""
     if len(rows) <= _FEW_ROWS:
-        return [(leaf.address(row), *leaf.rows.item(row)[:4]) for row in rows.tolist()]
+        return [(leaf.address(row), *leaf.content(row)[:4]) for row in rows.tolist()]
     picked = leaf.rows[rows]
     return zip(
         leaf.keys[rows].tolist(),

@@ -63,9 +63,10 @@ class Holdings:
 
     def apply_many(self, updates: Sequence[Update]) -> list[Pubkey]:
         """Take many accounts, in the order in which they were told; returns those that were news."""
-        keys, accounts, owners, slots = zip(*updates, strict=True) if updates else ((),) * 4
-        readable = all(accounts) and set(owners) <= {self.program_id}
-        if self._deferred is not None or not readable or len(updates) <= _FEW:
+        if self._deferred is not None or len(updates) <= _FEW:
+            return [update[0] for update in updates if self.apply(*update)]
+        keys, accounts, owners, slots = zip(*updates, strict=True)
+        if not all(accounts) or not set(owners) <= {self.program_id}:
             return [update[0] for update in updates if self.apply(*update)]
         columns = decode_positions(accounts)
         for index, reason in columns.refused:

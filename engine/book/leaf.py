@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +159,10 @@ class Leaf:
         """The address in a row."""
         start = row * ADDRESS_BYTES
         return self.addresses[start : start + ADDRESS_BYTES].tobytes()
+
+    def content(self, row: int) -> tuple[Any, ...]:
+        """What is kept in a row, field by field; see `ROW`."""
+        return cast(tuple[Any, ...], self.rows.item(row))
 
     def holds(self, row: int, address: bytes) -> bool:
         """Whether a row is this position's."""

@@ -49,6 +49,23 @@ def test_a_burst_is_a_line_for_each_numbered_on(events: EventLog) -> None:
     ]
 
 
+def test_a_single_text_may_be_made_when_it_is_read_but_danger_is_told_at_once(
+    events: EventLog, written: io.StringIO
+) -> None:
+    made: list[str] = []
+
+    def render() -> str:
+        made.append("once")
+        return "made now"
+
+    events.add(Level.OURS, render)
+    assert made == []
+    assert [each.text for each in (*events.latest(1), *events.latest(1))] == ["made now"] * 2
+    assert made == ["once"]
+    events.add(Level.DANGER, lambda: "on fire")
+    assert "on fire" in written.getvalue()
+
+
 def test_a_text_of_a_burst_is_made_when_it_is_read_and_once(events: EventLog) -> None:
     made: list[int] = []
 
