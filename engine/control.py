@@ -172,11 +172,11 @@ class Gate:
         if writing is not None and not writing.done():
             await asyncio.wait({asyncio.wrap_future(writing)}, timeout=PERSIST_DEADLINE_S)
 
-    def persist_and_wait(self) -> None:
-        """The same for a thread that has no event loop."""
+    def persist_and_wait(self, deadline_s: float = PERSIST_DEADLINE_S) -> None:
+        """The same for a thread that has no event loop, or no hurry."""
         writing = self.begin_to_persist()
         if writing is not None:
-            wait({writing}, timeout=PERSIST_DEADLINE_S)
+            wait({writing}, timeout=deadline_s)
 
     async def resume(self, by: str, reason: str, version: int) -> GateState:
         """Open the gate that was closed at `version`.

@@ -316,7 +316,7 @@ def _open_journal(path: Path, identity: str, clock: Clock) -> Journal:
         stopped = GateState(1, STOPPED, "engine", clock.now_ns(), "the stop state is gone")
         gate = Gate.load(path.with_name("gate.json"), clock, first_start=stopped, has_history=True)
         gate.shut("engine", f"{Cause.JOURNAL.value}: {damage}")
-        gate.persist_and_wait()
+        gate.persist_and_wait(FINISH_S)
         raise
 
 
@@ -345,5 +345,5 @@ def _load_gate(
     if is_lost:
         what = "the journal is gone, so what was sent before is not known"
         gate.shut("engine", f"{Cause.JOURNAL.value}: {what}: check the wallet's history, then resume")
-        gate.persist_and_wait()
+        gate.persist_and_wait(FINISH_S)
     return gate

@@ -36,6 +36,19 @@ def load(path: Path, *, has_history: bool = False, standing_stop: Path | None = 
     )
 
 
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with others makes no disk late, unless lateness is what a test is about."""
+    if "deadline" not in request.fixturenames:
+        monkeypatch.setattr(control, "PERSIST_DEADLINE_S", 10)
+
+
+@pytest.fixture
+def deadline() -> float:
+    """How long a stop waits for the disk, as it is."""
+    return control.PERSIST_DEADLINE_S
+
+
 class SlowDisk:
     """Stands before the writer; each write waits until it is let through, or fails."""
 
@@ -135,7 +148,10 @@ async def test_nothing_passes_once_stop_has_been_called_even_before_it_returns(p
     await stopping
 
 
-async def test_a_disk_that_hangs_delays_the_acknowledgement_by_less_than_100_ms_and_is_told(path, slow_disk):
+async def test_a_disk_that_hangs_delays_the_acknowledgement_by_less_than_100_ms_and_is_told(
+    path, slow_disk, deadline
+):
+    assert deadline < 0.1
     took_s = []
     for attempt in range(3):  # the best of three, since this machine may be busy with others
         slow_disk.let_through.set()
@@ -149,7 +165,7 @@ async def test_a_disk_that_hangs_delays_the_acknowledgement_by_less_than_100_ms_
     assert min(took_s) < 0.1
 
 
-async def test_a_write_that_comes_late_is_noticed(path, slow_disk, eventually):
+async def test_a_write_that_comes_late_is_noticed(path, slow_disk, eventually, deadline):
     gate = load(path)
     slow_disk.let_through.clear()
     await gate.stop("ada", "slow")

@@ -58,7 +58,7 @@ async def test_stops_from_many_threads_at_once_are_one_stop(tmp_path):
     def stop(number: int) -> None:
         together.wait()
         seen.append(gate.shut(f"thread {number}", "all at once"))
-        gate.persist_and_wait()
+        gate.persist_and_wait(10)
 
     threads = [threading.Thread(target=stop, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -74,7 +74,7 @@ async def test_a_stop_from_a_thread_wins_over_a_resume_whenever_it_comes(tmp_pat
     gate = open_gate(tmp_path)
     for _ in range(200):
         stopped = gate.shut("ada", "look")
-        gate.persist_and_wait()
+        gate.persist_and_wait(10)
         resuming = asyncio.ensure_future(gate.resume("bob", "well", stopped.version))
         thread = threading.Thread(target=gate.shut, args=("eve", "no!"))
         await asyncio.sleep(0)
@@ -83,7 +83,7 @@ async def test_a_stop_from_a_thread_wins_over_a_resume_whenever_it_comes(tmp_pat
             await resuming
         await asyncio.to_thread(thread.join)
         assert (gate.state.is_running, gate.state.by) == (False, "eve")
-    await gate.persist()
+    gate.persist_and_wait(10)
     again = Gate.load(tmp_path / "gate.json", gate._clock, first_start=gate.state, has_history=True)
     assert again.state == gate.state
 

@@ -182,7 +182,7 @@ async def stop_among_the_dead(
         answer = await stop(hurdles)
         # Its loop has not gone round since: other threads heard the stop and answered it.
         assert hurdles.busy.exists() is is_busy
-        assert hurdles.kept()["state"] == "stopped"
+        await found(lambda: "kept" if hurdles.kept()["state"] == "stopped" else None)
     answered_ns = max(time.time_ns(), pressed_ns + int(GOAL_MS * 1e6))
     await asyncio.sleep(GOAL_MS / 1000 + LISTEN_S)
     assert course.node.count_after(answered_ns) == 0
