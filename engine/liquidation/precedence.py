@@ -49,13 +49,16 @@ class Precedence:
             return outcome
         if first is None:
             return outcome
-        _, _, detail = (outcome.error_message or "").partition(": ")
-        doing = "closed by its owner" if first.is_owner else "by"
+        told, _, detail = (outcome.error_message or "").partition(": ")
+        if first.is_owner:
+            # Nobody liquidated it; there may be another position at its address by now, which is healthy.
+            message = f"{told}: closed by its owner {first.who} in slot {first.slot}: {detail}"
+            return replace(outcome, error_message=message)
         return replace(
             outcome,
             outcome=OutcomeClass.ALREADY_LIQUIDATED,
-            error_message=f"already liquidated: {doing} {first.who} in slot {first.slot}: {detail}",
-            liquidated_by=None if first.is_owner else first.who,
+            error_message=f"already liquidated: by {first.who} in slot {first.slot}: {detail}",
+            liquidated_by=first.who,
         )
 
     async def _look(self, intent: Intent, before_slot: int) -> Predecessor | None:
