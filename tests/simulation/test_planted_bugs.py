@@ -12,6 +12,8 @@ from sim.campaign import first_violating
 
 HERE = Path(__file__).parent
 MOST_SEEDS = 400
+
+pytestmark = pytest.mark.timeout(600)
 QUICK = ("record after send", "stop checked once", "re-sign on timeout", "dedup never cleared")
 
 

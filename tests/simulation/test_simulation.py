@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from sim.campaign import Findings, run_campaign
+from sim.swarm import KINDS, PATHS
 
 HERE = Path(__file__).parent
-QUICK_SEEDS = 160
+QUICK_SEEDS = 200
+
+pytestmark = pytest.mark.timeout(600)  # fifteen seconds on a machine with nothing else to do
 
 
 def known_seeds() -> list[int]:
@@ -28,6 +31,10 @@ def quick() -> Findings:
 
 def test_no_promise_is_broken_in_the_quick_worlds(quick):
     assert not quick.violations, quick.complaint()
+
+
+def test_every_kind_of_trouble_and_every_turn_of_a_liquidation_really_happened(quick):
+    assert [name for name in (*KINDS, *PATHS) if not quick.counts[name]] == []
 
 
 def test_the_same_seed_is_the_same_world_in_another_process_with_other_hashes(quick):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from random import Random
@@ -30,9 +30,9 @@ class VirtualClock:
         """Nanoseconds that never jump."""
         return round(self._timeline.now_s * 1e9)
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Wait on the virtual loop."""
-        await asyncio.sleep(seconds)
+        return asyncio.sleep(seconds)
 
 
 class Disk:

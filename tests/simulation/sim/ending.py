@@ -46,6 +46,8 @@ class Ending:
             return found  # it says so, and goes on by itself once it is funded
         if waiting := [each.stage.value for each in life.parts.queue]:
             found.append(f"in the queue: {waiting}")
+        if found:
+            return found  # who is liquidatable takes longer to say
         excused = {failed.position for failed in life.parts.failures.rows}
         left = [each for each in world.market.liquidatable() if each.address not in excused]
         if left:

@@ -39,12 +39,12 @@ DEADLY = {  # how likely death is at an effect, at full intensity
     "journal after commit": 0.15,
     "socket before write": 0.3,
     "socket after write": 0.3,
-    "answer to a send": 0.2,
-    "thread before": 0.03,
-    "thread after": 0.03,
-    "database before commit": 0.08,
-    "database after commit": 0.08,
-    "answer": 0.003,
+    "answer to a send": 0.4,
+    "thread before": 0.12,
+    "thread after": 0.12,
+    "database before commit": 0.2,
+    "database after commit": 0.2,
+    "answer": 0.005,
 }
 
 _ONLY_SHOWN = ("loop_lag", "risks", "nodes")
@@ -208,8 +208,6 @@ class Life:
         world, settings = self.world, self.world.settings
         pool = RpcPool(settings.rpc_urls, runtime._limits(settings), self.clock, self._make_reader)
         await pool.__aenter__()
-        if pool._session is not None:
-            pool._session.detach()
         genesis = await pool.genesis_hash()
         assert genesis == GENESIS
         identity = f"{genesis}/{world.signer.address}/{settings.program_id}"

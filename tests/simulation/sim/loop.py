@@ -57,7 +57,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.set_task_factory(_numbered)  # type: ignore[arg-type]
         self._at_this_instant = 0
         self.ends_at_s = float("inf")
-        self.callbacks = 0
 
     def time(self) -> float:
         """Seconds of the world's time."""
@@ -101,19 +100,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return transport, protocol
 
     def _run_once(self) -> None:
+        """Turn after turn, until somebody stops the loop: that is one turn less of Python's own for each."""
         ready = self._ready  # type: ignore[attr-defined]
-        if not ready:
-            self._jump()
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:
-                self.callbacks += 1
-                handle._run()
-                if self._stopping:  # type: ignore[attr-defined]
-                    return
-        self._at_this_instant += 1
-        if self._at_this_instant > MOST_AT_ONE_INSTANT:
-            raise Livelock(f"{MOST_AT_ONE_INSTANT} turns at {self._timeline.now_s:.6f} s")
+        while not self._stopping:  # type: ignore[attr-defined]
+            if not ready:
+                self._jump()
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+                    if self._stopping:  # type: ignore[attr-defined]
+                        return
+            self._at_this_instant += 1
+            if self._at_this_instant > MOST_AT_ONE_INSTANT:
+                raise Livelock(f"{MOST_AT_ONE_INSTANT} turns at {self._timeline.now_s:.6f} s")
 
     def _jump(self) -> None:
         """Go on to whatever comes next: timers of the engine, or something in the world."""

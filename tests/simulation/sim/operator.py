@@ -64,13 +64,13 @@ class Operator:
             self._settle(life)
             return
         random, plan = self._random, self._plan
-        if random.random() < 0.08 * plan.intensity("operator stops"):
+        if random.random() < 0.12 * plan.intensity("operator stops"):
             self._stop(life)
         elif random.random() < 0.1 * plan.intensity("stop is left as a file"):
             self._leave_file(life)
         elif random.random() < 0.2 * plan.intensity("operator meddles"):
             self._meddle(life)
-        elif random.random() < 0.04 * plan.intensity("process is restarted") and life and life.is_ready:
+        elif random.random() < 0.08 * plan.intensity("process is restarted") and life and life.is_ready:
             self._world.observer.count("process is restarted")
             life.ending.set()
         elif random.random() < 0.15:
