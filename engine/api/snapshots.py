@@ -14,7 +14,7 @@ from engine.api.chain_view import ChainViews
 from engine.api.clean import clean
 from engine.api.oracle_view import OracleViews
 from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
-from engine.api.risk_view import RiskViews, unknown_reasons
+from engine.api.risk_view import RiskViews, account_reason, unknown_reasons
 from engine.book import risk
 from engine.book.holdings import Holdings
 from engine.clock import Clock
@@ -198,16 +198,19 @@ class Snapshots:
         )
 
     def _book(self, prices: list[Price]) -> wire.BookView:
-        counts = self._risks.bands()
+        counts, unread = self._risks.bands(), self._holdings.unread
+        reasons = Counter(unknown_reasons(self._holdings.book, prices))
+        for reason, count in unread.reasons.items():
+            reasons[account_reason(reason)] += count
         return wire.BookView(
-            monitored=counts.monitored,
+            monitored=counts.monitored + len(unread),
             healthy=counts.healthy,
             at_risk=counts.at_risk,
             liquidatable=counts.liquidatable,
-            unknown=counts.unknown,
+            unknown=counts.unknown + len(unread),
             at_risk_value_e6=counts.at_risk_value_e6 + counts.liquidatable_value_e6,
             skipped=dict(self._holdings.skipped),
-            unknown_reasons=unknown_reasons(self._holdings.book, prices),
+            unknown_reasons=dict(reasons),
         )
 
     def _queue_rows(self) -> list[wire.QueueRow]:

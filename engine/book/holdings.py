@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import structlog
@@ -12,8 +12,9 @@ from solders.pubkey import Pubkey
 from engine.book.batch import apply_many
 from engine.book.book import Book
 from engine.book.load import SnapshotLoad
+from engine.book.unread import UnreadAccounts
 from engine.domain import Position
-from engine.protocol.accounts import AccountRefused, decode_position
+from engine.protocol.accounts import FOREIGN_DISCRIMINATOR, AccountRefused, decode_position
 from engine.protocol.position_columns import decode_positions
 
 log = structlog.get_logger("book")
@@ -36,6 +37,7 @@ class Holdings:
         self.book = book
         self.program_id = program_id
         self.skipped: Counter[str] = Counter()
+        self.unread = UnreadAccounts()
         self.lost_news = False
         self._deferred: list[Update] | None = None
 
@@ -45,13 +47,14 @@ class Holdings:
         """Take an account as it was read in this slot; returns whether the book changed.
 
         A closed account, or one that another program owns now, leaves the book. One that cannot be decoded
-        is counted by reason; if it was held it becomes unknown, never healthy.
+        is counted by reason, and unknown, never healthy.
         """
         if self._deferred is not None:
             self._defer((address, data, owner, slot))
             return False
         if not data or owner != self.program_id:
             held = address in self.book
+            self.unread.drop(bytes(address))
             self.book.remove(address, slot)
             return held
         try:
@@ -59,6 +62,7 @@ class Holdings:
         except AccountRefused as refusal:
             self._skip(address, refusal.reason, slot)
             return False
+        self.unread.drop(bytes(address))
         return self.book.apply(position)
 
     def apply_many(self, updates: Sequence[Update]) -> list[Pubkey]:
@@ -72,7 +76,9 @@ class Holdings:
         for index, reason in columns.refused:
             self._skip(keys[index], reason, slots[index])
         told = np.array(slots, dtype=np.uint64)[columns.origin]
-        news = apply_many(self.book, list(map(bytes, keys)), columns, told, self.book.epoch)
+        addresses = list(map(bytes, keys))
+        self._note_readable(addresses, {addresses[index] for index, _ in columns.refused})
+        news = apply_many(self.book, addresses, columns, told, self.book.epoch)
         return [Pubkey.from_bytes(address) for address in news]
 
     # --- snapshots ---
@@ -87,12 +93,15 @@ class Holdings:
 
     def take(self, load: SnapshotLoad, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> None:
         """Some accounts of the snapshot, all of this program."""
-        for address, reason in load.take(addresses, accounts):
+        refused = load.take(addresses, accounts)
+        for address, reason in refused:
             self._skip(Pubkey.from_bytes(address), reason, load.slot)
+        self._note_readable(addresses, {address for address, _ in refused})
 
     def finish(self, load: SnapshotLoad) -> Iterator[None]:
         """The snapshot is complete: what it lacks was closed, unless it is newer. Yields to give way."""
         yield from load.finish()
+        self.unread.forget_before(load.slot)
         self._take_deferred()
 
     def abandon(self) -> None:
@@ -109,6 +118,12 @@ class Holdings:
 
     # --- inside ---
 
+    def _note_readable(self, addresses: Sequence[bytes], refused: Collection[bytes]) -> None:
+        if len(self.unread):
+            for address in addresses:
+                if address not in refused:
+                    self.unread.drop(address)
+
     def _defer(self, update: Update) -> None:
         if self._deferred is not None and len(self._deferred) < MAX_DEFERRED:
             self._deferred.append(update)
@@ -123,5 +138,7 @@ class Holdings:
     def _skip(self, address: Pubkey, reason: str, slot: int) -> None:
         self.skipped[reason] += 1
         self.book.mark_unknown(address, reason, slot)
+        if reason != FOREIGN_DISCRIMINATOR and address not in self.book:
+            self.unread.note(bytes(address), reason, slot)
         if self.skipped[reason] == 1:
             log.warning("account skipped", reason=reason, first=str(address))

@@ -12,6 +12,9 @@ from engine.domain import FundState, Generation, Position, Side
 POSITION_DISCRIMINATOR = sha256(b"account:Position").digest()[:8]
 FUND_DISCRIMINATOR = sha256(b"account:InsuranceFund").digest()[:8]
 
+FOREIGN_DISCRIMINATOR = "foreign discriminator"
+"""Why an account is refused that does not even say that it is of the kind that was asked for."""
+
 MAX_SYMBOL_BYTES = 32
 DOCUMENTED_POSITION_SIZE = 120
 DEPLOYED_POSITION_OVERHEAD = 78  # the account is this long plus the symbol
@@ -54,7 +57,7 @@ def decode_position(address: Pubkey, data: bytes, slot: int) -> Position:
     A 42-byte symbol would make both lengths equal, but symbols are at most 32 bytes.
     """
     if data[:8] != POSITION_DISCRIMINATOR:
-        raise AccountRefused("foreign discriminator")
+        raise AccountRefused(FOREIGN_DISCRIMINATOR)
     if len(data) < DEPLOYED_POSITION_OVERHEAD:
         raise AccountRefused("truncated")
     symbol_length = int.from_bytes(data[_SYMBOL_LENGTH_OFFSET:_SYMBOL_OFFSET], "little")
@@ -130,7 +133,7 @@ def encode_position(position: Position) -> bytes:
 def decode_fund(data: bytes, slot: int) -> FundState:
     """Decode the insurance fund's account of either generation; raises AccountRefused."""
     if data[:8] != FUND_DISCRIMINATOR:
-        raise AccountRefused("foreign discriminator")
+        raise AccountRefused(FOREIGN_DISCRIMINATOR)
     if len(data) not in FUND_SIZES:
         raise AccountRefused("wrong length")
     balance, contributions, covered, utilization = _FUND.unpack_from(data, 40)

@@ -16,6 +16,7 @@ from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import (
     DEPLOYED_POSITION_OVERHEAD,
     DOCUMENTED_POSITION_SIZE,
+    FOREIGN_DISCRIMINATOR,
     MAX_SYMBOL_BYTES,
     POSITION_DISCRIMINATOR,
 )
@@ -109,7 +110,7 @@ def _groups(
     lengths = np.fromiter(map(len, accounts), dtype=np.int64, count=len(accounts))
     read = _heads(accounts, lengths)
     ours = read["discriminator"] == np.void(POSITION_DISCRIMINATOR)
-    refused = [(index, "foreign discriminator") for index in np.flatnonzero(~ours).tolist()]
+    refused = [(index, FOREIGN_DISCRIMINATOR) for index in np.flatnonzero(~ours).tolist()]
     keys = lengths << 32 | read["symbol_length"].astype(np.int64)
     wanted = keys[ours]
     # Nearly always they are all alike.

@@ -138,6 +138,20 @@ async def test_every_unknown_position_is_counted_by_its_reason_and_says_it_itsel
     assert (row.why, row.unknown, row.price_e6, row.ladder) == ("price is wide confidence", 1, None, [])
 
 
+async def test_an_account_that_was_never_readable_is_unknown_too(rig):
+    address = rig.open().address
+    data = bytes(rig.ledger.account(address).data)
+    rig.close(address)
+    rig.ledger.set_account(address, rent_paying(rig.ledger, data[:70], PROGRAM_ID))
+    rig.tell(address)
+    book = rig.parts.snapshots.take().book
+    assert book.unknown_reasons == {"account cannot be read: truncated": 1}
+    assert (book.monitored, book.healthy, book.unknown) == (1, 0, 1)
+    rig.close(address)
+    book = rig.parts.snapshots.take().book
+    assert (book.monitored, book.unknown, book.unknown_reasons) == (0, 0, {})
+
+
 async def test_the_bands_of_all_symbols_are_the_sum_of_what_is_known_and_a_held_price_takes_its_own_out(rig):
     for symbol, entry_price_e6 in (("BTC/USD", 60_000_000_000), ("ETH/USD", 3_000_000_000)):
         for _ in range(3):
