@@ -31,7 +31,7 @@ lint: $(STAMP)
 simulate: $(STAMP)
 	@SEEDS=$(SEEDS) $(PY) -m pytest -m long $(if $(SEEDS),-s tests/simulation/test_long_simulation.py,$(TESTS))
 
-# Real processes killed, frozen, cut off and starved; FAULTS_SEED=N repeats a run's draws. Takes 20 minutes.
+# Real processes killed, frozen, cut off and starved; FAULTS_SEED=N repeats a run's draws. Takes half an hour.
 faults: $(STAMP)
 	@$(PY) -m pytest -m faults -v -s tests/faults
 
