@@ -9,6 +9,8 @@ from witness import nothing_is_missing_or_twice
 REFUSED = "liquidation-engine: Another engine works with this wallet on this program and cluster ("
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(300)
 async def test_a_second_engine_refuses_in_one_line_whatever_its_profile_and_the_first_works_on(
     arena: Arena,
 ) -> None:
