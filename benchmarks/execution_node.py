@@ -24,6 +24,7 @@ from solders.transaction import VersionedTransaction
 from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import FUND_DISCRIMINATOR, encode_position
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SYSTEM_PROGRAM, insurance_fund_address
+from engine.protocol.events import LIQUIDATION_DISCRIMINATOR
 from engine.protocol.instructions import read_liquidation
 from engine.protocol.pyth import PriceUpdate, encode_price_update
 
@@ -218,7 +219,7 @@ class MarketNode:
             "preBalances": [10**12] * count,
             "postBalances": [10**12 - 5_000, *[10**12] * (count - 1)],
             "innerInstructions": [],
-            "logMessages": [],
+            "logMessages": [self._event(signature)],
             "computeUnitsConsumed": 10_000,
         }
         return {
@@ -228,6 +229,20 @@ class MarketNode:
             "transaction": [base64.b64encode(raw).decode(), "base64"],
             "meta": meta,
         }
+
+    def _event(self, signature: str) -> str:
+        """The program's word for what the transaction did."""
+        transaction = VersionedTransaction.from_bytes(self._sent[signature])
+        keys = transaction.message.account_keys
+        call = next(
+            each for each in transaction.message.instructions if keys[each.program_id_index] == PROGRAM_ID
+        )
+        names = b"".join(bytes(key) for key in (keys[call.accounts[0]], PROGRAM_ID, keys[0]))
+        symbol = len(SYMBOL).to_bytes(4, "little") + SYMBOL.encode()
+        figures = (1_000, self._prices[SYMBOL], 1_000, 0)
+        amounts = b"".join(figure.to_bytes(8, "little") for figure in figures)
+        raw = LIQUIDATION_DISCRIMINATOR + names + symbol + amounts + b"\0" + bytes(8)
+        return f"Program data: {base64.b64encode(raw).decode()}"
 
     # --- WebSocket ---
 
