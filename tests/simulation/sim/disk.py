@@ -10,9 +10,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from engine import control
+from engine.control import GateState
 from engine.journal.writer import Writer, _Job
 from sim.swarm import Plan
 from sim.timeline import START_S, Timeline
+
+_write_gate = control._write
 
 
 class VirtualClock:
@@ -74,10 +78,16 @@ class Disk:
             return True
         return now_s < self._refuses_until_s
 
-    def run_inline(self, work: Callable[[], Any]) -> Any:
+    def write_gate(self, path: Path, state: GateState) -> None:
+        """The gate's write of its file, unless the disk refuses."""
+        if self.refuses():
+            raise OSError(5, "Input/output error")
+        _write_gate(path, state)
+
+    def run_inline(self, work: Callable[[], Any], *, is_read: bool = True) -> Any:
         """What the engine gives to a thread: the gate's file, and reading the outbox."""
         self.reach("thread before")
-        if self.refuses():
+        if is_read and self.refuses():
             raise OSError(5, "Input/output error")
         result = work()
         self.reach("thread after")
@@ -99,7 +109,7 @@ class InlineExecutor(Executor):
 
     def _run(self, done: Future[Any], work: Callable[[], Any]) -> None:
         try:
-            done.set_result(self._disk.run_inline(work))
+            done.set_result(self._disk.run_inline(work, is_read=False))
         except Exception as error:
             done.set_exception(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.sentinel import Cause
 from sim.observer import RECOVERS
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ class Ending:
         if journal.backlog():
             found.append(f"{journal.backlog()} records are not shipped")
         if not life.parts.gate.state.is_running:
-            is_own = life.parts.gate.state.by == "engine"  # whose cause may still be there
-            waits = world.operator.resumes and not is_own
+            says_why = any(
+                check.name == "fees" and not check.ok for check in life.parts.commands.resume_checks()
+            )
+            says_why |= life.parts.gate.state.reason.startswith(Cause.BUDGET.value)
+            waits = world.operator.resumes and not says_why
             return [*found, "the operator is about to resume"] if waits else found
         if life.parts.funds.why_short():
             return found  # it says so, and goes on by itself once it is funded

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from solders.pubkey import Pubkey
 
-from engine import runtime
+from engine import control, runtime
+from engine.chain import blockhash
 from engine.chain.jsonrpc import JsonRpc
 from engine.chain.pool import RpcPool
 from engine.chain.port import RpcFailure
@@ -25,6 +26,7 @@ from engine.parts import Parts, assemble
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
 from engine.watch import Housekeeping
+from sim.cluster import VALID_BLOCKS
 from sim.database import ModelDatabase
 from sim.disk import Disk, InlineExecutor, InlineWriter, VirtualClock
 from sim.loop import VirtualLoop
@@ -50,6 +52,7 @@ DEADLY = {  # how likely death is at an effect, at full intensity
 _ONLY_SHOWN = ("loop_lag", "risks", "nodes")
 _BY_FEEDS = ("confirmations",)  # the simulated feeds give these hints as well
 
+blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
 runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
 
 
@@ -121,6 +124,7 @@ class Life:
         self.disk = Disk(
             world.plan, random, world.timeline, lambda: world.is_calm, self.reach, world.observer.count
         )
+        control._write = self.disk.write_gate
         network = Network(
             world.nodes,
             random,

@@ -172,6 +172,7 @@ class Market:
             return False
 
     def _owner_acts(self) -> None:
+        self._count("owner acts")
         positions = self.open_positions()
         choice = self._random.random()
         if not positions or choice < 0.3:

@@ -137,6 +137,7 @@ class Operator:
     def _meddle(self, life: Life | None) -> None:
         if life is None or life.parts is None:
             return
+        self._world.observer.count("operator meddles")
         life.loop.create_task(self._command(life))
 
     async def _command(self, life: Life) -> None:
