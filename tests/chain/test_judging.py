@@ -8,7 +8,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from engine.chain.endpoint import DISTRUST_S, STILL_S
-from engine.chain.lookout import LOOK_S
+from engine.chain.lookout import LOOK_S, UNREACHED_S
 from engine.chain.port import Level, RpcFailure
 
 ADDRESS = Pubkey.new_unique()
@@ -102,6 +102,18 @@ async def test_one_that_was_far_ahead_from_the_beginning_does_not_make_the_other
         await pool.pass_time(A_LOOK_S)
         assert pool.states == ["distrusted", "ok", "ok"]
         assert pool.pool.tip() <= pool.nodes[1].slot
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_first_slot_that_was_made_up_is_given_up_when_nobody_gets_there(count):
+    async with scripted_pool(count) as pool:
+        pool.nodes[0].lag_slots = -50_000
+        await pool.meet()
+        await pool.pass_time(A_LOOK_S)
+        pool.nodes[0].lag_slots = 0
+        await pool.pass_time(UNREACHED_S + 2 * A_LOOK_S)
+        assert pool.states == ["ok"] * count
+        assert pool.pool.tip() <= pool.nodes[0].slot
 
 
 @pytest.mark.parametrize("extra", [10_000, 10**12])
