@@ -15,12 +15,12 @@ from engine.chain.pool import RpcPool
 from engine.chain.port import Level
 from engine.control import Gate
 from engine.domain import OutcomeClass
-from engine.emergency import EmergencyStop
 from engine.journal.journal import Journal
 from engine.liquidation.aftermath import Aftermath
 from engine.liquidation.outcomes import expired_outcome
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.tracker import Tracker
+from engine.stopping.emergency import EmergencyStop
 
 IMPATIENT_NS = 3 * 10**9
 

@@ -110,6 +110,7 @@ class Cluster:
         self._parsed: dict[bytes, Liquidation | None] = {}
         self._waiting: list[_Waiting] = []
         self._halted_slots = 0
+        self._final = 0  # the newest block that is final: it never goes back
         self._make_block()
 
     def begin(self) -> None:
@@ -129,12 +130,14 @@ class Cluster:
         index = len(self.blocks) - 1
         while index > 0 and self.blocks[index].slot > slot:
             index -= 1
-        return self.blocks[max(0, index - depth)]
+        behind = len(self.blocks) - 1 - index
+        first_open = self._final if depth == FINAL_BLOCKS else 0
+        return self.blocks[max(0, index - depth, first_open - behind)]
 
     @property
     def final(self) -> Block:
         """The newest block that cannot be abandoned any more."""
-        return self.blocks[max(0, len(self.blocks) - 1 - FINAL_BLOCKS)]
+        return self.blocks[self._final]
 
     def read(self, address: Pubkey, slot: int) -> Account | None:
         """An account as it was after this slot."""
@@ -215,10 +218,11 @@ class Cluster:
         )
         self._heights[block.blockhash] = block.height
         self.blocks.append(block)
+        self._final = max(self._final, len(self.blocks) - 1 - FINAL_BLOCKS)
 
     def _abandon(self, count: int) -> None:
         """The last blocks turn out to be on a fork that nobody goes on with."""
-        count = min(count, FINAL_BLOCKS - 1, len(self.blocks) - 1)
+        count = min(count, len(self.blocks) - 1 - self._final)
         for _ in range(count):
             block = self.blocks.pop()
             del self._heights[block.blockhash]

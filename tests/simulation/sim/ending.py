@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.sentinel import Cause
+from engine.stopping.sentinel import Cause
 from sim.observer import RECOVERS
 
 if TYPE_CHECKING:

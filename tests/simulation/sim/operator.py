@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.commands import CommandError
 from engine.control import Gate, GateState
-from engine.sentinel import Cause
+from engine.stopping.sentinel import Cause
 from sim.observer import WHOLE
 
 if TYPE_CHECKING:
