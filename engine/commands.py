@@ -9,11 +9,9 @@ from typing import Any
 import structlog
 
 from engine.book.holdings import Holdings
-from engine.check import Check
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
 from engine.domain import Verdict
-from engine.emergency import EmergencyStop
 from engine.errors import OperatorError
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
@@ -25,7 +23,9 @@ from engine.liquidation.failures import Failures
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
-from engine.sentinel import Sentinel
+from engine.stopping.check import Check
+from engine.stopping.emergency import EmergencyStop
+from engine.stopping.sentinel import Sentinel
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 

@@ -44,8 +44,8 @@ from engine.price_feeds import watched_feeds
 from engine.price_watch import PriceWatch
 from engine.protocol.addresses import SOL_USD
 from engine.risk_board import RiskBoard
-from engine.sentinel import Cause, Sentinel
 from engine.settings import Settings
+from engine.stopping.sentinel import Cause, Sentinel
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
 from engine.telemetry.latency import Latencies

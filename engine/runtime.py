@@ -35,9 +35,9 @@ from engine.memory import settle
 from engine.own_loop import OtherLoop, OwnLoop
 from engine.parts import Parts, assemble
 from engine.paths import ProfilePaths
-from engine.sentinel import Cause
 from engine.settings import Settings
-from engine.stop_watch import StopWatch
+from engine.stopping.sentinel import Cause
+from engine.stopping.stop_watch import StopWatch
 from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler

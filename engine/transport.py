@@ -13,7 +13,7 @@ from engine.chain.port import Chain
 from engine.chain.sender import Sender
 from engine.clock import Clock
 from engine.control import Gate
-from engine.dry_run_transport import DryRunTransport
+from engine.dry_run.transport import DryRunTransport
 from engine.liquidation.tracker import Wire
 from engine.settings import Settings
 

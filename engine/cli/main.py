@@ -29,7 +29,7 @@ from engine.cli.options import (
     checked_profile,
     refuse_without,
 )
-from engine.stop_signal import hold_signal
+from engine.stopping.stop_signal import hold_signal
 
 app = typer.Typer(
     name=PROGRAM,

@@ -14,7 +14,7 @@ from engine.chain.port import Chain, RpcFailure
 from engine.control import SendingStopped
 from engine.domain import OutcomeClass
 from engine.dry_run import _SEED, STAND_IN, dry_run_signer, in_own_schema
-from engine.dry_run_transport import DryRunTransport
+from engine.dry_run.transport import DryRunTransport
 from engine.liquidation.tracker import Wire
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engine.stop_signal import hold_signal
+from engine.stopping.stop_signal import hold_signal
 
 hold_signal()  # before the imports that start threads, as the command does
 

@@ -18,7 +18,7 @@ from engine.commands import CommandError
 from engine.control import SendingStopped
 from engine.journal.records import OutboxKind
 from engine.sandbox.cluster.blocks.banks import Commitment
-from engine.sentinel import SEEN
+from engine.stopping.sentinel import SEEN
 
 FINAL_SLOTS = 40
 

@@ -15,10 +15,10 @@ from solders.signature import Signature
 
 from engine.chain.fees import BASE_FEE_LAMPORTS, FeeBudgetSpent, PriorityFees
 from engine.chain.port import Chain, Level, RpcFailure
-from engine.check import Check
 from engine.clock import Clock
 from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
+from engine.stopping.check import Check
 
 log = structlog.get_logger("sentinel")
 

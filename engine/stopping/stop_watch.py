@@ -16,8 +16,8 @@ import structlog
 
 from engine.api.peers import peer_name
 from engine.control import Gate, read_standing_stop
-from engine.emergency import EmergencyStop
-from engine.stop_signal import STOP_SIGNAL, is_held
+from engine.stopping.emergency import EmergencyStop
+from engine.stopping.stop_signal import STOP_SIGNAL, is_held
 
 log = structlog.get_logger("control")
 

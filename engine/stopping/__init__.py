@@ -1,0 +1,1 @@
+"""How an engine is stopped: by operators in any way there is, and by itself."""
