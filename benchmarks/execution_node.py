@@ -64,7 +64,7 @@ class MarketNode:
         self._began = time.monotonic()
         self._prices = dict(PRICES)
         self._positions: dict[str, bytes] = {}
-        self._sent: dict[str, bytes] = {}
+        self._sent: dict[str, tuple[int, bytes]] = {}  # the slot in which it landed, and its bytes
         self._arrivals: list[int] = []
         self._due = 0
         self._all_here = asyncio.Event()
@@ -187,7 +187,7 @@ class MarketNode:
         raw = base64.b64decode(encoded)
         transaction = VersionedTransaction.from_bytes(raw)
         signature = str(transaction.signatures[0])
-        self._sent[signature] = raw
+        self._sent.setdefault(signature, (self.slot, raw))
         keys = transaction.message.account_keys
         for each in transaction.message.instructions:
             if keys[each.program_id_index] == PROGRAM_ID:
@@ -200,7 +200,7 @@ class MarketNode:
         if signature not in self._sent:
             return None
         return {
-            "slot": self.slot,
+            "slot": self._sent[signature][0],
             "confirmations": None,
             "err": None,
             "status": {"Ok": None},
@@ -210,7 +210,7 @@ class MarketNode:
     def _transaction(self, signature: str) -> dict[str, Any] | None:
         if signature not in self._sent:
             return None
-        raw = self._sent[signature]
+        slot, raw = self._sent[signature]
         count = len(VersionedTransaction.from_bytes(raw).message.account_keys)
         meta = {
             "err": None,
@@ -223,7 +223,7 @@ class MarketNode:
             "computeUnitsConsumed": 10_000,
         }
         return {
-            "slot": self.slot,
+            "slot": slot,
             "blockTime": int(time.time()),
             "version": 0,
             "transaction": [base64.b64encode(raw).decode(), "base64"],
@@ -232,7 +232,7 @@ class MarketNode:
 
     def _event(self, signature: str) -> str:
         """The program's word for what the transaction did."""
-        transaction = VersionedTransaction.from_bytes(self._sent[signature])
+        transaction = VersionedTransaction.from_bytes(self._sent[signature][1])
         keys = transaction.message.account_keys
         call = next(
             each for each in transaction.message.instructions if keys[each.program_id_index] == PROGRAM_ID

@@ -16,7 +16,7 @@ from solana.rpc.commitment import Processed
 from solana.rpc.models import TxOpts
 from solders.pubkey import Pubkey
 
-from engine import runtime
+from engine import runtime, transport
 from engine.chain.pool import RpcPool
 from engine.chain.port import AccountRead
 from engine.chain.sender import Destination
@@ -51,7 +51,12 @@ class PlainSender:
     """Sends through solana-py, gated like the engine's own."""
 
     def __init__(
-        self, destinations: Callable[[], Sequence[Destination]], gate: Gate, clock: Clock, *_: object
+        self,
+        destinations: Callable[[], Sequence[Destination]],
+        gate: Gate,
+        clock: Clock,
+        *_: object,
+        **__: object,
     ) -> None:
         del destinations
         self._gate = gate
@@ -74,5 +79,6 @@ class PlainSender:
 
 
 if __name__ == "__main__":
-    vars(runtime).update(RpcPool=PlainPool, Sender=PlainSender)
+    vars(runtime).update(RpcPool=PlainPool)
+    vars(transport).update(Sender=PlainSender)
     headless.run(profile_paths(), None, duration_s=None, with_summary=False)
