@@ -151,6 +151,10 @@ class Endpoint:
         Heights of one URL may go back by a few: there can be several nodes behind it.
         """
         newest = self._horizon.slots.value
+        if newest and self._horizon.blocks.value > newest + SLACK:
+            # Told before any slot was known, and believed: true heights must not look like lies beside it.
+            self._horizon.blocks.begin_anew(0)
+            self._highest = dict.fromkeys(Level, 0)
         if not self._horizon.blocks.believes(height) or (newest and height > newest + SLACK):
             raise self._lied_of_blocks(f"it told block height {height} at slot {newest}")
         reached = self._highest[level]

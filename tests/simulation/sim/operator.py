@@ -27,6 +27,7 @@ class Operator:
         self._plan = world.plan
         self.wants_stop = False
         self._may_be_forgotten = False
+        self.stopped_version = 0  # of the newest stop that the disk or a process had
         # Whether a stop is lifted once everything else is in order, or stays.
         self.resumes = random.random() < 0.75
         self._is_resuming = False
@@ -35,17 +36,25 @@ class Operator:
 
     def on_gate_loaded(self, gate: Gate) -> None:
         """A process started: what it found on the disk is in force."""
+        found = gate.state
+        self._world.timeline.note(f"gate found {found.state} {found.version} by {found.by}: {found.reason}")
         if self._may_be_forgotten and gate.state.is_running:
             # It was said with the acknowledgement that this may happen.
             self._world.observer.stop_lifted()
             self._world.observer.count("a stop that was not on disk was forgotten")
+        if found.is_running and found.by == "operator" and found.version > self.stopped_version:
+            # A resume reached the disk, and then the process died before it could tell.
+            self._world.observer.stop_lifted()
         self._may_be_forgotten = False
+        self.stopped_version = max(self.stopped_version, 0 if found.is_running else found.version)
         gate.listen(self._on_change)
         if not gate.state.is_running and not self._world.observer.is_stopped:
             self._world.observer.stop_acknowledged(f"found at the start: {gate.state.reason}")
 
     def _on_change(self, state: GateState) -> None:
         self._world.timeline.note(f"gate {state.state} {state.version} by {state.by}")
+        if not state.is_running:
+            self.stopped_version = state.version
         if state.is_running:
             self._world.observer.stop_lifted()
         elif state.by == "engine":
@@ -160,6 +169,11 @@ class Operator:
     def after_death(self) -> None:
         """The process is gone, and whatever the operator was waiting for with it."""
         self._is_resuming = False
+        life = self._world.life
+        if life is not None and life.parts is not None:
+            gate = life.parts.gate
+            # The engine's own stop has told nobody that it holds before it is on the disk.
+            self._may_be_forgotten |= gate.state.by == "engine" and not gate.is_persisted
 
 
 def damage_gate(world: World, random: Random) -> None:
@@ -170,6 +184,7 @@ def damage_gate(world: World, random: Random) -> None:
     if not world.observer.has_history:
         return  # a first start knows of nothing that could be missing
     world.is_gate_damaged = True
+    world.operator.stopped_version = 0  # whatever was kept is gone: versions begin anew
     world.observer.count("gate file is damaged")
     if random.random() < 0.5:
         world.gate_file.unlink()
