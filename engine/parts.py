@@ -35,6 +35,7 @@ from engine.liquidation.failures import Failures
 from engine.liquidation.funds import Funds
 from engine.liquidation.queue import LiquidationQueue
 from engine.liquidation.retry import Retries
+from engine.liquidation.sol_price import SolPrice
 from engine.liquidation.tracker import Tracker, Wire
 from engine.liquidation.transaction import TransactionBuilder
 from engine.node_watch import NodeWatch
@@ -213,6 +214,7 @@ def assemble(
         stop=lambda reason: commands.emergency.trip(reason),  # noqa: PLW0108  # it is made further down
     )
     funds = Funds(wallet, events, clock)
+    sol_price = SolPrice(board, clock)
     retries = Retries(
         queue=queue,
         failures=failures,
@@ -261,6 +263,7 @@ def assemble(
         tracker=tracker,
         retries=retries,
         funds=funds,
+        sol_price=sol_price,
         clock=clock,
         node_is_current=ingest.node_is_current,
         limits=limits,
@@ -321,6 +324,7 @@ def assemble(
         failures=failures,
         tracker=tracker,
         funds=funds,
+        sol_price=sol_price,
         fund=fund,
         latencies=latencies,
         loop_lag=loop_lag,

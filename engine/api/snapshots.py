@@ -26,6 +26,7 @@ from engine.liquidation.classify import next_step
 from engine.liquidation.failures import Failures
 from engine.liquidation.funds import Funds
 from engine.liquidation.queue import LiquidationQueue, Stage
+from engine.liquidation.sol_price import SolPrice
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
 from engine.protocol.margin import utilization_bps
@@ -79,6 +80,7 @@ class Snapshots:
         failures: Failures,
         tracker: Tracker,
         funds: Funds,
+        sol_price: SolPrice,
         fund: FundWatcher,
         latencies: Latencies,
         loop_lag: LoopLag,
@@ -102,6 +104,7 @@ class Snapshots:
         self._failures = failures
         self._tracker = tracker
         self._funds = funds
+        self._sol_price = sol_price
         self._fund = fund
         self._latencies = latencies
         self._loop_lag = loop_lag
@@ -182,6 +185,8 @@ class Snapshots:
             degraded.append(f"{unread} final {what} be read: what was done is not known yet")
         if short := self._funds.why_short():
             degraded.append(f"nothing is sent: {short}")
+        if held := self._sol_price.why_held():
+            degraded.append(f"nothing is sent: {held}")
         if closed := self._journal.why_closed():
             degraded.append(f"nothing is sent: {closed}")
         if self._queue.refused:

@@ -23,7 +23,7 @@ from engine.chain.fees import (
 from engine.chain.port import RpcFailure
 from engine.clock import Clock
 from engine.control import Gate, SendingStopped
-from engine.domain import Action, Decision, Intent, OutcomeClass, Verdict
+from engine.domain import Action, Decision, Intent, OutcomeClass
 from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.journal import Journal
 from engine.liquidation import decision_record
@@ -35,10 +35,10 @@ from engine.liquidation.funds import Funds, FundsShort
 from engine.liquidation.hands import Hands
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
+from engine.liquidation.sol_price import SolPrice, SolPriceHeld
 from engine.liquidation.tracker import Flight, Tracker
 from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
 from engine.oracle.board import PriceBoard
-from engine.protocol.addresses import SOL_USD
 
 log = structlog.get_logger("executor")
 
@@ -70,6 +70,7 @@ class Executor:
         tracker: Tracker,
         retries: Retries,
         funds: Funds,
+        sol_price: SolPrice,
         clock: Clock,
         node_is_current: Callable[[], bool],
         limits: ComputeLimits,
@@ -90,6 +91,7 @@ class Executor:
         self._tracker = tracker
         self._retries = retries
         self._funds = funds
+        self._sol_price = sol_price
         self._clock = clock
         self._node_is_current = node_is_current
         self._limits = limits
@@ -113,6 +115,9 @@ class Executor:
             await self._attempt(entry, departures)
         except (SendingStopped, FundsShort):
             self._queue.requeue(entry)
+        except SolPriceHeld:
+            self._queue.requeue(entry)
+            await self._sol_price.wait_usable()
         except Exception as error:
             # A fault of ours in one liquidation: it fails like any other, with its history.
             log.exception("attempt broke", position=str(entry.address))
@@ -132,7 +137,7 @@ class Executor:
             if decision is None or decision.action is Action.HOLD:
                 await self._retries.dropped(entry, decision.reason if decision else self._why_not(entry))
                 return
-            self._check_sol_price()
+            self._sol_price.check()
             intent = await self._make_durable(entry, decision, departures)
         except CannotAct as reason:
             await self._retries.unsigned(entry, reason.outcome, str(reason))
@@ -169,15 +174,6 @@ class Executor:
     def _why_not(self, entry: Entry) -> str:
         reason = self._holdings.book.unknown_reason(entry.address)
         return "the account is closed" if reason is None else f"the account cannot be read: {reason}"
-
-    def _check_sol_price(self) -> None:
-        """Raise CannotAct while the program would refuse the price that turns quote units into lamports.
-
-        A jump and what the second source says are our own caution and none of the program's.
-        """
-        verdict = self._board.current(SOL_USD.symbol).verdict
-        if verdict not in (Verdict.OK, Verdict.JUMP, Verdict.DIVERGED):
-            raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: {SOL_USD.symbol} is {verdict.value}")
 
     async def _make_durable(
         self, entry: Entry, decision: Decision, background: asyncio.TaskGroup

@@ -116,16 +116,19 @@ async def test_nothing_is_signed_on_a_node_that_announces_no_new_slots(rig):
 
 
 @pytest.mark.parametrize("changes", [{"conf": 10**12}, {"price": -1}])
-async def test_nothing_is_signed_while_the_sol_price_that_the_program_needs_is_unusable(rig, changes):
+async def test_while_the_program_would_refuse_the_price_of_sol_all_wait_without_an_attempt(rig, changes):
     rig.open()
     rig.price("SOL/USD", 150, **changes)
     rig.price("BTC/USD", 58_000)
-    await rig.tick(5)
+    await rig.tick(20)
     assert rig.recorded(OutboxKind.INTENT) == []
+    assert [(entry.stage, entry.attempt) for entry in rig.parts.queue] == [(Stage.QUEUED, 1)]
+    assert rig.parts.failures.rows == []
+    told = "; ".join(rig.parts.snapshots.take().engine.degraded)
+    assert "nothing is sent: SOL/USD is" in told
     rig.price("SOL/USD", 150)
-    await rig.tick(100)
-    rig.keep_prices_fresh()
     await rig.until(lambda: rig.wire.sent)
+    assert "nothing is sent" not in "; ".join(rig.parts.snapshots.take().engine.degraded)
 
 
 # --- the stop ---
