@@ -1,4 +1,4 @@
-"""The price of SOL, by which the program pays every liquidation: nothing is signed while it would refuse it."""
+"""The price of SOL, by which every liquidation is paid: nothing is signed while the program would refuse it."""
 
 from __future__ import annotations
 
