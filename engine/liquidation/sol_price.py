@@ -1,4 +1,4 @@
-"""The price of SOL, by which every liquidation is paid: nothing is signed while the program would refuse it."""
+"""The price of SOL: while the program, which pays by it, would refuse it, nothing is signed."""
 
 from __future__ import annotations
 
