@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from solders.pubkey import Pubkey
-from telling import (
+from tellers import (
     FIRST_NUMBER,
     FUND,
     PRICE,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from solders.pubkey import Pubkey
-from telling import account_frame, account_shape, program_frame, slot_frame
+from tellers import account_frame, account_shape, program_frame, slot_frame
 
 from engine.chain.frames import (
     AccountNews,

@@ -52,8 +52,11 @@ DEADLY = {  # how likely death is at an effect, at full intensity
 _ONLY_SHOWN = ("loop_lag", "risks", "nodes")
 _BY_FEEDS = ("confirmations",)  # the simulated feeds give these hints as well
 
-blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
-runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
+
+def scale_process() -> None:
+    """Set what the engine takes from its modules as a simulation needs it, for the rest of this process."""
+    blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
+    runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
 
 
 class ProcessDied(BaseException):

@@ -28,7 +28,7 @@ from sim import operator as operators
 from sim.cluster import RENT_EXEMPT_LAMPORTS, SLOT_S, Cluster
 from sim.database import Tables
 from sim.ending import Ending
-from sim.life import Life
+from sim.life import Life, scale_process
 from sim.market import SOL, Market
 from sim.nodes import GENESIS, Node
 from sim.observer import WHOLE, Limits, Observer, Violation
@@ -257,6 +257,7 @@ def simulate(seed: int, *, bug: str | None = None, keep_lines: bool = False) -> 
 
 def _simulate(seed: int, *, keep_lines: bool) -> Verdict:
     quieten()
+    scale_process()
     # What the collector finds, and reports, must not depend on when it comes by.
     was_collecting = gc.isenabled()
     gc.disable()
