@@ -58,7 +58,7 @@ class ArrayReader(Generic[T]):
         self._is_usual = True  # guesses have been right so far
         self._wanted = SLICE_BYTES
 
-    def feed(self, chunk: bytes) -> Iterator[list[T]]:
+    def feed(self, chunk: bytes | memoryview) -> Iterator[list[T]]:
         """Take the next bytes."""
         if not self._in_array:
             self._read_head(chunk)
@@ -95,7 +95,7 @@ class ArrayReader(Generic[T]):
         if not self._in_array:
             raise UnreadableAnswer("no accounts in it")
 
-    def _read_head(self, chunk: bytes) -> None:
+    def _read_head(self, chunk: bytes | memoryview) -> None:
         self._frame += chunk
         start = _array_start(memoryview(self._frame)[:FRAME_BYTES])
         if start is not None:
@@ -105,7 +105,7 @@ class ArrayReader(Generic[T]):
         elif len(self._frame) > FRAME_BYTES:
             raise UnreadableAnswer("no accounts in it")
 
-    def _follow(self, text: bytes | bytearray) -> None:
+    def _follow(self, text: bytes | bytearray | memoryview) -> None:
         """What comes behind the array."""
         self._frame += text
         if len(self._frame) > 2 * FRAME_BYTES:

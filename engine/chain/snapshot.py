@@ -20,7 +20,8 @@ SLICE_ACCOUNTS = 2048
 DEADLINE_S = 300.0  # a million accounts are 350 MB
 SILENCE_S = 15.0
 MOST_ACCOUNTS = 20_000_000
-_READ_BYTES = 512 * 1024
+_READ_BYTES = 64 * 1024
+_FED_BYTES = 256 * 1024  # at once: what is decoded of it stays in the processor's cache
 
 
 class _Data(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -86,7 +87,7 @@ async def _slices(chunks: AsyncIterator[bytes]) -> AsyncIterator[PositionSlice]:
     waiting: list[_Entry] = []
     count = 0
     try:
-        async for chunk in chunks:
+        async for chunk in _in_pieces(chunks):
             for entries in reader.feed(chunk):
                 waiting += entries
                 # Also between cuts, however much has come at once.
@@ -104,6 +105,13 @@ async def _slices(chunks: AsyncIterator[bytes]) -> AsyncIterator[PositionSlice]:
         text = clean(str(error), 200)
         is_fault = text.startswith("node error: ")
         raise RpcFailure(text if is_fault else f"the node's answer cannot be read: {text}") from error
+
+
+async def _in_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
+    """The same bytes in pieces of a bounded size."""
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _FED_BYTES):
+            yield memoryview(chunk)[start : start + _FED_BYTES]
 
 
 def _in_columns(entries: list[_Entry]) -> PositionSlice:

@@ -121,6 +121,10 @@ def _groups(
 
 def _heads(accounts: Sequence[bytes], lengths: NDArray[np.int64]) -> NDArray[np.void]:
     """The first bytes of each account; zeros where one is shorter."""
+    length = int(lengths[0]) if len(accounts) else 0
+    if length >= _HEAD_BYTES and (lengths == length).all():
+        together = np.frombuffer(b"".join(accounts), np.uint8).reshape(-1, length)
+        return np.ascontiguousarray(together[:, :_HEAD_BYTES]).view(_HEAD).reshape(-1)
     heads = [data[:_HEAD_BYTES] for data in accounts]
     if len(accounts) and lengths.min() < _HEAD_BYTES:
         heads = [head.ljust(_HEAD_BYTES, b"\0") for head in heads]
