@@ -171,6 +171,7 @@ async def test_a_stop_while_the_journal_writes_keeps_the_bytes_here_and_the_inte
     rig.journal.record_intent = stopped_meanwhile
     rig.open()
     rig.price("BTC/USD", 58_000)
+    await rig.until(lambda: not rig.gate.state.is_running)
     await rig.tick(5)
     assert rig.wire.sent == []
     assert rig.parts.tracker.out == []
