@@ -33,8 +33,9 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     ingestion.measure_load: ("load_1m", "load_1m_peak", "load_1m_kept"),
     ingestion.measure_lag: ("load_lag_100k", "reload_lag_100k"),
     ingestion.measure_notifications: ("notifications",),
-    ingestion.measure_latency: tuple(
-        f"socket_to_queue{kind}_p{percent}" for kind in ("", "_account", "_price") for percent in (50, 99)
+    ingestion.measure_latency: (
+        *(f"socket_to_queue{kind}_p{percent}" for kind in ("", "_account", "_price") for percent in (50, 99)),
+        "socket_to_queue_warm",
     ),
     book_ticks.measure: ("tick_quiet_1m", "tick_cross_10k", "tick_growth"),
     sandbox_ready.measure: ("sandbox_ready",),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import uvloop
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -89,6 +90,8 @@ class _Stopwatch:
         self._inner: Listener = parts.ingest
         self.account_us: list[float] = []
         self.price_us: list[float] = []
+        self.taken_us: list[float] = []  # of account_us, what lies behind the decoded frame
+        self._heard: list[AccountNews] = []
         self.done = asyncio.Event()
         self.on_connected = self._inner.on_connected
         self.on_disconnected = self._inner.on_disconnected
@@ -97,14 +100,33 @@ class _Stopwatch:
 
     def on_accounts(self, news: Sequence[AccountNews]) -> None:
         """Hand it on; what is in the queue afterwards is there because of it."""
+        begun_ns = time.monotonic_ns()
         self._inner.on_accounts(news)
         now_ns = time.monotonic_ns()
+        if str(news[-1].address) not in WATCHED and len(self._heard) < 2 * self._told:
+            self._heard.append(news[-1])
         for entry in self._parts.queue:
             if entry.stage is Stage.QUEUED:
                 kind = self.price_us if entry.address == CROSSING.address else self.account_us
                 kind.append((now_ns - news[-1].lamports) / 1e3)
+                if kind is self.account_us:
+                    self.taken_us.append((now_ns - begun_ns) / 1e3)
         if min(len(self.price_us), len(self.account_us)) >= self._told:
             self.done.set()
+
+    async def hear_again(self) -> list[float]:
+        """The same positions fall and recover once more, one behind the other: microseconds of each fall."""
+        again_us = []
+        slot = self._parts.ingest.slot
+        for told in [msgspec.structs.replace(each, slot=slot) for each in self._heard]:
+            begun_ns = time.monotonic_ns()
+            self._inner.on_accounts([told])
+            took_us = (time.monotonic_ns() - begun_ns) / 1e3
+            if any(entry.stage is Stage.QUEUED for entry in self._parts.queue):
+                again_us.append(took_us)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return again_us
 
     async def work(self) -> None:
         """Take from the queue as a worker does, and have it done at once."""
@@ -169,11 +191,17 @@ async def _hear(parts: Parts, settings: Settings, told: int) -> dict[str, list[f
             settle()
             parts.detector.enabled = True
             await watch.done.wait()
+        again_us = await watch.hear_again()
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    return {"account_us": watch.account_us[:told], "price_us": watch.price_us[:told]}
+    return {
+        "account_us": watch.account_us[:told],
+        "price_us": watch.price_us[:told],
+        "taken_us": watch.taken_us[:told],
+        "again_us": again_us,
+    }
 
 
 if __name__ == "__main__":
