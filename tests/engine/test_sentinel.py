@@ -44,6 +44,7 @@ async def refused_resume(rig) -> str:
 
 
 async def reboot(rig, **environment: str) -> None:
+    await rig.gate.persist()  # a stop of the engine's own is on its way to the disk when the look returns
     await rig.kill()
     rig.boot(**environment)
     await rig.start()
