@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -31,14 +32,16 @@ from tui.messages import (
     SnapshotArrived,
 )
 from tui.panes.banner import Banner
+from tui.place_screens import place_screen
+from tui.places import PLACES
 from tui.plan import LaunchPlan
 from tui.screens.confirm import clear_queue_dialog, retry_dialog
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen
 from tui.screens.main import MainScreen
+from tui.screens.place import Access, PlaceScreen
 from tui.screens.quit import Leaving, QuitDialog
 from tui.screens.resume import ResumeDialog, ResumeOrder
-from tui.screens.risk import RiskScreen
 from tui.state import ConsoleState, Link, gate_of, is_stopped
 from tui.supervisor import EngineHost, LaunchedHost, Supervisor
 from tui.theme import DEFAULT_THEME, THEMES
@@ -192,11 +195,6 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self.push_screen(DetailScreen(self.plan.paths, event.address))
         self.call_after_refresh(self._show)
 
-    @on(MainScreen.WantsRisk)
-    def _open_risk(self) -> None:
-        self.push_screen(RiskScreen())
-        self.call_after_refresh(self._show)
-
     # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
@@ -239,6 +237,19 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
         self.push_screen(clear_queue_dialog(snapshot.queue_length), answered)
 
+    def action_place(self, name: str) -> None:
+        """Go to a place; from one place to another the main screen stays below; its own key leads back."""
+        here = self.screen
+        if isinstance(here, PlaceScreen) and name == here.NAME:
+            here.action_back()
+            return
+        screen = place_screen(name, Access(self.plan.paths, self._commands))
+        if isinstance(here, PlaceScreen):
+            self.switch_screen(screen)
+        else:
+            self.push_screen(screen)
+        self.call_after_refresh(self._show)
+
     def action_pause(self) -> None:
         """Hold the display still, or let it go on; the banner goes on in any case."""
         self._change(paused_ns=0 if self.state.paused_ns else time.time_ns())
@@ -251,7 +262,6 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             ("Main screen", MainScreen.BINDINGS),
             ("Tables", LiveTable.BINDINGS),
             ("Position", DetailScreen.BINDINGS),
-            ("Risk", RiskScreen.BINDINGS),
         )
         bindings = [(name, each) for name, group in groups for each in group if isinstance(each, Binding)]
         self.push_screen(HelpScreen(bindings))
@@ -282,6 +292,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             yield SystemCommand("Start the engine", "Bring it up again", self.action_start_engine)
         if isinstance(screen, MainScreen):
             yield from _main_commands(screen, self)
+        for place in PLACES:
+            yield SystemCommand(place.title, place.tooltip, partial(self.action_place, place.name))
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Help", "Every key", self.action_help)
         yield SystemCommand("Quit", "Leave the engine running, or stop it", self.action_quit_dialog)
@@ -363,7 +375,6 @@ def _main_commands(screen: MainScreen, app: ConsoleApp) -> Iterable[SystemComman
         ("dismiss_failed", "Dismiss", "Take it off the list", screen.action_dismiss_failed),
         ("clear_queue", "Clear queue", "Drop what is queued and not signed", app.action_clear_queue),
         ("filter", "Filter", "Filter the at-risk positions", screen.action_filter),
-        ("risk", "Risk", "What a move of each price would bring", screen.action_risk),
         ("pause", "Pause", "Hold the display, or let it go", app.action_pause),
     )
     for action, title, what, callback in offered:

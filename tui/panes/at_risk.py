@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.events import Key
 from textual.widgets import Input
 
 from engine.api import wire
@@ -14,6 +10,7 @@ from engine.domain import Band
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span
 from tui.live_table import Column, Row
+from tui.panes.filter_line import FilterInput
 from tui.panes.table_pane import TablePane
 
 _CUSHION_CELLS = 4
@@ -37,23 +34,6 @@ _COLUMNS = (
     Column("collateral $", 12, right=True, rank=11),
     Column("why", 12, rank=12, stretch=True),
 )
-
-
-class FilterInput(Input):
-    """The line in which the operator types the filter; escape gives it up."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Clear filter", show=True)]
-
-    def action_give_up(self) -> None:
-        """Clear the filter and go back to the table."""
-        self.value = ""
-        self.post_message(self.Submitted(self, ""))
-
-    async def on_key(self, event: Key) -> None:
-        """Down leaves the line for the rows that it left over."""
-        if event.key == "down":
-            event.stop()
-            self.post_message(self.Submitted(self, self.value))
 
 
 class AtRiskPane(TablePane):

@@ -62,7 +62,7 @@ def help_lines(bindings: Iterable[tuple[str, Binding]]) -> list[Line]:
     lines: list[Line] = []
     for group, members in groupby(bindings, key=lambda pair: pair[0]):
         lines += [line(Span(group, bold=True))]
-        for _, same in groupby(members, key=lambda pair: pair[1].action.partition("(")[0]):
+        for _, same in groupby(members, key=lambda pair: (pair[1].action.partition("(")[0], pair[1].tooltip)):
             lines.append(_help_line([binding for _, binding in same]))
         lines.append(line(""))
     return [*lines, line(Span("Shapes", bold=True)), *((Span("  "), *shape) for shape in _SHAPES)]

@@ -27,6 +27,7 @@ from tui.panes.prices import PricesPane
 from tui.panes.queue import QueuePane
 from tui.panes.table_pane import TablePane
 from tui.panes.totals import TotalsPane
+from tui.places import place_bindings
 from tui.sizes import MIN_COLUMNS, MIN_ROWS, TALL_ROWS
 from tui.state import NS_PER_MS, ConsoleState, is_stopped
 
@@ -47,7 +48,6 @@ class MainScreen(Screen[None]):
             tooltip="take the failed liquidation off the list; its record stays",
         ),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="at-risk positions by any text"),
-        Binding("l", "risk", "Risk", tooltip="each symbol's bands and ladder: what a move would bring"),
         Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on"),
         Binding("c", "clear_queue", "Clear queue", tooltip="drop what is queued and not signed; asks first"),
         Binding(
@@ -58,6 +58,7 @@ class MainScreen(Screen[None]):
         Binding("2", "pane(1)", "Queue", show=False),
         Binding("3", "pane(2)", "Failed", show=False),
         Binding("4", "pane(3)", "Events", show=False),
+        *place_bindings(show=True),
     ]
 
     class WantsRetry(Message):
@@ -80,9 +81,6 @@ class MainScreen(Screen[None]):
         def __init__(self, address: str) -> None:
             super().__init__()
             self.address = address
-
-    class WantsRisk(Message):
-        """The operator wants to see the risk figures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,10 +179,6 @@ class MainScreen(Screen[None]):
     async def action_pause(self) -> None:
         """Hold the display, or let it go."""
         await self.app.run_action("app.pause")
-
-    def action_risk(self) -> None:
-        """Open the risk screen."""
-        self.post_message(self.WantsRisk())
 
     def action_filter(self) -> None:
         """Type a filter for the at-risk pane."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 
 from engine.api import wire
 from tui import format as fmt
@@ -16,18 +13,17 @@ from tui.lines import Line, Lines, Span, Tone, line, span
 from tui.panes.banner import Banner
 from tui.panes.keybar import KeyBar
 from tui.panes.rule import rule
+from tui.screens.place import PlaceScreen
 from tui.state import ConsoleState
 
 _HEADER = f"{'move':>6}{'count':>9}{'value':>9}{'debt':>8}{'fund':>6}"
 _MIDDLE = "  "
 
 
-class RiskScreen(Screen[None]):
+class RiskScreen(PlaceScreen):
     """Follows the snapshots; the engine has computed every figure."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,l", "back", "Back", key_display="esc", tooltip="back to the main screen")
-    ]
+    NAME = "risk"
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,14 +46,10 @@ class RiskScreen(Screen[None]):
 
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """The banner follows every state, the figures the snapshots unless the display is held."""
-        self.query_one(Banner).show_state(state, now_ns)
+        super().show_state(state, now_ns)
         if state.snapshot is not None and state.snapshot is not self._snapshot and not state.paused_ns:
             self._snapshot = state.snapshot
             self._draw()
-
-    def action_back(self) -> None:
-        """Back to the main screen."""
-        self.dismiss(None)
 
     def _draw(self) -> None:
         if self._snapshot is not None:

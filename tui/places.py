@@ -1,0 +1,33 @@
+"""The places beside the main screen: a name, a key that leads there from anywhere, and a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from textual.binding import Binding
+
+
+class Place(NamedTuple):
+    """One place; `title` is what the key bar, the palette and the help call it."""
+
+    name: str
+    key: str
+    title: str
+    tooltip: str
+
+
+PLACES = (Place("risk", "l", "Risk", "each symbol's bands and ladder: what a move would bring"),)
+
+
+def place_bindings(*, show: bool) -> Iterator[Binding]:
+    """A binding to each place; `show` says whether the key bar has them."""
+    for place in PLACES:
+        yield Binding(
+            place.key,
+            f"app.place('{place.name}')",
+            place.title,
+            show=show,
+            tooltip=place.tooltip,
+            id=f"place.{place.name}",
+        )
