@@ -145,6 +145,8 @@ class RpcPool:
         good = [node for node, state in states if state is State.OK]
         if not good:
             good = [node for node, state in states if state is State.FAILING and not self._is_behind(node)]
+        if len(good) < 2:
+            return good
         p95s = [p95 for node in good if (p95 := node.latency_ns(95)) is not None]
         fastest_ns = min(p95s, default=0)
         return sorted(good, key=lambda node: self._demerits(node, fastest_ns))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
 from engine.store.statistics import StatementStatistics
+from sim.loop import sleep
 from sim.swarm import Plan
 from sim.timeline import Timeline
 
@@ -109,7 +109,7 @@ class ModelDatabase:
         """The time that a statement takes, and what may happen to it."""
         random, plan = self._random, self._plan
         if self._timeline.now_s < self._down_until_s:
-            await asyncio.sleep(0.001)
+            await sleep(0.001)
             raise ConnectionRefusedError("connection refused")
         slow_s = 0.0
         if not self._is_calm():
@@ -123,9 +123,9 @@ class ModelDatabase:
                 self._count("database is slow")
                 slow_s = random.uniform(0.1, 6.0)
         if slow_s > 5.0:
-            await asyncio.sleep(5.0)
+            await sleep(5.0)
             raise TimeoutError
-        await asyncio.sleep(0.001 + slow_s)
+        await sleep(0.001 + slow_s)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -13,6 +13,7 @@ from typing import Any
 from engine import control
 from engine.control import GateState
 from engine.journal.writer import Writer, _Job
+from sim.loop import sleep
 from sim.swarm import Plan
 from sim.timeline import START_S, Timeline
 
@@ -36,7 +37,7 @@ class VirtualClock:
 
     def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Wait on the virtual loop."""
-        return asyncio.sleep(seconds)
+        return sleep(seconds)
 
 
 class Disk:
@@ -164,8 +165,8 @@ class InlineWriter(Writer):
     async def close(self) -> None:
         """Finish what waits and close the file."""
         self._closing = True
-        while self._jobs or self._is_committing:  # noqa: ASYNC110  # nothing tells when it is over
-            await asyncio.sleep(0.001)
+        while self._jobs or self._is_committing:  # nothing tells when it is over
+            await sleep(0.001)
         self._fold()
 
     def abandon(self) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from solders.pubkey import Pubkey
 
-from engine import control, runtime
-from engine.chain import blockhash
+from engine import control, runtime, watch
+from engine.chain import blockhash, sender
 from engine.chain.jsonrpc import JsonRpc
 from engine.chain.pool import RpcPool
 from engine.chain.port import RpcFailure
@@ -23,6 +23,7 @@ from engine.control import RUNNING, Gate, GateState
 from engine.errors import OperatorError
 from engine.journal.journal import Journal
 from engine.parts import Parts, assemble
+from engine.store import outbox
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
 from engine.watch import Housekeeping
@@ -54,8 +55,14 @@ _BY_FEEDS = ("confirmations",)  # the simulated feeds give these hints as well
 
 
 def scale_process() -> None:
-    """Set what the engine takes from its modules as a simulation needs it, for the rest of this process."""
+    """Set what the engine takes from its modules as a simulation needs it, for the rest of this process.
+
+    What looks round all day and mostly finds nothing to do does so less often: a third of a run's work.
+    """
     blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
+    sender._WARM_UP_PAUSE_S = 0.4
+    outbox.POLL_S = 0.4
+    watch.SLOW_TURNS = 16
     runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
 
 
@@ -197,7 +204,7 @@ class Life:
             self.journal._writer.abandon()  # type: ignore[attr-defined]  # an InlineWriter
             self.journal._close_readers()
         self.loop.close()
-        for task in asyncio.all_tasks(self.loop):
+        for task in self.loop.unfinished_tasks():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             # Closed here and now, and not whenever the collector comes by in the middle of another life.
             with contextlib.suppress(BaseException):
@@ -239,7 +246,7 @@ class Life:
             world.observer.count,
         )
         self.shipper = OutboxShipper(self.journal, database, self.clock)  # type: ignore[arg-type]
-        sender = Sender(
+        wire = Sender(
             pool.healthy,
             gate,
             self.clock,
@@ -248,12 +255,12 @@ class Life:
             ready=1,
             lines=ModelLines(),
         )
-        await sender.__aenter__()
+        await wire.__aenter__()
         parts = assemble(
             settings=settings,
             signer=world.signer,
             chain=pool,
-            wire=ObservedWire(sender, self),
+            wire=ObservedWire(wire, self),
             journal=self.journal,
             gate=gate,
             shipping=self.shipper,

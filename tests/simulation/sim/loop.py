@@ -7,14 +7,18 @@ happens in the world. Callbacks run in the order in which they were asked for, t
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
-from sim.network import Network
 from sim.timeline import Timeline
+
+if TYPE_CHECKING:
+    from sim.network import Network
 
 MOST_AT_ONE_INSTANT = 200_000  # callbacks without any time passing: a loop that goes round for ever
 
@@ -23,19 +27,51 @@ class Livelock(Exception):
     """The engine went on and on without time passing."""
 
 
+class Handle:
+    """A callback that was asked for: what the loop's own handles do, without what only debugging needs."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled", "when_s")
+
+    def __init__(
+        self,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context | None,
+        when_s: float = 0.0,
+    ) -> None:
+        self.callback: Callable[..., Any] = callback
+        self.args: tuple[Any, ...] = args
+        self.context = copy_context() if context is None else context
+        self.when_s = when_s
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """It is never called; a timer leaves when its time comes."""
+        self.is_cancelled = True
+        self.callback, self.args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        """Whether it was given up."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """When it is due, in the loop's seconds."""
+        return self.when_s
+
+
+def _nothing() -> None:
+    """What a cancelled callback does."""
+
+
 class _Task(asyncio.Task[Any]):
     """Hashed by number: the order within a set of tasks must not depend on where they lie in memory."""
 
-    def __init__(self, coroutine: Any, *, loop: VirtualLoop) -> None:
-        self._number = next(loop.task_numbers)
-        super().__init__(coroutine, loop=loop)
+    def __init__(self, coroutine: Any, loop: VirtualLoop, name: str | None, context: Context | None) -> None:
+        self._number = len(loop.tasks)
+        super().__init__(coroutine, loop=loop, name=name, context=context)
 
     def __hash__(self) -> int:
         return self._number
-
-
-def _numbered(loop: VirtualLoop, coroutine: Any) -> asyncio.Task[Any]:
-    return _Task(coroutine, loop=loop)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -53,8 +89,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._run_inline = run_inline
         self._delay_s = delay_s
         self._network = network
-        self.task_numbers = itertools.count()
-        self.set_task_factory(_numbered)  # type: ignore[arg-type]
+        self.tasks: list[ReferenceType[asyncio.Task[Any]]] = []
+        self._due: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle | asyncio.Future[None]]] = []
+        self._timers_made = 0
         self._at_this_instant = 0
         self.ends_at_s = float("inf")
 
@@ -99,42 +137,113 @@ class VirtualLoop(asyncio.BaseEventLoop):
         protocol.connection_made(transport)
         return transport, protocol
 
+    # --- what is due ---
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """In the next turn, after whatever was asked for before."""
+        handle = Handle(callback, args, context)
+        self._due.append(handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """There are no other threads."""
+        return self.call_soon(callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """At a time of the world; what is due at one instant comes in the order in which it was asked for."""
+        handle = Handle(callback, args, context, when)
+        self._timers_made += 1
+        heappush(self._timers, (when, self._timers_made, handle))
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """After so many seconds."""
+        return self.call_at(self._timeline.now_s + delay, callback, *args, context=context)
+
+    def alarm(self, delay_s: float) -> asyncio.Future[None]:
+        """It is done after so many seconds; one that was cancelled leaves when its time comes."""
+        alarm: asyncio.Future[None] = asyncio.Future(loop=self)
+        self._timers_made += 1
+        heappush(self._timers, (self._timeline.now_s + delay_s, self._timers_made, alarm))
+        return alarm
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> Any:
+        """A task with a number."""
+        task = _Task(coro, self, name, context)
+        self.tasks.append(ref(task))
+        return task
+
+    def unfinished_tasks(self) -> Iterator[asyncio.Task[Any]]:
+        """In the order in which they were made."""
+        for each in self.tasks:
+            task = each()
+            if task is not None and not task.done():
+                yield task
+
+    def get_debug(self) -> bool:
+        """Never: each future asks for it."""
+        return False
+
+    def close(self) -> None:
+        """Nothing that was asked for happens any more."""
+        super().close()
+        self._due.clear()
+        self._timers.clear()
+
     def _run_once(self) -> None:
         """Turn after turn, until somebody stops the loop: that is one turn less of Python's own for each."""
-        ready = self._ready  # type: ignore[attr-defined]
+        due = self._due
         while not self._stopping:  # type: ignore[attr-defined]
-            if not ready:
+            if not due:
                 self._jump()
-            for _ in range(len(ready)):
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
-                    if self._stopping:  # type: ignore[attr-defined]
-                        return
+            for _ in range(len(due)):
+                handle = due.popleft()
+                if handle.is_cancelled:
+                    continue
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": "a callback broke", "exception": error})
+                if self._stopping:  # type: ignore[attr-defined]
+                    return
             self._at_this_instant += 1
             if self._at_this_instant > MOST_AT_ONE_INSTANT:
                 raise Livelock(f"{MOST_AT_ONE_INSTANT} turns at {self._timeline.now_s:.6f} s")
 
     def _jump(self) -> None:
         """Go on to whatever comes next: timers of the engine, or something in the world."""
-        scheduled = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-        due_s = scheduled[0]._when if scheduled else float("inf")
-        next_s = min(due_s, self._timeline.next_s)
+        timers, timeline = self._timers, self._timeline
+        while timers and _is_given_up(timers[0][2]):
+            heappop(timers)
+        next_s = min(timers[0][0] if timers else float("inf"), timeline.next_s)
         if next_s > self.ends_at_s:
-            self._timeline.now_s = max(self._timeline.now_s, self.ends_at_s)
+            timeline.now_s = max(timeline.now_s, self.ends_at_s)
             self.stop()
             return
-        if next_s > self._timeline.now_s:
-            self._timeline.now_s = next_s
+        if next_s > timeline.now_s:
+            timeline.now_s = next_s
             self._at_this_instant = 0
-        self._timeline.happen()
-        now_s = self._timeline.now_s
-        while scheduled and scheduled[0]._when <= now_s:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            self._ready.append(handle)  # type: ignore[attr-defined]
+        timeline.happen()
+        now_s = timeline.now_s
+        while timers and timers[0][0] <= now_s:
+            alarm = heappop(timers)[2]
+            if type(alarm) is Handle:
+                self._due.append(alarm)
+            elif not alarm.done():  # type: ignore[union-attr]
+                alarm.set_result(None)  # type: ignore[union-attr]
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Cancelled timers leave when their time comes."""
+
+async def sleep(delay_s: float) -> None:
+    """As asyncio's, with one turn of the loop less."""
+    if delay_s <= 0:
+        await asyncio.sleep(0)
+        return
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    await loop.alarm(delay_s)
+
+
+def _is_given_up(alarm: Any) -> bool:
+    return alarm.is_cancelled if type(alarm) is Handle else alarm.done()

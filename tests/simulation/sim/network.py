@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
+import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
@@ -16,6 +16,7 @@ from engine.chain.frames import AccountNews
 from engine.chain.lines import SendLines
 from engine.protocol.addresses import PROGRAM_ID
 from sim.cluster import SLOT_S, Cluster
+from sim.loop import sleep
 from sim.nodes import Node
 from sim.swarm import Plan
 from sim.timeline import Timeline
@@ -145,8 +146,8 @@ class Network:
         line.url = f"http://{address[0]}:{address[1]}"
         mood = self._nodes[line.url].mood
         if mood == "node is silent":
-            await asyncio.sleep(3600)
-        await asyncio.sleep(self._random.choice((0.0005, 0.0005, 0.002, 0.02, 0.3)))
+            await sleep(3600)
+        await sleep(self._random.choice((0.0005, 0.0005, 0.002, 0.02, 0.3)))
         if mood == "node fails":
             raise ConnectionRefusedError("refused")
 
@@ -198,11 +199,11 @@ class Network:
 def raw_in(request: bytes) -> bytes:
     """The transaction's bytes in a request to send it."""
     body = request[request.index(b"\r\n\r\n") + 4 :]
-    return base64.b64decode(json.loads(body)["params"][0])
+    return base64.b64decode(msgspec.json.decode(body)["params"][0])
 
 
 def _http(reply: dict[str, Any]) -> bytes:
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, **reply}).encode()
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **reply})
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -247,9 +248,9 @@ class Feed:
     async def run(self) -> None:
         """Connect, tell, break off, and connect again; ends only by cancellation."""
         while True:
-            await asyncio.sleep(self._random.uniform(0.005, 0.1))
+            await sleep(self._random.uniform(0.005, 0.1))
             if self._node.mood in ("node fails", "node is silent"):
-                await asyncio.sleep(0.5)
+                await sleep(0.5)
                 continue
             self._told_slot = self._node.slot
             self._listener.on_connected()
@@ -260,7 +261,7 @@ class Feed:
     async def _tell(self) -> None:
         """Until the connection breaks."""
         while True:
-            await asyncio.sleep(SLOT_S)
+            await sleep(SLOT_S)
             calm = self._cluster.is_calm
             if not calm and self._random.random() < 0.03 * self._plan.intensity("feed breaks off"):
                 return

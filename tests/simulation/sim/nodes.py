@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 from typing import Any
 
+import msgspec
 from solders.pubkey import Pubkey
 
 from engine.chain.port import MIN_CONTEXT_SLOT_NOT_REACHED, NODE_UNHEALTHY, PositionSlice, RpcFailure
@@ -21,6 +20,7 @@ from sim.cluster import (
     Cluster,
     Landed,
 )
+from sim.loop import sleep
 from sim.program import Account
 from sim.swarm import Plan
 from sim.timeline import Timeline
@@ -103,7 +103,7 @@ class Node:
         self._timeline.note(f"{self.url} {method}")
         await self._travel(deadline_s)
         answer = getattr(self, f"_{method}")(*params)
-        return b'{"jsonrpc":"2.0","id":1,"result":' + json.dumps(answer).encode() + b"}"
+        return b'{"jsonrpc":"2.0","id":1,"result":' + msgspec.json.encode(answer) + b"}"
 
     async def _travel(self, deadline_s: float) -> None:
         """The way there and back, in its mood."""
@@ -113,9 +113,9 @@ class Node:
             self._count(mood)
             latency_s = deadline_s if mood == "node is silent" else random.uniform(0.2, 4.0)
         if latency_s >= deadline_s:
-            await asyncio.sleep(deadline_s)
+            await sleep(deadline_s)
             raise RpcFailure(f"timeout after {deadline_s:.1f} s", is_timeout=True)
-        await asyncio.sleep(latency_s)
+        await sleep(latency_s)
         if mood == "node fails":
             self._count(mood)
             raise random.choice(
@@ -143,7 +143,7 @@ class Node:
             self.tell(Pubkey.from_bytes(address), self.slot, Account(1, data, program_id))
         half = len(found) // 2
         yield [address for address, _ in found[:half]], [data for _, data in found[:half]]
-        await asyncio.sleep(0.01)
+        await sleep(0.01)
         if self.mood == "node fails":
             raise RpcFailure("node unreachable (ClientPayloadError)")
         yield [address for address, _ in found[half:]], [data for _, data in found[half:]]
