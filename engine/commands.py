@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
 
+from engine.actor import Actor, Who
+from engine.alert_watch import AlertWatch
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
@@ -26,6 +28,7 @@ from engine.oracle.board import PriceBoard
 from engine.stopping.check import Check
 from engine.stopping.emergency import EmergencyStop
 from engine.stopping.sentinel import Sentinel
+from engine.telemetry.alerts import UnknownAlert
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 
@@ -41,6 +44,8 @@ class CommandError(OperatorError):
         super().__init__(message)
         self.code = code
         self.status = status
+        self.details: Mapping[str, str] = {}
+        self.is_audited = False
 
 
 class Commands:
@@ -61,6 +66,7 @@ class Commands:
         fund: FundWatcher,
         wallet: WalletWatch,
         sentinel: Sentinel,
+        alerts: AlertWatch,
         events: EventLog,
         clock: Clock,
         is_reconciled: Callable[[], bool],
@@ -79,6 +85,7 @@ class Commands:
         self._fund = fund
         self._wallet = wallet
         self._sentinel = sentinel
+        self._alerts = alerts
         self._events = events
         self._clock = clock
         self._is_reconciled = is_reconciled
@@ -87,7 +94,7 @@ class Commands:
         self._audits: set[asyncio.Task[None]] = set()
         self.emergency = EmergencyStop(gate, tracker, events, self._audit_stop)
 
-    async def stop(self, actor: str, reason: str) -> str:
+    async def stop(self, actor: Who, reason: str) -> str:
         """Emergency stop, on any event loop. When this returns no more bytes leave; the audit comes later."""
         return await self.emergency.press(actor, reason)
 
@@ -132,28 +139,30 @@ class Commands:
             *self._sentinel.checks(),
         ]
 
-    async def resume(self, actor: str, reason: str, gate_version: int) -> str:
+    async def resume(self, actor: Who, reason: str, gate_version: int) -> str:
         """Lift the stop of that version; raises CommandError when a required check fails or it is stale."""
-        if not reason.strip():
-            raise CommandError("reason_missing", "A resume needs a reason: say why it is safe to go on", 400)
-        failing = [check for check in self.resume_checks() if check.required and not check.ok]
         try:
+            if not reason.strip():
+                raise CommandError(
+                    "reason_missing", "A resume needs a reason: say why it is safe to go on", 400
+                )
+            failing = [check for check in self.resume_checks() if check.required and not check.ok]
             if failing:
                 told = "; ".join(f"{check.name}: {check.detail}" for check in failing)
                 raise CommandError("checks_failed", f"Not resumed: {told}: mend that first")
             if self._gate.state.is_running:
+                self._audit(actor, "resume", f"{reason}: already running", accepted=True)
                 return "Already running"
             try:
                 self._gate.check_version(gate_version)
                 await self._take_over_standing_stop()
-                state = await self._gate.resume(actor, reason, gate_version)
+                state = await self._gate.resume(str(actor), reason, gate_version)
             except StaleResume as stale:
                 raise CommandError("stale_version", f"Not resumed: {stale}") from stale
             except GateNotPersisted as error:
                 raise CommandError("not_persisted", f"Not resumed: {error}: mend the disk", 503) from error
         except CommandError as refusal:
-            self._audit(actor, "resume", f"{reason}: {refusal}", accepted=False)
-            raise
+            raise self._refused(actor, "resume", f"{reason}: {refusal}", refusal) from None
         self._events.add(Level.OURS, f"RESUMED by {state.by}: {state.reason}")
         self._audit(actor, "resume", reason, accepted=True)
         await self._sentinel.accept()
@@ -177,16 +186,16 @@ class Commands:
                 "not_persisted", f"Not resumed: the standing stop cannot be removed ({error}): remove it", 503
             ) from error
 
-    async def retry(self, actor: str, liquidation_id: str) -> str:
+    async def retry(self, actor: Who, liquidation_id: str) -> str:
         """Try a failed liquidation again now, if it is still liquidatable."""
         failed = self._failures.get(liquidation_id)
         if failed is None:
-            self._audit(actor, "retry", f"{liquidation_id}: unknown", accepted=False)
-            raise CommandError(
+            unknown = CommandError(
                 "unknown_liquidation",
                 f"No failed liquidation has the id {liquidation_id}: see `liquidation-engine status`",
                 404,
             )
+            raise self._refused(actor, "retry", f"{liquidation_id}: unknown", unknown)
         self._audit(actor, "retry", liquidation_id, accepted=True)
         await self._failures.change(liquidation_id, FailedStatus.RETRYING)
         if failed.position in self._queue:
@@ -201,24 +210,40 @@ class Commands:
         await self._failures.change(liquidation_id, FailedStatus.OPEN)
         return f"{failed.position} is not liquidatable at the current price"
 
-    async def dismiss(self, actor: str, liquidation_id: str) -> str:
+    async def dismiss(self, actor: Who, liquidation_id: str) -> str:
         """Take a failed liquidation off the list; its record stays."""
         if liquidation_id not in self._failures:
-            raise CommandError(
+            unknown = CommandError(
                 "unknown_liquidation", f"No failed liquidation has the id {liquidation_id}: look again", 404
             )
+            raise self._refused(actor, "dismiss", f"{liquidation_id}: unknown", unknown)
         await self._failures.change(liquidation_id, FailedStatus.DISMISSED)
         self._audit(actor, "dismiss", liquidation_id, accepted=True)
         return f"Dismissed {liquidation_id}"
 
-    async def clear_queue(self, actor: str) -> str:
+    async def clear_queue(self, actor: Who) -> str:
         """Drop what is queued and not signed; what is still liquidatable comes back with the next price."""
         dropped = self._queue.clear()
         self._events.add(Level.ATTENTION, f"queue cleared by {actor}: {dropped} dropped")
         self._audit(actor, "clear-queue", f"{dropped} dropped", accepted=True)
         return f"Cleared: {dropped} dropped, {len(self._queue)} signed ones go on to their end"
 
-    async def shutdown(self, actor: str) -> str:
+    async def acknowledge_alert(self, actor: Who, alert_id: str) -> str:
+        """Note that somebody has seen an alert that is on; who was first stays."""
+        try:
+            number = int(alert_id) if alert_id.isdecimal() and len(alert_id) < 16 else 0
+            alert = self._alerts.acknowledge(number, str(actor))
+        except UnknownAlert:
+            self._audit(actor, "acknowledge-alert", f"{alert_id}: not on", accepted=False)
+            raise CommandError(
+                "unknown_alert",
+                f"No alert with the id {alert_id} is on: see `liquidation-engine alert list`",
+                404,
+            ) from None
+        self._audit(actor, "acknowledge-alert", f"{alert_id}: {alert.rule}: {alert.text}", accepted=True)
+        return f"Acknowledged by {alert.acknowledged_by}: {alert.text}"
+
+    async def shutdown(self, actor: Who) -> str:
         """Ask the engine to end; what is in flight is picked up again at the next start."""
         self._audit(actor, "shutdown", "", accepted=True)
         self._events.add(Level.ATTENTION, f"shutdown asked for by {actor}")
@@ -229,13 +254,25 @@ class Commands:
         """Wait for the audit records that are still being written."""
         await asyncio.gather(*self._audits, return_exceptions=True)
 
-    def _audit_stop(self, actor: str, reason: str) -> None:
+    def audit_refused(self, actor: Who, command: str, why: str) -> None:
+        """Record a command that was refused before it came here."""
+        self._audit(actor, command, why, accepted=False)
+
+    def _refused(self, actor: Who, command: str, detail: str, refusal: CommandError) -> CommandError:
+        self._audit(actor, command, detail, accepted=False)
+        refusal.is_audited = True
+        return refusal
+
+    def _audit_stop(self, actor: Who, reason: str) -> None:
         self._audit(actor, "emergency-stop", reason, accepted=True)
 
-    def _audit(self, actor: str, command: str, detail: str, *, accepted: bool) -> None:
+    def _audit(self, actor: Who, command: str, detail: str, *, accepted: bool) -> None:
         """Record in the background: a command, and a stop above all, never waits for its audit."""
-        record = ControlRecord(self._clock.now_ns(), actor, command, detail, accepted)
-        log.info("command", actor=actor, command=command, detail=detail, accepted=accepted)
+        who = actor if isinstance(actor, Actor) else Actor(actor)
+        record = ControlRecord(
+            self._clock.now_ns(), who.name, command, detail, accepted, uid=who.uid, terminal=who.terminal
+        )
+        log.info("command", actor=who.name, command=command, detail=detail, accepted=accepted)
         self._spawn(self._record(record))
 
     async def _record(self, record: ControlRecord) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 import structlog
 
 from engine import __version__
+from engine.api.history_view import HistoryViews
 from engine.api.server import ApiServer
+from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
 from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.pool import PoolLimits, RpcPool
@@ -41,6 +43,7 @@ from engine.stopping.stop_watch import StopWatch
 from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
+from engine.store.record_reader import RecordReader
 from engine.telemetry.redaction import without_credentials
 from engine.transport import open_transport
 from engine.wallet.signer import Signer
@@ -138,7 +141,8 @@ async def run_engine(
             is_dry_run=paths.is_dry_run,
         )
         parts.commands.emergency.belong_to(asyncio.get_running_loop())
-        server = await _listen(parts, paths, settings.server_port, stack)
+        history = HistoryViews(RecordReader(database.dsn, identity), kept)
+        server = await _listen(parts, paths, settings, history, stack)
         log.info("listening", socket=str(paths.socket), port=server.port)
         engine = RunningEngine(parts, shipper)
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
@@ -152,15 +156,24 @@ def _database_dsn(settings: Settings, paths: ProfilePaths) -> str | None:
     return dsn if dsn is None or not paths.is_dry_run else in_own_schema(dsn)
 
 
-async def _listen(parts: Parts, paths: ProfilePaths, port: int, stack: AsyncExitStack) -> ApiServer:
+async def _listen(
+    parts: Parts, paths: ProfilePaths, settings: Settings, history: HistoryViews, stack: AsyncExitStack
+) -> ApiServer:
     """Every way to stop, in threads beside the engine's loop: none of them waits for it."""
     emergency = parts.commands.emergency
     stack.enter_context(StopWatch(parts.gate, emergency, paths.standing_stop, paths.stop_acknowledged))
     token = StopToken(paths.stop_token)
     engine = OtherLoop(asyncio.get_running_loop(), ANSWER_S)
-    server = ApiServer(parts.snapshots, parts.commands, engine=engine, stop_token=token)
+    server = ApiServer(
+        parts.snapshots,
+        parts.commands,
+        engine=engine,
+        stop_token=token,
+        history=history,
+        settings=settings_page(settings),
+    )
     listeners = await stack.enter_async_context(OwnLoop("listeners"))
-    await listeners.run(server.start(paths.socket, port))
+    await listeners.run(server.start(paths.socket, settings.server_port))
     stack.push_async_callback(lambda: listeners.run(server.close()))
     token.publish()
     stack.callback(token.withdraw)
@@ -190,6 +203,8 @@ async def _serve(
                 parts.sentinel.run(),
                 parts.ingest.run(),
                 parts.loop_lag.run(),
+                parts.alerts.run(),
+                parts.notices.run(),
                 parts.nodes.run(),
                 _settle_memory(parts),
                 parts.risks.run(),

@@ -186,7 +186,11 @@ class Settings(BaseSettings):
     """One engine's settings, frozen; `load_settings` is the way to make them."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", case_sensitive=True, validate_default=False
+        frozen=True,
+        extra="forbid",
+        case_sensitive=True,
+        validate_default=False,
+        use_attribute_docstrings=True,  # they are what a viewer of the settings reads
     )
 
     rpc_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls("http", "https"))] = Field(
@@ -196,6 +200,7 @@ class Settings(BaseSettings):
     ws_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_urls("ws", "wss"))] = Field(
         validation_alias="SOLANA_WS_URL", repr=False
     )
+    """Where to subscribe, one for each node."""
     genesis_hash: Annotated[str | None, BeforeValidator(_genesis_hash)] = Field(
         default=None, validation_alias="SOLANA_GENESIS_HASH"
     )
@@ -219,11 +224,13 @@ class Settings(BaseSettings):
     program_id: Annotated[InstanceOf[Pubkey], BeforeValidator(_pubkey)] = Field(
         default=PROGRAM_ID, validation_alias="PROGRAM_ID"
     )
+    """The program whose positions are watched."""
     server_port: Annotated[int, _whole(0, 65_535)] = Field(default=8080, validation_alias="SERVER_PORT")
     """The loopback TCP port of the API; 0 takes any free one."""
     log_level: Annotated[str, BeforeValidator(_log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"
     )
+    """What goes to stderr."""
     event_loop: Annotated[str, BeforeValidator(_event_loop)] = Field(
         default="uvloop", validation_alias="EVENT_LOOP"
     )
@@ -254,6 +261,7 @@ class Settings(BaseSettings):
     compute_unit_limit: Annotated[int, _whole(10_000, MAX_COMPUTE_UNITS)] = Field(
         default=200_000, validation_alias="COMPUTE_UNIT_LIMIT"
     )
+    """Compute units asked for until the like was rehearsed or has landed."""
     rebroadcast_ms: Annotated[int, _whole(100, 60_000)] = Field(
         default=1500, validation_alias="REBROADCAST_MS"
     )
@@ -263,6 +271,7 @@ class Settings(BaseSettings):
     )
     """How many nodes get the same signed bytes at once, the best first; it stays one transaction."""
     rpc_timeout_s: Annotated[int, _whole(1, 120)] = Field(default=5, validation_alias="RPC_TIMEOUT_S")
+    """How long one question to a node may take."""
     insurance_fund_minimum_lamports: Annotated[int, _scaled("0", "1000000", LAMPORTS_PER_SOL)] = Field(
         default=10 * LAMPORTS_PER_SOL, validation_alias="INSURANCE_FUND_MINIMUM_SOL"
     )
@@ -278,6 +287,7 @@ class Settings(BaseSettings):
     )
     """A wider interval holds its symbol; the program refuses one beyond 1 %, so it can only be less."""
     max_jump_bps: Annotated[int, _whole(1, 100_000)] = Field(default=1000, validation_alias="MAX_JUMP_BPS")
+    """A larger jump must be confirmed by the second source, or by two further updates."""
     max_divergence_bps: Annotated[int, _whole(1, 10_000)] = Field(
         default=100, validation_alias="MAX_DIVERGENCE_BPS"
     )

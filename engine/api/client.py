@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -66,6 +69,43 @@ class EngineClient:
         """What a resume would check now."""
         return await self._request("GET", "/admin/resume", list[wire.ResumeCheck])
 
+    async def recent(
+        self,
+        limit: int,
+        offset: int,
+        *,
+        symbol: str | None = None,
+        outcome: str | None = None,
+        search: str | None = None,
+        from_date: str | None = None,
+        to_date: str | None = None,
+    ) -> wire.LiquidationPage:
+        """Attempts whose end is known, newest first; from the journal while the database is away.
+
+        `search` is how a position, an owner or a signature begins. The dates are ISO 8601, a day or a time;
+        a day at the end is counted in.
+        """
+        wanted = {
+            "symbol": symbol,
+            "outcome": outcome,
+            "search": search,
+            "from_date": from_date,
+            "to_date": to_date,
+        }
+        return await self._page("/liquidations/recent", wire.LiquidationPage, limit, offset, wanted)
+
+    async def fund_history(self, limit: int, offset: int) -> wire.FundHistoryPage:
+        """Movements of the insurance fund, newest first."""
+        return await self._page("/insurance/history", wire.FundHistoryPage, limit, offset)
+
+    async def audit(self, limit: int, offset: int) -> wire.AuditPage:
+        """Commands, accepted and refused, newest first."""
+        return await self._page("/admin/audit", wire.AuditPage, limit, offset)
+
+    async def settings(self) -> wire.SettingsPage:
+        """The settings in force, each with its source; secrets are masked."""
+        return await self._request("GET", "/settings", wire.SettingsPage)
+
     async def stop(self, reason: str) -> wire.Acknowledged:
         """Emergency stop. When this returns, no more bytes leave the engine."""
         return await self._command("/admin/emergency-stop", wire.StopRequest(reason=reason))
@@ -82,6 +122,18 @@ class EngineClient:
     async def dismiss(self, liquidation_id: str) -> wire.Acknowledged:
         """Take a failed liquidation off the list; its record stays."""
         return await self._command(f"/admin/dismiss/{liquidation_id}")
+
+    async def retry_all(self, outcome: str) -> wire.Acknowledged:
+        """Try again every failed liquidation whose last attempt ended with this outcome."""
+        return await self._command("/admin/retry-all", wire.RetryAllRequest(outcome=outcome))
+
+    async def contribute(self, amount_lamports: int, confirm_text: str = "") -> wire.Acknowledged:
+        """Give lamports of the engine's wallet to the fund; without `confirm_text` it is only rehearsed.
+
+        The text that confirms is the amount in lamports once more, in digits.
+        """
+        request = wire.ContributeRequest(amount_lamports=amount_lamports, confirm_text=confirm_text)
+        return await self._command("/admin/contribute", request)
 
     async def clear_queue(self) -> wire.Acknowledged:
         """Drop what is queued and not yet signed; what is still liquidatable comes back by itself."""
@@ -104,6 +156,13 @@ class EngineClient:
         except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError, OSError) as error:
             raise EngineNotRunning(_not_running(self.socket_path)) from error
 
+    async def _page(
+        self, path: str, answer: type[T], limit: int, offset: int, wanted: Mapping[str, str | None] = {}
+    ) -> T:
+        given = {name: text for name, text in wanted.items() if text is not None}
+        query = urlencode({"limit": limit, "offset": offset, **given})
+        return await self._request("GET", f"{path}?{query}", answer)
+
     async def _command(self, path: str, body: wire.Message | None = None) -> wire.Acknowledged:
         return await self._request("POST", path, wire.Acknowledged, body)
 
@@ -111,9 +170,7 @@ class EngineClient:
         session = self._open_session()
         data = msgspec.json.encode(body) if body is not None else b"{}"
         try:
-            async with session.request(
-                method, _HOST + path, data=data, headers={"Content-Type": "application/json"}
-            ) as response:
+            async with session.request(method, _HOST + path, data=data, headers=_headers()) as response:
                 raw = await response.read()
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise EngineNotRunning(_not_running(self.socket_path)) from error
@@ -131,6 +188,14 @@ class EngineClient:
         if self._session is None:
             raise RuntimeError("EngineClient is used outside of its context")
         return self._session
+
+
+def _headers() -> dict[str, str]:
+    """What a command says of its caller beside the uid: the terminal, for the audit."""
+    headers = {"Content-Type": "application/json"}
+    with contextlib.suppress(OSError):
+        headers["X-Terminal"] = os.ttyname(0)
+    return headers
 
 
 def _not_running(socket_path: Path) -> str:

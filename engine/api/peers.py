@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket, by the kernel's word."""
+"""Who is at the other end of a request, by the kernel's word where there is one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import struct
 
 from aiohttp import web
 
+from engine.actor import Actor
+from engine.api.clean import clean
+
+TERMINAL_LIMIT = 64
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -30,3 +34,14 @@ def peer_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
+
+
+def terminal_of(request: web.Request) -> str:
+    """The terminal that the caller says it sits at: header `X-Terminal`, cleaned."""
+    return clean(request.headers.get("X-Terminal", ""), TERMINAL_LIMIT)
+
+
+def unix_caller(request: web.Request) -> Actor:
+    """Who calls over the unix socket."""
+    uid = peer_uid(request)
+    return Actor("unknown" if uid is None else peer_name(uid), uid, terminal_of(request))

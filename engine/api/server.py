@@ -12,17 +12,23 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
-from solders.pubkey import Pubkey
 
+from engine.actor import Actor
 from engine.api import wire
-from engine.api.peers import peer_name, peer_uid
+from engine.api.admin import Admin
+from engine.api.history_view import HistoryViews
+from engine.api.parameters import read_query
+from engine.api.peers import peer_name, terminal_of, unix_caller
+from engine.api.reads import Reads
+from engine.api.routes import Call, Plain, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.api.stop_token import StopToken
 from engine.commands import CommandError, Commands
@@ -37,7 +43,7 @@ WRITE_DEADLINE_S = 10.0  # a viewer that reads slower than this is dropped; it c
 STOP_BODY_DEADLINE_S = 0.02  # the whole acknowledgement of a stop has 100 ms
 LOOPBACK = "127.0.0.1"
 
-T = TypeVar("T", bound=wire.Message)
+Identify = Callable[[web.Request, Route], Actor]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -51,11 +57,18 @@ class ApiServer:
         *,
         engine: Engine | None = None,
         stop_token: StopToken | None = None,
+        history: HistoryViews | None = None,
+        settings: wire.SettingsPage | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._commands = commands
         self._engine = engine or SameLoop()
         self._stop_token = stop_token
+        self._history = history
+        self._routes = [
+            *Reads(self._engine, snapshots, history).routes(),
+            *Admin(self._engine, commands, snapshots, history, settings).routes(),
+        ]
         self._runners: list[web.AppRunner] = []
         self._streams: set[web.WebSocketResponse] = set()
         self.port = 0
@@ -72,6 +85,8 @@ class ApiServer:
             await stream.close(code=WSCloseCode.GOING_AWAY, message=b"the engine ends")
         for runner in self._runners:
             await runner.cleanup()
+        if self._history is not None:
+            await self._history.close()
 
     async def _listen_unix(self, path: Path) -> None:
         if not _take_over(path):
@@ -82,15 +97,8 @@ class ApiServer:
         app = _application()
         app.router.add_get("/snapshot", self._snapshot)
         app.router.add_get("/stream", self._stream)
-        app.router.add_get("/positions/{address}", self._position)
-        app.router.add_get("/admin/resume", self._resume_checks)
-        app.router.add_post("/admin/emergency-stop", self._stop)
-        app.router.add_post("/admin/resume", self._resume)
-        app.router.add_post("/admin/clear-queue", self._clear_queue)
-        app.router.add_post("/admin/retry/{id}", self._retry)
-        app.router.add_post("/admin/dismiss/{id}", self._dismiss)
-        app.router.add_post("/admin/shutdown", self._shutdown)
-        self._add_public(app)
+        for route in self._routes:
+            app.router.add_route(route.method, route.path, partial(self._answer, route, _unix_caller))
         runner = await self._runner(app)
         # The socket is born private: between bind and chmod nobody else may connect.
         before = os.umask(0o177)
@@ -101,8 +109,9 @@ class ApiServer:
 
     async def _listen_tcp(self, port: int) -> None:
         app = _application()
-        self._add_public(app)
-        app.router.add_post("/admin/emergency-stop", self._stop_by_token)
+        for route in self._routes:
+            if not route.unix_only and route.scope in (Scope.OPEN, Scope.READ, Scope.STOP):
+                app.router.add_route(route.method, route.path, partial(self._answer, route, self._tcp_caller))
         app.router.add_route("*", "/admin/{command:.*}", _refuse_admin)
         runner = await self._runner(app)
         try:
@@ -115,9 +124,43 @@ class ApiServer:
             raise
         self.port = runner.addresses[0][1]
 
-    def _add_public(self, app: web.Application) -> None:
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/insurance/balance", self._insurance_balance)
+    async def _answer(self, route: Route, identify: Identify, request: web.Request) -> web.StreamResponse:
+        """Check what came, run the route, and audit a command that is refused before it is heard."""
+        caller = Actor("unknown")
+        try:
+            caller = identify(request, route)
+            call = Call(
+                caller=caller,
+                path=request.match_info,
+                query=read_query(request.query, route.query),
+                body=await _body_of(request, route),
+                request=request,
+            )
+            return _reply(await route.run(call))
+        except CommandError as refusal:
+            if route.method == "POST" and not refusal.is_audited:
+                await self._audit_refusal(caller, request.path, refusal)
+            raise
+
+    async def _audit_refusal(self, caller: Actor, path: str, refusal: CommandError) -> None:
+        command = path.removeprefix("/admin/")
+        why = f"{refusal.code}: {refusal}"
+        await self._engine.look(lambda: self._commands.audit_refused(caller, command, why))
+
+    def _tcp_caller(self, request: web.Request, route: Route) -> Actor:
+        """Over TCP anybody on this machine may read; a stop needs the token, for this user's eyes only."""
+        name = f"{peer_name(os.getuid())} (HTTP)"
+        token = self._stop_token
+        if route.scope is Scope.STOP and (
+            token is None or not token.is_in(request.headers.get("Authorization", ""))
+        ):
+            raise CommandError(
+                "token_missing",
+                "A stop over TCP needs the header `Authorization: Bearer` with the token in "
+                f"{token.path if token else 'no file'}: or use `liquidation-engine stop`",
+                401,
+            )
+        return Actor(name, terminal=terminal_of(request))
 
     async def _runner(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -125,93 +168,8 @@ class ApiServer:
         self._runners.append(runner)
         return runner
 
-    async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
-    async def _insurance_balance(self, _: web.Request) -> web.Response:
-        fund = await self._engine.look(self._snapshots.fund)
-        if fund is None:
-            raise CommandError("fund_unknown", "The insurance fund has not been read yet: try later", 503)
-        return web.json_response(
-            {
-                "balance": fund.balance_lamports,
-                "balance_formatted": f"{fund.balance_lamports / 1e9:.9f} SOL",
-                "utilization_ratio": fund.utilization_bps / 10_000,
-                "total_contributions": fund.total_contributions_lamports,
-                "total_bad_debt_covered": fund.total_bad_debt_covered_lamports,
-                "last_updated": fund.updated_at_ns // 10**9,
-            }
-        )
-
     async def _snapshot(self, _: web.Request) -> web.Response:
         return _reply(await self._engine.look(self._snapshots.take))
-
-    async def _position(self, request: web.Request) -> web.Response:
-        text = request.match_info["address"]
-        try:
-            address = Pubkey.from_string(text)
-        except ValueError:
-            raise CommandError(
-                "bad_address", "That is no base58 address of 32 bytes: look again", 400
-            ) from None
-        detail = await self._engine.look(lambda: self._snapshots.detail(address))
-        if detail is None:
-            raise CommandError("unknown_position", f"No position is held at {address}: it may be closed", 404)
-        return _reply(detail)
-
-    async def _resume_checks(self, _: web.Request) -> web.Response:
-        checks = [
-            wire.ResumeCheck(name=check.name, ok=check.ok, detail=check.detail)
-            for check in await self._engine.look(self._commands.resume_checks)
-        ]
-        return web.Response(body=msgspec.json.encode(checks), content_type="application/json")
-
-    async def _stop(self, request: web.Request) -> web.Response:
-        return await self._stop_by(_actor(request), request)
-
-    async def _stop_by_token(self, request: web.Request) -> web.Response:
-        """A stop over TCP. Only this user can read the token, so it is this user's stop."""
-        token = self._stop_token
-        if token is None or not token.is_in(request.headers.get("Authorization", "")):
-            raise CommandError(
-                "token_missing",
-                "A stop over TCP needs the header `Authorization: Bearer` with the token in "
-                f"{token.path if token else 'no file'}: or use `liquidation-engine stop`",
-                401,
-            )
-        return await self._stop_by(f"{peer_name(os.getuid())} (HTTP)", request)
-
-    async def _stop_by(self, actor: str, request: web.Request) -> web.Response:
-        # Whatever the body says, fails to say or never comes to say, a stop is a stop.
-        try:
-            async with asyncio.timeout(STOP_BODY_DEADLINE_S):
-                reason = (await _body(request, wire.StopRequest)).reason
-        except (CommandError, web.HTTPException, TimeoutError, OSError):
-            reason = "no readable reason"
-        return self._acknowledge(await self._commands.stop(actor, reason))
-
-    async def _resume(self, request: web.Request) -> web.Response:
-        body = await _body(request, wire.ResumeRequest)
-        resume = self._commands.resume(_actor(request), body.reason, body.gate_version)
-        return self._acknowledge(await self._engine.run(resume))
-
-    async def _clear_queue(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._engine.run(self._commands.clear_queue(_actor(request))))
-
-    async def _retry(self, request: web.Request) -> web.Response:
-        retry = self._commands.retry(_actor(request), _id(request))
-        return self._acknowledge(await self._engine.run(retry))
-
-    async def _dismiss(self, request: web.Request) -> web.Response:
-        dismiss = self._commands.dismiss(_actor(request), _id(request))
-        return self._acknowledge(await self._engine.run(dismiss))
-
-    async def _shutdown(self, request: web.Request) -> web.Response:
-        return self._acknowledge(await self._engine.run(self._commands.shutdown(_actor(request))))
-
-    def _acknowledge(self, message: str) -> web.Response:
-        # In this thread: the gate's picture waits for no loop.
-        return _reply(wire.Acknowledged(message=message, gate=self._snapshots.gate()))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Snapshots at the viewer's pace; one that does not read is dropped instead of filling memory."""
@@ -245,7 +203,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except CommandError as refusal:
-        return _error(refusal.status, refusal.code, str(refusal))
+        return _error(refusal.status, refusal.code, str(refusal), refusal.details)
     except web.HTTPException as refusal:
         return _error(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason)
     except TimeoutError:
@@ -255,8 +213,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(500, "internal_error", "The engine failed to answer: look at its log")
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    body = wire.ErrorReply(error=wire.ErrorBody(code=code, message=message))
+def _error(status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> web.Response:
+    body = wire.ErrorReply(error=wire.ErrorBody(code=code, message=message, details=dict(details or {})))
     return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
 
 
@@ -268,29 +226,35 @@ async def _refuse_admin(_: web.Request) -> web.Response:
     )
 
 
-def _reply(message: wire.Message) -> web.Response:
-    return web.Response(body=msgspec.json.encode(message), content_type="application/json")
+def _reply(answer: object) -> web.Response:
+    if isinstance(answer, Plain):
+        return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
+async def _body_of(request: web.Request, route: Route) -> Any:
+    """The request's body as the route wants it; of a tolerant route None when it cannot be had at once."""
+    if route.body is None:
+        return None
+    if not route.tolerant:
+        return _decoded(await request.read(), route.body)
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
+        async with asyncio.timeout(STOP_BODY_DEADLINE_S):
+            return _decoded(await request.read(), route.body)
+    except (CommandError, web.HTTPException, TimeoutError, OSError):
+        return None
+
+
+def _decoded(raw: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise CommandError("bad_body", f"The request cannot be read: {error}", 400) from error
 
 
-def _actor(request: web.Request) -> str:
-    uid = peer_uid(request)
-    return "unknown" if uid is None else peer_name(uid)
-
-
-def _id(request: web.Request) -> str:
-    text = request.match_info["id"]
-    if not text.isalnum() or len(text) > 64:
-        raise CommandError(
-            "bad_id", "An id has only letters and digits: see `liquidation-engine status`", 400
-        )
-    return text
+def _unix_caller(request: web.Request, _: Route) -> Actor:
+    """Whoever can open the socket is this user, and may do everything."""
+    return unix_caller(request)
 
 
 def _interval_ms(request: web.Request) -> int:

@@ -6,17 +6,28 @@ Amounts follow the units of `engine.domain`; `_milli` is thousandths, `_us` micr
 
 from __future__ import annotations
 
-import msgspec
+from engine.api.alert_page import AlertPage as AlertPage
+from engine.api.alert_page import AlertRow as AlertRow
+from engine.api.message import Message as Message
+from engine.api.orders import ContributeRequest as ContributeRequest
+from engine.api.orders import ResumeCheck as ResumeCheck
+from engine.api.orders import ResumeRequest as ResumeRequest
+from engine.api.orders import RetryAllRequest as RetryAllRequest
+from engine.api.orders import StopRequest as StopRequest
+from engine.api.pages import AuditPage as AuditPage
+from engine.api.pages import AuditRow as AuditRow
+from engine.api.pages import FundHistoryPage as FundHistoryPage
+from engine.api.pages import FundMovementRow as FundMovementRow
+from engine.api.pages import LiquidationPage as LiquidationPage
+from engine.api.pages import LiquidationRow as LiquidationRow
+from engine.api.pages import SettingRow as SettingRow
+from engine.api.pages import SettingsPage as SettingsPage
 
 PROTOCOL_VERSION = 1
 AT_RISK_ROWS = 60
 QUEUE_ROWS = 40
 FAILED_ROWS = 60
 EVENT_ROWS = 200
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything on the wire."""
 
 
 class GateView(Message, frozen=True):
@@ -341,6 +352,7 @@ class Snapshot(Message, frozen=True):
     events: list[EventRow]
     oracle: OracleView | None = None
     fund_refused: dict[str, int] = {}  # contents of the fund's account that are no fund, by reason
+    alerts: list[AlertRow] = []  # the most urgent of those that are on, 20 at most
 
 
 class AttemptRow(Message, frozen=True):
@@ -375,19 +387,6 @@ class PositionDetail(Message, frozen=True):
     attempts: list[AttemptRow]
 
 
-class StopRequest(Message, frozen=True, forbid_unknown_fields=True):
-    """Ask for an emergency stop."""
-
-    reason: str = ""
-
-
-class ResumeRequest(Message, frozen=True, forbid_unknown_fields=True):
-    """Lift the stop whose gate version the operator saw."""
-
-    reason: str
-    gate_version: int
-
-
 class Acknowledged(Message, frozen=True):
     """What a command did, in words, with the gate after it."""
 
@@ -395,19 +394,15 @@ class Acknowledged(Message, frozen=True):
     gate: GateView
 
 
-class ResumeCheck(Message, frozen=True):
-    """One of the checks that a resume makes first."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 class ErrorBody(Message, frozen=True):
-    """Why a request was refused; `code` is stable, `message` is for people and says what to do."""
+    """Why a request was refused; `code` is stable, `message` is for people and says what to do.
+
+    `details` are for programs, such as the parameter that was refused and what it may be.
+    """
 
     code: str
     message: str
+    details: dict[str, str] = {}
 
 
 class ErrorReply(Message, frozen=True):

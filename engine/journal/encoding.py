@@ -186,6 +186,8 @@ def control_object(record: ControlRecord) -> Object:
         "command": record.command,
         "detail": record.detail,
         "accepted": record.accepted,
+        "uid": record.uid,
+        "terminal": record.terminal,
     }
 
 

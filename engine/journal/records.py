@@ -57,13 +57,19 @@ class FailedLiquidation:
 
 @dataclass(frozen=True, slots=True)
 class ControlRecord:
-    """One administrative command, accepted or refused, by whom."""
+    """One administrative command, accepted or refused, by whom.
+
+    `uid` is the caller's by the kernel's word, None when it did not come over the unix socket; `terminal` is
+    what the caller says that it sits at.
+    """
 
     at_ns: int
     actor: str
     command: str
     detail: str
     accepted: bool
+    uid: int | None = None
+    terminal: str = ""
 
 
 class FundTransactionKind(StrEnum):

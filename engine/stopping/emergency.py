@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.actor import Who
 from engine.control import Gate, GateState
 from engine.liquidation.tracker import Tracker
 from engine.telemetry.events import EventLog, Level
 
 BY_ENGINE = "engine"
-Audit = Callable[[str, str], None]  # by whom, and why
+Audit = Callable[[Who, str], None]  # by whom, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ class EmergencyStop:
         """Name the engine's loop: from now on a press may come from any thread."""
         self._loop = loop
 
-    async def press(self, by: str, reason: str) -> str:
+    async def press(self, by: Who, reason: str) -> str:
         """Stop, on any event loop. When this returns no more bytes leave."""
         found = self._shut(by, reason)
         await self._gate.persist()
         return self._answer(found, by, reason)
 
-    def press_and_wait(self, by: str, reason: str) -> str:
+    def press_and_wait(self, by: Who, reason: str) -> str:
         """The same for a thread that has no event loop."""
         found = self._shut(by, reason)
         self._gate.persist_and_wait()
@@ -75,20 +76,20 @@ class EmergencyStop:
         self._record(found, BY_ENGINE, reason)
         return True
 
-    def _shut(self, by: str, reason: str) -> Acknowledgement:
+    def _shut(self, by: Who, reason: str) -> Acknowledgement:
         was_running = self._gate.may_open
-        state = self._gate.shut(by, reason or "no reason given")
+        state = self._gate.shut(str(by), reason or "no reason given")
         out = self._tracker.out
         height = max((flight.intent.last_valid_block_height for flight in out), default=None)
         return Acknowledgement(state, was_running, len(out), height, len(self._tracker.confirmed))
 
-    def _answer(self, found: Acknowledgement, by: str, reason: str) -> str:
+    def _answer(self, found: Acknowledgement, by: Who, reason: str) -> str:
         self._in_engine(lambda: self._record(found, by, reason))
         kept = "" if self._gate.is_persisted else "; NOT YET ON DISK, a restart may forget it"
         verb = "Stopped" if found.was_running else f"Already stopped by {found.state.by}"
         return f"{verb}: {found.told}{kept}"
 
-    def _record(self, found: Acknowledgement, by: str, reason: str) -> None:
+    def _record(self, found: Acknowledgement, by: Who, reason: str) -> None:
         if found.was_running:
             state = found.state
             self._events.add(Level.DANGER, f"STOPPED by {state.by}: {state.reason}  {found.told}")

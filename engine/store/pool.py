@@ -68,11 +68,14 @@ class Session:
 
 
 class Database:
-    """The engine's PostgreSQL. Any call may raise one of OUTAGE; none waits for ever."""
+    """The engine's PostgreSQL. Any call may raise one of OUTAGE; none waits for ever.
+
+    `dsn` is for other connections to the same server; it may hold a password.
+    """
 
     def __init__(self, pool: asyncpg.Pool, dsn: str) -> None:
         self._pool = pool
-        self._dsn = dsn
+        self.dsn = dsn
         self.statistics = StatementStatistics()
 
     @asynccontextmanager
@@ -92,7 +95,7 @@ class Database:
 
     def explain(self, error: BaseException) -> str:
         """A failure in a few words, without the password."""
-        return short_reason(error, self._dsn)
+        return short_reason(error, self.dsn)
 
     async def close(self) -> None:
         """Close every connection, by force when the server does not answer."""
@@ -103,7 +106,9 @@ class Database:
             self._pool.terminate()
 
 
-async def open_pool(dsn: str, *, connect_now: bool = True) -> Database:
+async def open_pool(
+    dsn: str, *, connect_now: bool = True, max_connections: int = MAX_CONNECTIONS
+) -> Database:
     """Connect to PostgreSQL; raises DatabaseUnavailable when that fails now, whatever the reason.
 
     Without `connect_now` the first call connects, and raises.
@@ -113,7 +118,7 @@ async def open_pool(dsn: str, *, connect_now: bool = True) -> Database:
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1 if connect_now else 0,
-                max_size=MAX_CONNECTIONS,
+                max_size=max_connections,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=COMMAND_TIMEOUT_S,
                 server_settings=SERVER_SETTINGS,

@@ -165,4 +165,6 @@ def control_row(owner: Owner, journal_id: str, seq: int, raw: Payload) -> Row:
         raw["accepted"],
         owner.liquidator,
         owner.cluster,
+        raw.get("uid"),
+        clean(raw.get("terminal", "")),
     )

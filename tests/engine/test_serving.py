@@ -255,7 +255,7 @@ async def test_a_resume_wants_a_reason_and_the_version_that_the_operator_saw(ser
         await served.client.resume("go", stopped.gate.version - 1)
     assert refusal.value.code == "stale_version"
     assert not served.rig.gate.state.is_running
-    assert [row["accepted"] for row in await audit()] == [True, False]
+    assert [row["accepted"] for row in await audit()] == [True, False, False]
 
 
 @pytest.mark.parametrize(
