@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import asyncpg
@@ -49,7 +49,8 @@ class OwnPostgres:
     async def kill(self) -> None:
         """kill -9 of the server and all of its processes."""
         for pid in self._processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # once the first is dead, the server ends the others by itself
+                os.kill(pid, signal.SIGKILL)
         await self.stop()
 
     def _processes(self) -> list[int]:
