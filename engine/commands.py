@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from engine.actor import Actor, Who
+from engine.alert_watch import AlertWatch
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
@@ -27,6 +28,7 @@ from engine.oracle.board import PriceBoard
 from engine.stopping.check import Check
 from engine.stopping.emergency import EmergencyStop
 from engine.stopping.sentinel import Sentinel
+from engine.telemetry.alerts import UnknownAlert
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 
@@ -64,6 +66,7 @@ class Commands:
         fund: FundWatcher,
         wallet: WalletWatch,
         sentinel: Sentinel,
+        alerts: AlertWatch,
         events: EventLog,
         clock: Clock,
         is_reconciled: Callable[[], bool],
@@ -82,6 +85,7 @@ class Commands:
         self._fund = fund
         self._wallet = wallet
         self._sentinel = sentinel
+        self._alerts = alerts
         self._events = events
         self._clock = clock
         self._is_reconciled = is_reconciled
@@ -223,6 +227,21 @@ class Commands:
         self._events.add(Level.ATTENTION, f"queue cleared by {actor}: {dropped} dropped")
         self._audit(actor, "clear-queue", f"{dropped} dropped", accepted=True)
         return f"Cleared: {dropped} dropped, {len(self._queue)} signed ones go on to their end"
+
+    async def acknowledge_alert(self, actor: Who, alert_id: str) -> str:
+        """Note that somebody has seen an alert that is on; who was first stays."""
+        try:
+            number = int(alert_id) if alert_id.isdecimal() and len(alert_id) < 16 else 0
+            alert = self._alerts.acknowledge(number, str(actor))
+        except UnknownAlert:
+            self._audit(actor, "acknowledge-alert", f"{alert_id}: not on", accepted=False)
+            raise CommandError(
+                "unknown_alert",
+                f"No alert with the id {alert_id} is on: see `liquidation-engine alert list`",
+                404,
+            ) from None
+        self._audit(actor, "acknowledge-alert", f"{alert_id}: {alert.rule}: {alert.text}", accepted=True)
+        return f"Acknowledged by {alert.acknowledged_by}: {alert.text}"
 
     async def shutdown(self, actor: Who) -> str:
         """Ask the engine to end; what is in flight is picked up again at the next start."""

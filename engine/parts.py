@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.alert_watch import AlertWatch
+from engine.api.alerts_view import AlertViews
 from engine.api.chain_view import ChainViews
 from engine.api.oracle_view import OracleViews
 from engine.api.position_view import PositionViews
@@ -23,6 +25,7 @@ from engine.chain.subscriptions import LiveFeeds
 from engine.clock import Clock
 from engine.commands import Commands
 from engine.control import Gate
+from engine.figure_reader import FigureReader
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import Journal
@@ -47,10 +50,13 @@ from engine.protocol.addresses import SOL_USD
 from engine.risk_board import RiskBoard
 from engine.settings import Settings
 from engine.stopping.sentinel import Cause, Sentinel
+from engine.telemetry.channels import channels_of, limits_of
 from engine.telemetry.events import EventLog
 from engine.telemetry.health_history import HealthHistory
 from engine.telemetry.latency import Latencies
 from engine.telemetry.loop_lag import LoopLag
+from engine.telemetry.metrics import Metrics
+from engine.telemetry.notices import Notices
 from engine.telemetry.tally import Tally
 from engine.wallet.signer import Signer
 from engine.wallet.watch import WalletWatch
@@ -110,6 +116,9 @@ class Parts:
     tally: Tally
     latencies: Latencies
     loop_lag: LoopLag
+    alerts: AlertWatch
+    notices: Notices
+    metrics: Metrics
     commands: Commands
     snapshots: Snapshots
     workers: int
@@ -271,6 +280,33 @@ def assemble(
         on_budget_spent=lambda what: sentinel.trip(Cause.BUDGET, what),
         on_invariant=lambda what: sentinel.trip(Cause.INVARIANT, what),
     )
+    notices = Notices(f"{profile} on {cluster}", channels_of(settings), limits_of(settings), clock)
+    figures = FigureReader(
+        started_at_ns=clock.now_ns(),
+        fund_minimum_lamports=settings.insurance_fund_minimum_lamports,
+        fee_budget_lamports=settings.fee_budget_lamports,
+        is_ready=lambda: phase.name == "ready",
+        gate=gate,
+        chain=chain,
+        ingest=ingest,
+        wallet=wallet,
+        shipping=shipping,
+        journal=journal,
+        risks=risks,
+        holdings=holdings,
+        board=board,
+        hermes=hermes,
+        queue=queue,
+        tracker=tracker,
+        funds=funds,
+        sol_price=sol_price,
+        fund=fund,
+        latencies=latencies,
+        loop_lag=loop_lag,
+        tally=tally,
+        clock=clock,
+    )
+    alerts = AlertWatch(figures, journal, events, clock, notices)
     commands = Commands(
         gate=gate,
         journal=journal,
@@ -284,6 +320,7 @@ def assemble(
         fund=fund,
         wallet=wallet,
         sentinel=sentinel,
+        alerts=alerts,
         events=events,
         clock=clock,
         is_reconciled=lambda: phase.is_reconciled,
@@ -329,6 +366,7 @@ def assemble(
         latencies=latencies,
         loop_lag=loop_lag,
         tally=tally,
+        alerts=AlertViews(alerts),
         events=events,
         clock=clock,
     )
@@ -374,6 +412,9 @@ def assemble(
         tally=tally,
         latencies=latencies,
         loop_lag=loop_lag,
+        alerts=alerts,
+        notices=notices,
+        metrics=Metrics(alerts, notices.counts, version=version, is_dry_run=is_dry_run),
         commands=commands,
         snapshots=snapshots,
         workers=settings.workers,

@@ -203,6 +203,8 @@ async def _serve(
                 parts.sentinel.run(),
                 parts.ingest.run(),
                 parts.loop_lag.run(),
+                parts.alerts.run(),
+                parts.notices.run(),
                 parts.nodes.run(),
                 _settle_memory(parts),
                 parts.risks.run(),

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from solders.hash import Hash, ParseHashError
 from solders.pubkey import Pubkey
 
+from engine.alert_settings import parse_alert_urls, parse_severity
 from engine.errors import SettingsError
 from engine.protocol.addresses import PROGRAM_ID
 from engine.symbol_settings import SymbolSettings, default_symbols, parse_symbols
@@ -304,6 +305,21 @@ class Settings(BaseSettings):
         default=None, validation_alias="HERMES_API_KEY"
     )
     """Its bearer key; it leaves only over TLS, or to this machine itself."""
+
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_alert_urls)] = Field(
+        default=(), validation_alias="ALERT_URLS", repr=False
+    )
+    """Where alerts go beside the log and the console: webhooks, and what Apprise speaks."""
+    alert_severity: Annotated[str, BeforeValidator(parse_severity)] = Field(
+        default="warning", validation_alias="ALERT_SEVERITY"
+    )
+    """The least that is sent there: info, warning or danger."""
+    alert_group_s: Annotated[int, _whole(0, 300)] = Field(default=5, validation_alias="ALERT_GROUP_S")
+    """What changes within this many seconds is one message."""
+    alert_messages_per_hour: Annotated[int, _whole(1, 1000)] = Field(
+        default=20, validation_alias="ALERT_MESSAGES_PER_HOUR"
+    )
+    """To each channel; for a danger one a minute is sent beyond it."""
 
     @classmethod
     def settings_customise_sources(

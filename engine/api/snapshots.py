@@ -10,6 +10,7 @@ from typing import Protocol
 from solders.pubkey import Pubkey
 
 from engine.api import wire
+from engine.api.alerts_view import AlertViews
 from engine.api.chain_view import ChainViews
 from engine.api.clean import clean
 from engine.api.oracle_view import OracleViews
@@ -85,6 +86,7 @@ class Snapshots:
         latencies: Latencies,
         loop_lag: LoopLag,
         tally: Tally,
+        alerts: AlertViews,
         events: EventLog,
         clock: Clock,
     ) -> None:
@@ -109,6 +111,7 @@ class Snapshots:
         self._latencies = latencies
         self._loop_lag = loop_lag
         self._tally = tally
+        self._alerts = alerts
         self._events = events
         self._clock = clock
         self._seq = 0
@@ -154,8 +157,13 @@ class Snapshots:
             totals=self._totals(),
             events=self._event_rows(),
             oracle=self._oracle.view(),
+            alerts=self._alerts.active_rows(),
             fund_refused={clean(reason, TEXT_LIMIT): count for reason, count in self._fund.refused.items()},
         )
+
+    def alerts(self) -> wire.AlertPage:
+        """Every alert that is on, and those that are kept of the past."""
+        return self._alerts.page()
 
     def gate(self) -> wire.GateView:
         """The gate alone, for the acknowledgement of a command."""

@@ -6,6 +6,8 @@ Amounts follow the units of `engine.domain`; `_milli` is thousandths, `_us` micr
 
 from __future__ import annotations
 
+from engine.api.alert_page import AlertPage as AlertPage
+from engine.api.alert_page import AlertRow as AlertRow
 from engine.api.message import Message as Message
 from engine.api.orders import ContributeRequest as ContributeRequest
 from engine.api.orders import ResumeCheck as ResumeCheck
@@ -350,6 +352,7 @@ class Snapshot(Message, frozen=True):
     events: list[EventRow]
     oracle: OracleView | None = None
     fund_refused: dict[str, int] = {}  # contents of the fund's account that are no fund, by reason
+    alerts: list[AlertRow] = []  # the most urgent of those that are on, 20 at most
 
 
 class AttemptRow(Message, frozen=True):

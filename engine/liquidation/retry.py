@@ -92,7 +92,7 @@ class Retries:
 
     async def _give_up(self, entry: Entry, outcome: OutcomeClass, message: str) -> None:
         self._queue.finish(entry)
-        self._tally.failed += 1
+        self._tally.add_failed(outcome)
         await self._failures.add(entry, outcome, message)
         self._events.add(
             Level.DANGER, f"ERROR liquidation failed {short(entry)}  {message}  {entry.attempt} attempts"

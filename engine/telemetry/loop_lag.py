@@ -5,9 +5,8 @@ The buckets count for the whole life of the process, as metrics want them; the p
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from engine.clock import Clock
+from engine.telemetry.histogram import Histogram
 from engine.telemetry.latency import Latency
 
 PERIOD_S = 0.02
@@ -20,9 +19,18 @@ class LoopLag:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.recent = Latency()
-        self.counts = [0] * (len(BOUNDS_US) + 1)  # by upper bound, the last one without
-        self.sum_us = 0
+        self._histogram = Histogram(BOUNDS_US)
         self.longest_us = 0
+
+    @property
+    def counts(self) -> list[int]:
+        """How many by upper bound, since the start; the last one has none."""
+        return self._histogram.counts
+
+    @property
+    def sum_us(self) -> int:
+        """All of them together, since the start."""
+        return self._histogram.sum_us
 
     async def run(self) -> None:
         """Measure for ever; ends only by cancellation."""
@@ -35,6 +43,5 @@ class LoopLag:
         """Add one observation."""
         self.recent.observe_ns(lag_ns)
         lag_us = max(0, lag_ns) // 1_000
-        self.counts[bisect_left(BOUNDS_US, lag_us)] += 1
-        self.sum_us += lag_us
+        self._histogram.observe_us(lag_us)
         self.longest_us = max(self.longest_us, lag_us)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from engine.domain import Action, Outcome, OutcomeClass
 
@@ -13,7 +14,8 @@ class Tally:
 
     full: int = 0
     partial: int = 0
-    failed: int = 0
+    failed: int = 0  # given up
+    failed_by_outcome: Counter[OutcomeClass] = field(default_factory=Counter)
     already_liquidated: int = 0
     attempts: int = 0
     fees_lamports: int = 0
@@ -21,6 +23,11 @@ class Tally:
     bad_debt_uncovered_lamports: int = 0
     liquidatable_seen: int = 0
     rehearsed: int = 0  # by a dry run: they would have liquidated
+
+    def add_failed(self, outcome: OutcomeClass) -> None:
+        """Count one liquidation that was given up, by how its last attempt ended."""
+        self.failed += 1
+        self.failed_by_outcome[outcome] += 1
 
     def add_outcome(self, action: Action, outcome: Outcome) -> None:
         """Count one final outcome."""
