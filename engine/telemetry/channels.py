@@ -11,8 +11,16 @@ from engine.telemetry.webhook import Webhook
 
 
 def channels_of(settings: Settings) -> list[Channel]:
-    """One for each URL of ALERT_URLS; raises SettingsError for one that Apprise does not take."""
-    return [_channel(number, url.get_secret_value()) for number, url in enumerate(settings.alert_urls, 1)]
+    """One for each URL of ALERT_URLS, and named by its place there: two may be on one host.
+
+    Raises SettingsError for one that Apprise does not take.
+    """
+    channels = []
+    for number, url in enumerate(settings.alert_urls, 1):
+        channel = _channel(number, url.get_secret_value())
+        channel.name = f"{number} {channel.name}"
+        channels.append(channel)
+    return channels
 
 
 def limits_of(settings: Settings) -> NoticeLimits:
@@ -30,5 +38,5 @@ def _channel(number: int, url: str) -> Channel:
     except ValueError as error:
         raise SettingsError(
             f"Bad settings: ALERT_URLS, at place {number}: {error}: "
-            "see https://github.com/caronc/apprise for its URLs"
+            "look the URL up in Apprise's documentation"
         ) from None
