@@ -20,6 +20,7 @@ _TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "15", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL
 def run_console(plan: LaunchPlan) -> int:
     """Open the console of a plan and return the process's exit status when it was left.
 
+    Raises OperatorError before it takes the screen when the operator's files or choices cannot be followed.
     0 after quitting, 1 after a crash, 2 without a terminal, 128 + n after signal n.
     """
     lacking = _lacking_terminal()
@@ -33,9 +34,14 @@ def run_console(plan: LaunchPlan) -> int:
     for name, value in _TEXTUAL_SETTINGS.items():
         os.environ.setdefault(name, value)
     from tui.app import ConsoleApp
+    from tui.keymap import all_bindings, read_keymap
+    from tui.preferences import config_folder, read_preferences
 
-    app = ConsoleApp(plan)
-    code = asyncio.run(_run(app))
+    folder = config_folder(os.environ)
+    keymap = read_keymap(folder, all_bindings())
+    preferences = read_preferences(folder, plan.choices, os.environ, keymap)
+    app = ConsoleApp(plan, preferences=preferences)
+    code = asyncio.run(_run(app, has_mouse=preferences.has_mouse))
     if app.farewell:
         print(app.farewell, file=sys.stderr)
     return code
@@ -50,7 +56,7 @@ def _lacking_terminal() -> str:
     return ""
 
 
-async def _run(app: ConsoleApp) -> int:
+async def _run(app: ConsoleApp, *, has_mouse: bool) -> int:
     from tui.terminal import TerminalGuard
 
     loop = asyncio.get_running_loop()
@@ -61,5 +67,5 @@ async def _run(app: ConsoleApp) -> int:
         loop.call_soon_threadsafe(lambda: app.exit(return_code=code))
 
     TerminalGuard(sys.__stdin__.fileno(), sys.__stderr__.fileno(), leave).install()
-    await app.run_async()
+    await app.run_async(mouse=has_mouse)
     return app.return_code or 0

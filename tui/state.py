@@ -11,6 +11,7 @@ from tui.lines import Span, Tone, span
 
 NS_PER_MS = 10**6
 NS_PER_S = 10**9
+DEFAULT_INTERVAL_MS = 1_000
 
 
 class Link(StrEnum):
@@ -40,6 +41,8 @@ class ConsoleState:
     stop_sent_ns: int = 0
     standing_stop: bool = False
     paused_ns: int = 0
+    interval_ms: int = DEFAULT_INTERVAL_MS
+    is_read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

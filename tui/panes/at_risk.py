@@ -1,17 +1,16 @@
-"""The positions near or below their liquidation price, lowest health first, with a filter."""
+"""The positions near or below their liquidation price, lowest health first."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Input
+from typing import ClassVar
 
 from engine.api import wire
 from engine.domain import Band
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span
 from tui.live_table import Column, Row
-from tui.panes.filter_line import FilterInput
-from tui.panes.table_pane import TablePane
+from tui.panes.sifted_pane import SiftedPane
+from tui.query import Facts, Number
 
 _CUSHION_CELLS = 4
 _AT_RISK_MILLI = 1_300  # where the engine's at-risk band begins: the cushion's bar is full there
@@ -32,68 +31,70 @@ _COLUMNS = (
     Column("health", _CUSHION_CELLS + 7, right=True, rank=3),
     Column("equity $", 11, right=True, rank=10),
     Column("collateral $", 12, right=True, rank=11),
-    Column("why", 12, rank=12, stretch=True),
+    Column("state", 12, rank=12),
+    Column("why", 12, rank=13, stretch=True),
 )
 
 
-class AtRiskPane(TablePane):
+class AtRiskPane(SiftedPane[wire.PositionRow]):
     """Rows are keyed by the position's address."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "market",
+        "side",
+        "size",
+        "lev",
+        "health",
+        "dist",
+        "equity",
+        "value",
+        "state",
+        "owner",
+    )
 
     def __init__(self) -> None:
         super().__init__("1 AT RISK", _COLUMNS, name="at-risk")
-        self._filter = ""
-        self._book: wire.BookView | None = None
-        self._positions: list[wire.PositionRow] = []
-
-    def compose(self) -> ComposeResult:
-        """The rule, the filter's line while it is open, the table."""
-        yield self.rule
-        yield FilterInput(placeholder="address, owner, market, side or band", id="filter", compact=True)
-        yield self.table
-
-    def open_filter(self) -> None:
-        """Show the filter's line and give it the keys."""
-        entry = self.query_one(FilterInput)
-        entry.display = True
-        entry.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter with every letter."""
-        event.stop()
-        self._filter = event.value.strip().lower()
-        self._draw()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter, and go back to the table."""
-        event.stop()
-        event.input.display = bool(event.input.value)
-        self.table.focus()
 
     def show_positions(self, book: wire.BookView, positions: list[wire.PositionRow]) -> None:
         """Show the worst positions of the book."""
-        self._book = book
-        self._positions = sorted(positions, key=_by_health)
-        self._draw()
+        self.show_things(_facts(book, len(positions)), sorted(positions, key=_by_health), _empty(book))
 
-    def _draw(self) -> None:
-        if self._book is None:
-            return
-        shown = [row for row in self._positions if _matches(row, self._filter)]
-        facts = _facts(self._book, len(shown), len(self._positions), self._filter)
-        self.show_rows(facts, [_row(row) for row in shown], _empty(self._book, self._filter))
+    def address_of(self, key: str | None) -> str | None:
+        """The key is the address."""
+        return key
+
+    def key_of(self, thing: wire.PositionRow) -> str:
+        """The position's address."""
+        return thing.address
+
+    def row_of(self, thing: wire.PositionRow) -> Row:
+        """One line of the table."""
+        return _row(thing)
+
+    def facts_of(self, thing: wire.PositionRow) -> Facts:
+        """Amounts in quote units, the distance in per cent."""
+        mark_e6 = thing.mark_price_e6
+        return {
+            "position": thing.address,
+            "owner": thing.owner,
+            "market": thing.symbol,
+            "side": thing.side,
+            "state": thing.band,
+            "why": thing.why,
+            "size": Number(thing.size_e6, 6),
+            "lev": Number(thing.leverage),
+            "health": Number(thing.health_milli, 3),
+            "dist": Number(_signed_distance_bps(thing), 2),
+            "equity": Number(thing.equity_e6, 6),
+            "value": Number(None if mark_e6 is None else thing.size_e6 * mark_e6 // 10**6, 6),
+        }
 
 
 def _by_health(row: wire.PositionRow) -> tuple[int, str]:
     return (_UNKNOWN_LAST if row.health_milli is None else row.health_milli, row.address)
 
 
-def _matches(row: wire.PositionRow, wanted: str) -> bool:
-    return not wanted or any(
-        wanted in text.lower() for text in (row.address, row.owner, row.symbol, row.side, row.band)
-    )
-
-
-def _facts(book: wire.BookView, shown: int, received: int, wanted: str) -> Line:
+def _facts(book: wire.BookView, received: int) -> Line:
     at_risk = book.at_risk + book.liquidatable
     parts: list[Span] = [Span(f"{fmt.count(at_risk)} of {fmt.count(book.monitored)}")]
     if book.liquidatable:
@@ -103,16 +104,12 @@ def _facts(book: wire.BookView, shown: int, received: int, wanted: str) -> Line:
     parts.append(Span(f"  worth {fmt.usd_short(book.at_risk_value_e6)}"))
     if skipped := sum(book.skipped.values()):
         parts.append(Span(f"  {fmt.count(skipped)} accounts skipped", Tone.ATTENTION))
-    if wanted:
-        parts.append(span(f'  {shown} match "{wanted}"', Tone.OURS))
-    elif received < at_risk:
+    if received < at_risk:
         parts.append(Span(f"  the worst {received}", Tone.MUTED))
     return tuple(parts)
 
 
-def _empty(book: wire.BookView, wanted: str) -> Line:
-    if wanted:
-        return line(span(f'nothing matches "{wanted}": escape clears the filter', Tone.MUTED))
+def _empty(book: wire.BookView) -> Line:
     if not book.monitored:
         return line(Span("no positions are known yet", Tone.MUTED))
     return line(Span(f"nothing is at risk: {fmt.count(book.healthy)} positions are healthy", Tone.HEALTHY))
@@ -135,6 +132,7 @@ def _row(row: wire.PositionRow) -> Row:
             Span(f"{_cushion(row)} {fmt.milli(row.health_milli):>6}", tone, bold=tone is Tone.DANGER),
             Span(fmt.usd(row.equity_e6), Tone.DANGER if (row.equity_e6 or 0) < 0 else Tone.PLAIN),
             Span(fmt.usd(row.collateral_e6)),
+            span(row.band, tone),
             span(row.why),
         ),
     )
@@ -142,10 +140,14 @@ def _row(row: wire.PositionRow) -> Row:
 
 def _distance(row: wire.PositionRow) -> str:
     """How far the mark is from the liquidation price in per cent, negative beyond it."""
+    signed = _signed_distance_bps(row)
+    return fmt.UNKNOWN if signed is None else fmt.percent_of_bps(signed, 2 if abs(signed) < 10_000 else 1)
+
+
+def _signed_distance_bps(row: wire.PositionRow) -> int | None:
     if row.distance_bps is None:
-        return fmt.UNKNOWN
-    signed = -row.distance_bps if row.band == Band.LIQUIDATABLE else row.distance_bps
-    return fmt.percent_of_bps(signed, 2 if row.distance_bps < 10_000 else 1)
+        return None
+    return -row.distance_bps if row.band == Band.LIQUIDATABLE else row.distance_bps
 
 
 def _cushion(row: wire.PositionRow) -> str:

@@ -9,7 +9,7 @@ from rich.style import Style
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Lines, Span, Tone, broken, line, span, spread, width_of
-from tui.state import NS_PER_MS, ConsoleState, data_age_ms, headline
+from tui.state import DEFAULT_INTERVAL_MS, NS_PER_MS, ConsoleState, data_age_ms, headline
 
 _STALE_MS = 3_000
 _LOW_SOL = 10**8  # 0.1 SOL pays for some ten thousand attempts; below it somebody should top up
@@ -74,8 +74,11 @@ class Banner(Lines):
 
 
 def _pause(state: ConsoleState, now_ns: int) -> Line:
+    """What the operator asked of the display that makes it other than live."""
     if not state.paused_ns:
-        return ()
+        if state.interval_ms == DEFAULT_INTERVAL_MS:
+            return ()
+        return line(Span(f"every {fmt.age(state.interval_ms)}", Tone.MUTED))
     held = fmt.age((now_ns - state.paused_ns) // NS_PER_MS)
     return line(Span(f"‖ display held {held}, p lets it go", Tone.ATTENTION, bold=True))
 
@@ -84,7 +87,8 @@ def _age(state: ConsoleState, now_ns: int) -> Line:
     age_ms = data_age_ms(state, now_ns)
     if age_ms is None:
         return line(Span("no data yet", Tone.MUTED))
-    return line(Span(f"data {fmt.age(age_ms)}", Tone.DANGER if age_ms > _STALE_MS else Tone.PLAIN))
+    is_stale = age_ms > max(_STALE_MS, 2 * state.interval_ms)
+    return line(Span(f"data {fmt.age(age_ms)}", Tone.DANGER if is_stale else Tone.PLAIN))
 
 
 def _facts(snapshot: wire.Snapshot, width: int) -> Line:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span
 from tui.live_table import Column, Row
-from tui.panes.table_pane import TablePane
+from tui.panes.sifted_pane import SiftedPane
+from tui.query import Facts, Number
 
 _COLUMNS = (
     Column("position", 9, rank=0),
@@ -16,37 +19,69 @@ _COLUMNS = (
     Column("last", 8, rank=3),
     Column("next step", 24, rank=5, stretch=True),
     Column("message", 40, rank=6),
+    Column("first", 8, rank=7),
 )
 
 
-class FailedPane(TablePane):
-    """Rows are keyed by the liquidation's id; `row_of` leads from there to the wire's row."""
+class FailedPane(SiftedPane[wire.FailedRow]):
+    """Rows are keyed by the liquidation's id; `failed_of` leads from there to the wire's row."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("market", "why", "tries", "last", "first")
 
     def __init__(self) -> None:
         super().__init__("3 FAILED", _COLUMNS, name="failed")
         self._failed: dict[str, wire.FailedRow] = {}
 
-    def row_of(self, key: str | None) -> wire.FailedRow | None:
+    def failed_of(self, key: str | None) -> wire.FailedRow | None:
         """The failed liquidation with that id, if it is still on the list."""
         return None if key is None else self._failed.get(key)
 
-    def under_cursor(self) -> wire.FailedRow | None:
-        """The failed liquidation on which a retry would act."""
-        return self.row_of(self.table.cursor_key)
+    def alike(self, outcome: str) -> list[wire.FailedRow]:
+        """Those on the list that failed in the same way."""
+        return [row for row in self._failed.values() if row.outcome == outcome]
+
+    def address_of(self, key: str | None) -> str | None:
+        """The position that could not be liquidated."""
+        failed = self.failed_of(key)
+        return None if failed is None else failed.address
+
+    def key_of(self, thing: wire.FailedRow) -> str:
+        """The liquidation's id."""
+        return thing.liquidation_id
+
+    def row_of(self, thing: wire.FailedRow) -> Row:
+        """One line of the table."""
+        return _row(thing)
+
+    def facts_of(self, thing: wire.FailedRow) -> Facts:
+        """Times in Unix nanoseconds: they are for the order alone."""
+        return {
+            "position": thing.address,
+            "market": thing.symbol,
+            "why": thing.outcome,
+            "message": thing.message,
+            "next": thing.next_step,
+            "tries": Number(thing.attempts),
+            "last": Number(thing.last_at_ns),
+            "first": Number(thing.first_at_ns),
+        }
 
     def show_failed(self, snapshot: wire.Snapshot) -> None:
         """Show the list, newest first."""
         newest = sorted(snapshot.failed, key=lambda row: (-row.last_at_ns, row.liquidation_id))
         self._failed = {row.liquidation_id: row for row in newest}
         empty = line(Span("nothing failed", Tone.HEALTHY))
-        self.show_rows(_facts(snapshot), [_row(row) for row in newest], empty)
+        self.show_things(_facts(snapshot), newest, empty)
 
 
 def _facts(snapshot: wire.Snapshot) -> Line:
     length = snapshot.failed_length
     if not length:
         return (Span("0"),)
-    parts = [Span(fmt.count(length), Tone.DANGER, bold=True), Span("  r retry  d dismiss", Tone.MUTED)]
+    parts = [
+        Span(fmt.count(length), Tone.DANGER, bold=True),
+        Span("  r retry  R all alike  d dismiss", Tone.MUTED),
+    ]
     if len(snapshot.failed) < length:
         parts.append(Span(f"  the newest {len(snapshot.failed)}", Tone.MUTED))
     return tuple(parts)
@@ -63,5 +98,6 @@ def _row(row: wire.FailedRow) -> Row:
             Span(fmt.clock_time(row.last_at_ns)),
             span(row.next_step),
             span(row.message),
+            Span(fmt.clock_time(row.first_at_ns)),
         ),
     )

@@ -12,7 +12,9 @@ from textual.widgets import Input
 class FilterInput(Input):
     """Enter and down keep what was typed and leave the line; escape gives it up."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Clear filter", show=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "Clear filter", show=True, id="typing.give_up")
+    ]
 
     def action_give_up(self) -> None:
         """Clear the filter and go back to the table."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, NamedTuple
+
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span
 from tui.live_table import Column, Row
-from tui.panes.table_pane import TablePane
+from tui.panes.sifted_pane import SiftedPane
+from tui.query import Facts, Number
 
 _COLUMNS = (
     Column("#", 3, right=True, rank=7),
@@ -24,16 +27,47 @@ _LANDED = "landed"  # waits for finality alone, which takes its time
 _SLOW_MS = 5_000
 
 
-class QueuePane(TablePane):
+class Ranked(NamedTuple):
+    """A liquidation with its place in the engine's order, 1 for the next one."""
+
+    rank: int
+    row: wire.QueueRow
+
+
+class QueuePane(SiftedPane[Ranked]):
     """Rows are keyed by the liquidation's id; `address_of` leads from there to the position."""
+
+    FIELDS: ClassVar[tuple[str, ...]] = ("market", "action", "stage", "health", "attempt", "fee", "age")
 
     def __init__(self) -> None:
         super().__init__("2 QUEUE", _COLUMNS, name="queue")
         self._addresses: dict[str, str] = {}
 
-    def address_of(self, key: str) -> str | None:
+    def address_of(self, key: str | None) -> str | None:
         """The position of a row."""
-        return self._addresses.get(key)
+        return None if key is None else self._addresses.get(key)
+
+    def key_of(self, thing: Ranked) -> str:
+        """The liquidation's id."""
+        return thing.row.liquidation_id
+
+    def row_of(self, thing: Ranked) -> Row:
+        """One line of the table."""
+        return _row(thing.rank, thing.row)
+
+    def facts_of(self, thing: Ranked) -> Facts:
+        """Fees in lamports, ages in seconds."""
+        row = thing.row
+        return {
+            "position": row.address,
+            "market": row.symbol,
+            "action": row.action,
+            "stage": row.stage,
+            "health": Number(row.health_milli, 3),
+            "attempt": Number(row.attempt),
+            "fee": Number(row.fee_lamports),
+            "age": Number(row.age_ms, 3),
+        }
 
     def show_queue(self, snapshot: wire.Snapshot, *, stopped: bool) -> None:
         """Show what waits and what is out."""
@@ -42,8 +76,8 @@ class QueuePane(TablePane):
         empty = (
             "stopped: what is liquidatable waits in the book" if stopped else "empty: nothing to liquidate"
         )
-        rows = [_row(rank, row) for rank, row in enumerate(queue, start=1)]
-        self.show_rows(_facts(snapshot), rows, line(Span(empty, Tone.MUTED)))
+        ranked = [Ranked(rank, row) for rank, row in enumerate(queue, start=1)]
+        self.show_things(_facts(snapshot), ranked, line(Span(empty, Tone.MUTED)))
 
 
 def _facts(snapshot: wire.Snapshot) -> Line:

@@ -43,6 +43,10 @@ class TablePane(Vertical):
         """The title goes back."""
         self.rule.show_active(active=False)
 
+    def show_age(self, age: Line) -> None:
+        """Show at the rule's end how old the rows are."""
+        self.rule.show_age(age)
+
     def show_rows(self, facts: Line, rows: Sequence[Row], empty: Line) -> None:
         """Show facts in the rule, and rows in the table or why there are none."""
         self.rule.show_facts(facts)

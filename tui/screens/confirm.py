@@ -18,7 +18,7 @@ from tui.screens.dialog import Dialog
 class ConfirmDialog(Dialog[bool]):
     """Answers True when confirmed, None when cancelled. `y` confirms; no opening key is `y`."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "confirm", "Confirm")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "confirm", "Confirm", id="confirm.yes")]
 
     def __init__(self, title: str, text: Sequence[Line], verb: str) -> None:
         super().__init__(title, text)

@@ -35,8 +35,14 @@ class DetailScreen(Screen[None]):
     """Asks the engine for the position when it opens, and again with the snapshots, REFRESH_S apart."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", key_display="esc"),
-        Binding("y", "copy_address", "Copy address", tooltip="through the terminal's clipboard (OSC 52)"),
+        Binding("escape", "back", "Back", key_display="esc", id="position.back"),
+        Binding(
+            "y",
+            "copy_address",
+            "Copy address",
+            tooltip="through the terminal's clipboard (OSC 52)",
+            id="position.copy",
+        ),
     ]
 
     def __init__(self, paths: ProfilePaths, address: str) -> None:

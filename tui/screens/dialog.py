@@ -24,9 +24,9 @@ class Dialog(ModalScreen[Answer]):
     """A modal box with a title, lines of text, anything in the middle, and a row of choices."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel"),
-        Binding("left", "app.focus_previous", "Previous", show=False),
-        Binding("right", "app.focus_next", "Next", show=False),
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
+        Binding("left", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
+        Binding("right", "app.focus_next", "Next", show=False, id="dialog.next"),
     ]
 
     def __init__(self, title: str, text: Sequence[Line]) -> None:

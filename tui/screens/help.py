@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
+from tui.keymap import shown_key
 from tui.lines import Line, Lines, Span, Tone, line
 from tui.panes.banner import Banner
 from tui.panes.keybar import KeyBar
@@ -30,12 +31,12 @@ class HelpScreen(Screen[None]):
     """Every key of the console, what it does, and what the shapes mean."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark", "back", "Back", key_display="esc")
+        Binding("escape,question_mark", "back", "Back", key_display="esc", id="help.back")
     ]
 
-    def __init__(self, bindings: Iterable[tuple[str, Binding]]) -> None:
+    def __init__(self, groups: Sequence[tuple[str, Sequence[Binding]]], keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._help = help_lines(bindings)
+        self._help = help_lines(groups, keymap)
 
     def compose(self) -> ComposeResult:
         """The banner stays."""
@@ -57,22 +58,24 @@ class HelpScreen(Screen[None]):
         self.dismiss(None)
 
 
-def help_lines(bindings: Iterable[tuple[str, Binding]]) -> list[Line]:
-    """Lines for (group, binding) pairs, one heading a group; bindings of one action share a line."""
+def help_lines(groups: Sequence[tuple[str, Sequence[Binding]]], keymap: Mapping[str, str]) -> list[Line]:
+    """Lines for groups of bindings, each under its heading; bindings of one action share a line."""
     lines: list[Line] = []
-    for group, members in groupby(bindings, key=lambda pair: pair[0]):
+    for group, members in groups:
         lines += [line(Span(group, bold=True))]
-        for _, same in groupby(members, key=lambda pair: (pair[1].action.partition("(")[0], pair[1].tooltip)):
-            lines.append(_help_line([binding for _, binding in same]))
+        for _, same in groupby(members, key=lambda each: (each.action.partition("(")[0], each.tooltip)):
+            lines.append(_help_line(list(same), keymap))
         lines.append(line(""))
     return [*lines, line(Span("Shapes", bold=True)), *((Span("  "), *shape) for shape in _SHAPES)]
 
 
-def _help_line(same: Sequence[Binding]) -> Line:
-    keys = " ".join(binding.key_display or binding.key.replace(",", " ") for binding in same)
-    what = ", ".join(binding.description for binding in same)
+def _help_line(same: Sequence[Binding], keymap: Mapping[str, str]) -> Line:
+    keys = " ".join(shown_key(binding, keymap) for binding in same)
+    what = ", ".join(dict.fromkeys(binding.description for binding in same))
+    names = " ".join(dict.fromkeys(binding.id for binding in same if binding.id))
     return line(
-        Span(f"  {keys:<{_KEY_CELLS}}", Tone.OURS),
-        Span(f"{what:<{_WHAT_CELLS}}"),
-        Span(same[0].tooltip, Tone.MUTED),
+        Span(f"  {keys:<{_KEY_CELLS}} ", Tone.OURS),
+        Span(f"{what:<{_WHAT_CELLS}} "),
+        Span(f"{same[0].tooltip}  " if same[0].tooltip else "", Tone.MUTED),
+        Span(f"[{names}]", Tone.MUTED),
     )

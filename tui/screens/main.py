@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,6 +13,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from engine.api import wire
+from tui.commands import COMMANDING
 from tui.lines import Lines, Span, Tone, line
 from tui.live_table import LiveTable
 from tui.panes.at_risk import AtRiskPane
@@ -20,18 +22,20 @@ from tui.panes.digest import Digest
 from tui.panes.divider import Divider
 from tui.panes.events import EventsPane
 from tui.panes.failed import FailedPane
+from tui.panes.figures import Figures
 from tui.panes.fund import FundPane
 from tui.panes.keybar import KeyBar
 from tui.panes.latency import LatencyPane
 from tui.panes.prices import PricesPane
 from tui.panes.queue import QueuePane
-from tui.panes.table_pane import TablePane
+from tui.panes.rule import age_mark
+from tui.panes.sifted_pane import SiftedPane
 from tui.panes.totals import TotalsPane
 from tui.places import place_bindings
 from tui.sizes import MIN_COLUMNS, MIN_ROWS, TALL_ROWS
 from tui.state import NS_PER_MS, ConsoleState, is_stopped
 
-_PANES: tuple[type[TablePane], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
+_PANES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
 
 
 class MainScreen(Screen[None]):
@@ -39,25 +43,53 @@ class MainScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "r", "retry", "Retry", tooltip="try the failed liquidation under the cursor again; asks first"
+            "r",
+            "retry",
+            "Retry",
+            id="main.retry",
+            tooltip="try the failed liquidation under the cursor again; asks first",
+        ),
+        Binding(
+            "R",
+            "retry_alike",
+            "Retry alike",
+            show=False,
+            id="main.retry_alike",
+            tooltip="try all again that failed like the one under the cursor; asks for a typed word",
         ),
         Binding(
             "d",
             "dismiss_failed",
             "Dismiss",
+            id="main.dismiss",
             tooltip="take the failed liquidation off the list; its record stays",
         ),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="at-risk positions by any text"),
-        Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on"),
-        Binding("c", "clear_queue", "Clear queue", tooltip="drop what is queued and not signed; asks first"),
         Binding(
-            "tab", "next_pane(1)", "Next pane", tooltip="the next pane, and on small terminals the next page"
+            "c",
+            "clear_queue",
+            "Clear queue",
+            id="main.clear_queue",
+            tooltip="drop what is queued and not signed; asks first",
         ),
-        Binding("shift+tab", "next_pane(-1)", "Previous pane", show=False),
-        Binding("1", "pane(0)", "At risk", show=False),
-        Binding("2", "pane(1)", "Queue", show=False),
-        Binding("3", "pane(2)", "Failed", show=False),
-        Binding("4", "pane(3)", "Events", show=False),
+        Binding(
+            "y", "copy", "Copy address", show=False, id="main.copy", tooltip="of the row under the cursor"
+        ),
+        Binding(
+            "x", "explore", "Explorer", show=False, id="main.explore", tooltip="this position in the explorer"
+        ),
+        Binding("z", "zoom", "Zoom", id="main.zoom", tooltip="the whole screen for one table, and back"),
+        Binding(
+            "tab",
+            "next_pane(1)",
+            "Next pane",
+            id="main.next_pane",
+            tooltip="the next pane, and on small terminals the next page",
+        ),
+        Binding("shift+tab", "next_pane(-1)", "Pane before", show=False, id="main.pane_before"),
+        Binding("1,A", "pane(0)", "At risk", show=False, id="main.at_risk"),
+        Binding("2,Q", "pane(1)", "Queue", show=False, id="main.queue"),
+        Binding("3,F", "pane(2)", "Failed", show=False, id="main.failed"),
+        Binding("4,E", "pane(3)", "Events", show=False, id="main.events"),
         *place_bindings(show=True),
     ]
 
@@ -67,6 +99,14 @@ class MainScreen(Screen[None]):
         def __init__(self, row: wire.FailedRow) -> None:
             super().__init__()
             self.row = row
+
+    class WantsRetryOfAll(Message):
+        """The operator wants all these tried again: those that failed in the same way when it was pressed."""
+
+        def __init__(self, outcome: str, rows: Sequence[wire.FailedRow]) -> None:
+            super().__init__()
+            self.outcome = outcome
+            self.rows = tuple(rows)
 
     class WantsDismissal(Message):
         """The operator wants this failed liquidation off the list."""
@@ -82,9 +122,24 @@ class MainScreen(Screen[None]):
             super().__init__()
             self.address = address
 
+    class WantsCopy(Message):
+        """The operator wants this text in the clipboard."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class WantsExplorer(Message):
+        """The operator wants to see this account where others look at it."""
+
+        def __init__(self, address: str) -> None:
+            super().__init__()
+            self.address = address
+
     def __init__(self) -> None:
         super().__init__()
         self._snapshot: wire.Snapshot | None = None
+        self._is_read_only = False
 
     def compose(self) -> ComposeResult:
         """Tables on the left, figures on the right."""
@@ -121,19 +176,33 @@ class MainScreen(Screen[None]):
                 line(Span(" ctrl+e still stops.", Tone.DANGER, bold=True)),
             ]
         )
+        self._show_titles()
+
+    def _show_titles(self) -> None:
+        """The small tables have column titles where there is room for them."""
         tall = self.size.height >= TALL_ROWS
-        self.query_one(QueuePane).table.show_header(shown=tall)
-        self.query_one(FailedPane).table.show_header(shown=tall)
+        for pane in (self.query_one(QueuePane), self.query_one(FailedPane)):
+            pane.table.show_header(shown=tall or pane.has_class("-zoomed"))
 
     # What is shown
 
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """The banner follows every state, the panes follow the snapshot unless the display is held."""
         self.query_one(Banner).show_state(state, now_ns)
+        self._is_read_only = state.is_read_only
         snapshot = state.snapshot
         if snapshot is not None and snapshot is not self._snapshot and not state.paused_ns:
             self._snapshot = snapshot
             self._show_snapshot(snapshot, stopped=is_stopped(state))
+        if self._snapshot is not None:
+            self._show_ages(max(0, now_ns - self._snapshot.taken_at_ns) // NS_PER_MS)
+
+    def _show_ages(self, age_ms: int) -> None:
+        mark = age_mark(age_ms)
+        for pane in self.query(SiftedPane):
+            pane.show_age(mark)
+        for figures in self.query(Figures):
+            figures.show_age(mark)
 
     def _show_snapshot(self, snapshot: wire.Snapshot, *, stopped: bool) -> None:
         now_ns = snapshot.taken_at_ns
@@ -153,22 +222,33 @@ class MainScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Dim the keys that would do nothing; retry and dismiss act only where their cursor is seen."""
-        if action in ("retry", "dismiss_failed"):
+        if self._is_read_only and action in COMMANDING:
+            return None
+        if action in ("retry", "retry_alike", "dismiss_failed"):
             failed = self.query_one(FailedPane)
-            return True if failed.table.has_focus and failed.under_cursor() else None
+            return True if failed.table.has_focus and failed.thing_under_cursor else None
         if action == "clear_queue":
             return True if self._snapshot is not None and self._snapshot.queue_length else None
+        if action in ("copy", "explore"):
+            return True if self._address() else None
         return True
 
     def action_retry(self) -> None:
         """Ask for a retry of the failed liquidation under the cursor."""
-        row = self.query_one(FailedPane).under_cursor()
+        row = self.query_one(FailedPane).thing_under_cursor
         if row is not None:
             self.post_message(self.WantsRetry(row))
 
+    def action_retry_alike(self) -> None:
+        """Ask for a retry of all that failed like the one under the cursor."""
+        failed = self.query_one(FailedPane)
+        row = failed.thing_under_cursor
+        if row is not None:
+            self.post_message(self.WantsRetryOfAll(row.outcome, failed.alike(row.outcome)))
+
     def action_dismiss_failed(self) -> None:
         """Ask to dismiss the failed liquidation under the cursor."""
-        row = self.query_one(FailedPane).under_cursor()
+        row = self.query_one(FailedPane).thing_under_cursor
         if row is not None:
             self.post_message(self.WantsDismissal(row))
 
@@ -176,40 +256,55 @@ class MainScreen(Screen[None]):
         """Ask to clear the queue."""
         await self.app.run_action("app.clear_queue")
 
-    async def action_pause(self) -> None:
-        """Hold the display, or let it go."""
-        await self.app.run_action("app.pause")
+    def action_copy(self) -> None:
+        """Ask for the address under the cursor in the clipboard."""
+        address = self._address()
+        if address:
+            self.post_message(self.WantsCopy(address))
 
-    def action_filter(self) -> None:
-        """Type a filter for the at-risk pane."""
-        self._turn_to(AtRiskPane)
-        self.query_one(AtRiskPane).open_filter()
+    def action_explore(self) -> None:
+        """Ask for the explorer's page of the position under the cursor."""
+        address = self._address()
+        if address:
+            self.post_message(self.WantsExplorer(address))
+
+    def action_zoom(self) -> None:
+        """The whole screen for the table that has the keys, or the panes again."""
+        self.set_class(not self.has_class("-zoomed"), "-zoomed")
+        pane = self._focused_pane() or self.query_one(AtRiskPane)
+        self._turn_to(type(pane))
+        self.set_focus(pane.table)
 
     def action_pane(self, index: int) -> None:
         """Give the keys to a pane."""
         pane = _PANES[index]
         self._turn_to(pane)
-        self.query_one(pane).table.focus()
+        self.set_focus(self.query_one(pane).table)
 
     def action_next_pane(self, step: int) -> None:
         """Give the keys to the next pane, or the one before."""
-        focused = [index for index, pane in enumerate(_PANES) if self.query_one(pane).has_focus_within]
-        here = focused[0] if focused else -1 if step > 0 else 0
-        self.action_pane((here + step) % len(_PANES))
+        here = self._focused_pane()
+        index = _PANES.index(type(here)) if here is not None else -1 if step > 0 else 0
+        self.action_pane((index + step) % len(_PANES))
 
-    def _turn_to(self, pane: type[TablePane]) -> None:
+    def _focused_pane(self) -> SiftedPane[Any] | None:
+        return next((pane for pane in self.query(SiftedPane) if pane.has_focus_within), None)
+
+    def _address(self) -> str | None:
+        pane = self._focused_pane()
+        return None if pane is None else pane.address_of(pane.table.cursor_key)
+
+    def _turn_to(self, pane: type[SiftedPane[Any]]) -> None:
         """Show the page of a pane; on wide terminals there is only one."""
         self.set_class(pane is EventsPane, "-second-page")
+        for each in self.query(SiftedPane):
+            each.set_class(self.has_class("-zoomed") and type(each) is pane, "-zoomed")
+        self._show_titles()
 
     @on(LiveTable.Chosen)
     def _choose(self, event: LiveTable.Chosen) -> None:
         event.stop()
-        address: str | None = None
-        if event.table is self.query_one(AtRiskPane).table:
-            address = event.key
-        elif event.table is self.query_one(QueuePane).table:
-            address = self.query_one(QueuePane).address_of(event.key)
-        elif (failed := self.query_one(FailedPane).row_of(event.key)) is not None:
-            address = failed.address
+        pane = next(each for each in self.query(SiftedPane) if each.table is event.table)
+        address = pane.address_of(event.key)
         if address is not None:
             self.post_message(self.WantsDetail(address))

@@ -25,8 +25,8 @@ class QuitDialog(Dialog[Leaving]):
     """Leaving it running has the focus; `s` ends the engine, and its sandbox with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "choose('leave')", "Leave it running"),
-        Binding("s", "choose('stop')", "Stop the engine"),
+        Binding("l", "choose('leave')", "Leave it running", id="quit.leave"),
+        Binding("s", "choose('stop')", "Stop the engine", id="quit.stop"),
     ]
 
     def __init__(self, *, engine_known: bool, sent: int, with_sandbox: bool) -> None:
