@@ -149,6 +149,17 @@ def clock_time(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone().strftime("%H:%M:%S")
 
 
+def date_time(at_ns: int) -> str:
+    """The local date and wall time of a Unix time in nanoseconds, without the year: 11-22 14:02:11."""
+    return datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone().strftime("%m-%d %H:%M:%S")
+
+
+def full_date_time(at_ns: int) -> str:
+    """The local date and wall time with the year, the milliseconds and the offset from UTC."""
+    moment = datetime.fromtimestamp(at_ns // 10**9, UTC).astimezone()
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at_ns // 10**6 % 1000:03d} {moment:%z}"
+
+
 def slots_wait(slots: int) -> str:
     """Roughly how long that many slots take."""
     return age(max(0, slots) * _SLOT_MS // 1000 * 1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from textwrap import wrap
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -20,6 +21,7 @@ from textual.widget import Widget
 from engine.api.clean import clean
 
 _LONGEST_SPAN = 1_000
+_NARROWEST_TEXT = 20
 
 
 class Tone(StrEnum):
@@ -98,6 +100,13 @@ def broken(parts: Line, width: int) -> tuple[Line, Line]:
         return parts, ()
     at = head.rfind(" ") + 1 or len(head)
     return (*kept, last._replace(text=last.text[:at])), (last._replace(text=last.text[at:]),)
+
+
+def wrapped(text: str, width: int, tone: Tone = Tone.PLAIN, *, indent: int = 1) -> list[Line]:
+    """Text that may come from outside, in as many lines of `width` cells as it needs, broken at blanks."""
+    room = max(_NARROWEST_TEXT, width - indent)
+    rows = wrap(span(text).text, room, break_on_hyphens=False)
+    return [line(Span(" " * indent), Span(row, tone)) for row in rows]
 
 
 class Painted(Widget):

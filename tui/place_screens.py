@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tui.screens.audit import AuditScreen
+from tui.screens.fund import FundScreen
+from tui.screens.history import HistoryScreen
+from tui.screens.log import LogScreen
 from tui.screens.place import Access, PlaceScreen
 from tui.screens.risk import RiskScreen
+from tui.screens.settings import SettingsScreen
 
 _SCREENS: dict[str, Callable[[Access], PlaceScreen]] = {
+    "history": HistoryScreen,
     "risk": lambda _: RiskScreen(),
+    "fund": FundScreen,
+    "audit": AuditScreen,
+    "settings": SettingsScreen,
+    "log": LogScreen,
 }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from textual.binding import Binding
-from textual.keys import format_key
 from textual.screen import Screen
 
 from tui.lines import Line, Lines, Span, Tone, width_of
@@ -22,16 +21,12 @@ _ORDER = (
     "back",
     "next_pane",
     "filter",
-    "command_palette",
-    "place",
+    "risk",
     "dismiss_failed",
     "pause",
-    "sort",
     "clear_queue",
-    "zoom",
+    "command_palette",
 )
-_SHOWN_DIMMED = frozenset({"resume"})  # an operator looks for it before it can be pressed
-
 _PLACES = "app.place"  # many, in the help and the palette as well: they come after what is dimmed
 _GAP = Span("  ")
 
@@ -94,12 +89,11 @@ def _is_stop(binding: Binding) -> bool:
 
 
 def _hint(binding: Binding, *, enabled: bool) -> KeyHint:
-    name = binding.action.partition("(")[0].removeprefix("app.")
+    name = binding.action.partition("(")[0]
     rank = _ORDER.index(name) if name in _ORDER else len(_ORDER) * (3 if name == _PLACES else 1)
-    shown = binding.key_display or format_key(binding.key)
+    shown = binding.key_display or binding.key
     if not enabled:
-        late = 0 if name in _SHOWN_DIMMED else 2 * len(_ORDER)
-        return KeyHint(rank + late, (Span(f"{shown} {binding.description}", Tone.MUTED),))
+        return KeyHint(rank + 2 * len(_ORDER), (Span(f"{shown} {binding.description}", Tone.MUTED),))
     click = f"app.simulate_key('{binding.key}')"
     stop = _is_stop(binding)
     return KeyHint(

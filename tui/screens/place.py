@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from engine.paths import ProfilePaths
 from tui.commands import Commands
+from tui.happenings import Happenings
 from tui.panes.banner import Banner
 from tui.places import place_bindings
 from tui.state import ConsoleState
@@ -17,10 +18,11 @@ from tui.state import ConsoleState
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a place may use: the way to its profile's engine, and the operator's commands."""
+    """What a place may use: the way to its profile's engine, the operator's commands, what happened."""
 
     paths: ProfilePaths
     commands: Commands
+    happenings: Happenings
 
 
 class PlaceScreen(Screen[None]):
