@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import msgspec
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from engine.api.clean import clean
-from engine.api.client import EngineClient
 from engine.errors import OperatorError
 from tui import crash, sizes
-from tui.commands import STOP, Commands
+from tui import format as fmt
+from tui.ascii_glyphs import AsciiFilter
+from tui.clipboard import TooLongToCopy, copy_sequence
+from tui.commands import COMMANDING, STOP, Commands
 from tui.feed import follow
 from tui.happenings import Happenings
-from tui.live_table import LiveTable
+from tui.keymap import all_bindings, help_groups
 from tui.messages import (
     CommandDone,
     CommandFailed,
@@ -32,21 +34,24 @@ from tui.messages import (
     LaunchProgress,
     SnapshotArrived,
 )
+from tui.orders import Orders
+from tui.palette import palette_commands
 from tui.panes.banner import Banner
 from tui.place_screens import place_screen
-from tui.places import PLACES
 from tui.plan import LaunchPlan
-from tui.screens.confirm import clear_queue_dialog, retry_dialog
+from tui.preferences import Preferences
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen
+from tui.screens.link import LinkDialog
 from tui.screens.main import MainScreen
 from tui.screens.place import Access, PlaceScreen
 from tui.screens.quit import Leaving, QuitDialog
-from tui.screens.resume import ResumeDialog, ResumeOrder
-from tui.state import ConsoleState, Link, gate_of, is_stopped
+from tui.screens.resume import ResumeDialog
+from tui.state import ConsoleState, Link, is_stopped
 from tui.supervisor import EngineHost, LaunchedHost, Supervisor
-from tui.theme import DEFAULT_THEME, THEMES
+from tui.theme import THEMES
 
+RATES_MS = (200, 500, 1_000, 2_000, 5_000, 10_000)
 STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
 _LONGEST_NOTE = 400
@@ -77,44 +82,105 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             key_display="ctrl+e",
             priority=True,
             tooltip="emergency stop: at once, from anywhere, without asking",
+            id="app.stop",
         ),
         Binding(
             "u",
             "resume",
             "Resume",
             tooltip="lift the stop: shows the checks, asks for a reason and a typed word",
+            id="app.resume",
         ),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="this page"),
         Binding(
-            "q,ctrl+c", "quit_dialog", "Quit", key_display="q", tooltip="asks whether the engine runs on"
+            "question_mark",
+            "help",
+            "Help",
+            key_display="?",
+            tooltip="every key, and the shapes",
+            id="app.help",
+        ),
+        Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on", id="app.pause"),
+        Binding(
+            "plus,equals_sign",
+            "rate(-1)",
+            "Faster",
+            show=False,
+            key_display="+",
+            tooltip="look at the engine more often",
+            id="app.faster",
+        ),
+        Binding(
+            "minus",
+            "rate(1)",
+            "Slower",
+            show=False,
+            key_display="-",
+            tooltip="look at the engine less often",
+            id="app.slower",
+        ),
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "Commands",
+            tooltip="every command by its name",
+            id="app.palette",
+            priority=True,
+        ),
+        Binding(
+            "q,ctrl+c",
+            "quit_dialog",
+            "Quit",
+            key_display="q",
+            tooltip="asks whether the engine runs on",
+            id="app.quit",
         ),
     ]
 
-    def __init__(self, plan: LaunchPlan, *, host: EngineHost | None = None) -> None:
+    def __init__(
+        self,
+        plan: LaunchPlan,
+        *,
+        host: EngineHost | None = None,
+        preferences: Preferences = Preferences(),  # noqa: B008 - frozen
+    ) -> None:
         super().__init__()
         self.plan = plan
-        self.state = ConsoleState()
+        self.state = ConsoleState(interval_ms=plan.interval_ms, is_read_only=preferences.is_read_only)
         self.happenings = Happenings()
         self.farewell = ""
-        self._commands = Commands(plan.paths, self.post_message)
+        self._commands = Commands(plan.paths, self.post_message, is_read_only=preferences.is_read_only)
+        self._orders = Orders(self, self._commands, plan.paths)
+        self._own_keys = preferences.keymap
+        self._ascii = AsciiFilter(enabled=preferences.is_ascii)
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
         self._applicable: tuple[object, ...] = ()
-        for theme in THEMES:
+        own = (*THEMES, *([preferences.own_theme] if preferences.own_theme else []))
+        for theme in own:
             self.register_theme(theme)
-        self.theme = DEFAULT_THEME
+        self.theme = preferences.theme
+        for name in set(self.available_themes) - {each.name for each in own}:
+            self.unregister_theme(name)  # Textual's own leave states to colour alone
+        self.set_keymap(preferences.keymap)
 
     def get_default_screen(self) -> MainScreen:
         """The panes."""
         return MainScreen()
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What every painted line goes through; a terminal without UTF-8 gets ASCII."""
+        return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
+
     def on_ready(self) -> None:
         """Start listening first, so that an engine that runs already is seen without delay."""
-        follower = follow(self.plan.paths.socket, self.plan.interval_ms, self.post_message)
-        self.run_worker(follower, group="feed", name="feed")
+        self._listen()
         if not self.plan.attach_only:
             self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
         self._show()
+
+    def _listen(self) -> None:
+        follower = follow(self.plan.paths.socket, self.state.interval_ms, self.post_message)
+        self.run_worker(follower, group="feed", name="feed", exclusive=True)
 
     # What the workers tell
 
@@ -180,17 +246,25 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     @on(MainScreen.WantsRetry)
     def _ask_retry(self, event: MainScreen.WantsRetry) -> None:
-        captured = event.row.liquidation_id
+        self._orders.retry(event.row)
 
-        def answered(confirmed: bool | None) -> None:
-            if confirmed:
-                self.run_worker(self._commands.retry(captured), group="command")
-
-        self.push_screen(retry_dialog(event.row), answered)
+    @on(MainScreen.WantsRetryOfAll)
+    def _ask_retry_of_all(self, event: MainScreen.WantsRetryOfAll) -> None:
+        self._orders.retry_all(event.outcome, event.rows)
 
     @on(MainScreen.WantsDismissal)
     def _dismiss(self, event: MainScreen.WantsDismissal) -> None:
-        self.run_worker(self._commands.dismiss(event.row.liquidation_id), group="command")
+        self._orders.dismiss(event.row)
+
+    @on(MainScreen.WantsCopy)
+    def _copy(self, event: MainScreen.WantsCopy) -> None:
+        self.copy_to_clipboard(event.text)
+        self.tell(f"{event.text} is in the clipboard, if the terminal lets programs fill it")
+
+    @on(MainScreen.WantsExplorer)
+    def _explore(self, event: MainScreen.WantsExplorer) -> None:
+        cluster = self.state.snapshot.engine.cluster if self.state.snapshot else ""
+        self.push_screen(LinkDialog(event.address, cluster))
 
     @on(MainScreen.WantsDetail)
     def _open_detail(self, event: MainScreen.WantsDetail) -> None:
@@ -201,6 +275,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Dim what cannot be done now; the stop key is never dimmed."""
+        if self.state.is_read_only and action in COMMANDING:
+            return None
         if action == "resume":
             return True if is_stopped(self.state) and self.state.link is Link.LIVE else None
         return True
@@ -214,30 +290,20 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             self._show()
 
     def action_resume(self) -> None:
-        """Open the resume dialog for the stop that is in force."""
-        gate = gate_of(self.state)
-        if gate is None or not is_stopped(self.state):
-            return
-
-        def answered(order: ResumeOrder | None) -> None:
-            if order is not None:
-                self.run_worker(self._commands.resume(order.reason, order.gate_version), group="command")
-
-        dialog = ResumeDialog(gate)
-        self.push_screen(dialog, answered)
-        dialog.run_worker(self._fetch_checks(dialog), group="checks")
+        """Ask whether to lift the stop that is in force."""
+        self._orders.resume()
 
     def action_clear_queue(self) -> None:
         """Ask whether to clear the queue."""
-        snapshot = self.state.snapshot
-        if snapshot is None or not snapshot.queue_length:
-            return
+        self._orders.clear_queue()
 
-        def answered(confirmed: bool | None) -> None:
-            if confirmed:
-                self.run_worker(self._commands.clear_queue(), group="command")
+    def ask(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
+        """Open a dialog; `answered` gets what it was closed with."""
+        self.push_screen(dialog, answered)
 
-        self.push_screen(clear_queue_dialog(snapshot.queue_length), answered)
+    def start(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Do this in the background."""
+        self.run_worker(work, group=group)
 
     def action_place(self, name: str) -> None:
         """Go to a place; from one place to another the main screen stays below; its own key leads back."""
@@ -257,16 +323,29 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._change(paused_ns=0 if self.state.paused_ns else time.time_ns())
         self._show()
 
+    def action_rate(self, step: int) -> None:
+        """Look at the engine less often (1) or more often (-1), by one step."""
+        at = min(range(len(RATES_MS)), key=lambda index: abs(RATES_MS[index] - self.state.interval_ms))
+        interval_ms = RATES_MS[max(0, min(at + step, len(RATES_MS) - 1))]
+        if interval_ms != self.state.interval_ms:
+            self._change(interval_ms=interval_ms)
+            self._listen()
+        self.tell(f"a look at the engine every {fmt.age(interval_ms)}")
+        self._show()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Put a text into the terminal's clipboard; one that terminals do not take is told and left."""
+        try:
+            sequence = copy_sequence(text, os.environ)
+        except TooLongToCopy as error:
+            self.tell(str(error), trouble="not copied")
+            return
+        if self._driver is not None:
+            self._driver.write(sequence)
+
     def action_help(self) -> None:
         """Show every key."""
-        groups: tuple[tuple[str, list[BindingType]], ...] = (
-            ("Everywhere", ConsoleApp.BINDINGS),
-            ("Main screen", MainScreen.BINDINGS),
-            ("Tables", LiveTable.BINDINGS),
-            ("Position", DetailScreen.BINDINGS),
-        )
-        bindings = [(name, each) for name, group in groups for each in group if isinstance(each, Binding)]
-        self.push_screen(HelpScreen(bindings))
+        self.push_screen(HelpScreen(help_groups(all_bindings()), self._own_keys))
         self.call_after_refresh(self._show)
 
     def action_quit_dialog(self) -> None:
@@ -287,18 +366,13 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette has every key's command."""
+        yield from palette_commands(screen, self.run_action, self._keyless())
+
+    def _keyless(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Emergency stop", "Stop at once", self.action_emergency_stop)
-        if self.check_action("resume", ()):
-            yield SystemCommand("Resume", "Lift the stop, after checks and a typed word", self.action_resume)
         if self.state.link is not Link.LIVE and not self.plan.attach_only:
             yield SystemCommand("Start the engine", "Bring it up again", self.action_start_engine)
-        if isinstance(screen, MainScreen):
-            yield from _main_commands(screen, self)
-        for place in PLACES:
-            yield SystemCommand(place.title, place.tooltip, partial(self.action_place, place.name))
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
-        yield SystemCommand("Help", "Every key", self.action_help)
-        yield SystemCommand("Quit", "Leave the engine running, or stop it", self.action_quit_dialog)
 
     # Inside
 
@@ -332,13 +406,6 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         snapshot = self.state.snapshot
         return (bool(snapshot and snapshot.queue_length), bool(snapshot and snapshot.failed))
 
-    async def _fetch_checks(self, dialog: ResumeDialog) -> None:
-        try:
-            async with EngineClient(self.plan.paths.socket) as client:
-                dialog.show_checks(await client.resume_checks())
-        except (OperatorError, msgspec.MsgspecError) as error:
-            dialog.show_trouble(str(error))
-
     def _leave(self, leaving: Leaving | None) -> None:
         if leaving is Leaving.STOP:
             self.run_worker(self._stop_and_leave(), group="quit")
@@ -371,17 +438,3 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             self._exception_event.set()
             self.farewell = crash.report(error, self.plan.paths.state)
         self._close_messages_no_wait()
-
-
-def _main_commands(screen: MainScreen, app: ConsoleApp) -> Iterable[SystemCommand]:
-    """The main screen's own keys, offered where they would do something."""
-    offered: tuple[tuple[str, str, str, Callable[[], object]], ...] = (
-        ("retry", "Retry", "Try the failed liquidation under the cursor again", screen.action_retry),
-        ("dismiss_failed", "Dismiss", "Take it off the list", screen.action_dismiss_failed),
-        ("clear_queue", "Clear queue", "Drop what is queued and not signed", app.action_clear_queue),
-        ("filter", "Filter", "Filter the at-risk positions", screen.action_filter),
-        ("pause", "Pause", "Hold the display, or let it go", app.action_pause),
-    )
-    for action, title, what, callback in offered:
-        if screen.check_action(action, ()):
-            yield SystemCommand(title, what, callback)

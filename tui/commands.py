@@ -18,6 +18,9 @@ from engine.paths import ProfilePaths
 from tui.messages import CommandDone, CommandFailed
 
 STOP = "stop"
+# The actions that a console does not offer that may only look; stopping is open to everybody.
+COMMANDING = frozenset({"resume", "retry", "retry_alike", "dismiss_failed", "clear_queue"})
+READ_ONLY = "this console only looks: open one without --read-only (or read_only in console.toml)"
 ANSWER_TO_STOP_S = 2.0
 
 Post = Callable[[Message], object]
@@ -27,9 +30,10 @@ Ask = Callable[[EngineClient], Awaitable[wire.Acknowledged]]
 class Commands:
     """Sends commands to one profile's engine. Every method returns when its message was posted."""
 
-    def __init__(self, paths: ProfilePaths, post: Post) -> None:
+    def __init__(self, paths: ProfilePaths, post: Post, *, is_read_only: bool = False) -> None:
         self._paths = paths
         self._post = post
+        self._is_read_only = is_read_only
 
     def press_stop(self, reason: str) -> asyncio.Future[wire.Acknowledged]:
         """Ask for the emergency stop, at once and in a thread: what is being painted does not hold it up."""
@@ -75,6 +79,10 @@ class Commands:
         """Try a failed liquidation again."""
         await self._send("retry", lambda client: client.retry(liquidation_id))
 
+    async def retry_all(self, outcome: str) -> None:
+        """Try all failed liquidations of one class again."""
+        await self._send("retry all", lambda client: client.retry_all(outcome))
+
     async def dismiss(self, liquidation_id: str) -> None:
         """Take a failed liquidation off the list."""
         await self._send("dismiss", lambda client: client.dismiss(liquidation_id))
@@ -89,10 +97,14 @@ class Commands:
 
     async def shutdown(self) -> None:
         """Ask the engine to finish and end. Raises OperatorError: the quit dialog stays open then."""
+        if self._is_read_only:
+            raise OperatorError(READ_ONLY)
         await self._ask(lambda client: client.shutdown())
 
     async def _send(self, command: str, ask: Ask) -> None:
         try:
+            if self._is_read_only:
+                raise OperatorError(READ_ONLY)
             answer = await self._ask(ask)
         except (OperatorError, msgspec.MsgspecError) as error:
             self._post(CommandFailed(command, str(error)))

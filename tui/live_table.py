@@ -22,7 +22,7 @@ from textual.strip import Strip
 from tui.lines import Line, Painted, Span, Tone, padded, span
 
 HOLD_ORDER_S = 1.0
-_MARKER = "▸ "
+_MARKER, _PINNED = "▸ ", "◆ "
 _MORE_ABOVE, _MORE_BELOW = "▴", "▾"
 _WHEEL_ROWS = 3
 _GAPS = (2, 1)  # cells between columns: the wider one where it costs no column
@@ -53,13 +53,13 @@ class LiveTable(Painted, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "Row up", show=False),
-        Binding("down,j", "cursor(1)", "Row down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "edge(0)", "First row", show=False),
-        Binding("end", "edge(-1)", "Last row", show=False),
-        Binding("enter", "choose", "Detail", show=True),
+        Binding("up,k", "cursor(-1)", "Row up", show=False, id="table.up"),
+        Binding("down,j", "cursor(1)", "Row down", show=False, id="table.down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("home", "edge(0)", "First row", show=False, id="table.first"),
+        Binding("end", "edge(-1)", "Last row", show=False, id="table.last"),
+        Binding("enter", "choose", "Detail", show=True, id="table.detail"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"live-table--cursor"}
     DEFAULT_CSS = """
@@ -108,6 +108,7 @@ class LiveTable(Painted, can_focus=True):
         self._cursor_index = 0
         self._is_held_by_hand = False
         self._moved_at_s = float("-inf")
+        self._pinned_key = ""
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -149,6 +150,16 @@ class LiveTable(Painted, can_focus=True):
         self._show_from(self._top)
         if was_visible and not self._is_cursor_visible():
             self._reveal_cursor()  # enter must not act on a row that went out of sight
+
+    def show_pinned(self, key: str) -> None:
+        """Mark the row with this key; an empty one marks none."""
+        if key != self._pinned_key:
+            self._pinned_key = key
+            self.refresh()
+
+    def release_order(self) -> None:
+        """Take the next rows in the order in which they come, although the cursor moved just now."""
+        self._moved_at_s = float("-inf")
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on a row; False when there is no such row."""
@@ -318,7 +329,9 @@ class LiveTable(Painted, can_focus=True):
             empty = (Span("  "), *self._empty) if not self._rows and index == 0 else ()
             return self.strip_of(empty, width)
         here = index == self._cursor_index
-        marker = Span(_MARKER if here else "  ", Tone.OURS if self.has_focus else Tone.MUTED)
+        pinned = self._rows[index].key == self._pinned_key
+        sign = _MARKER if here else _PINNED if pinned else "  "
+        marker = Span(sign, Tone.OURS if self.has_focus or pinned else Tone.MUTED)
         row = padded((marker, *self._lines[index]), width - 1)
         return self.strip_of((*row, self._more(index)), width, self._cursor_style() if here else None)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from textual.binding import Binding
+from textual.keys import format_key
 from textual.screen import Screen
 
 from tui.lines import Line, Lines, Span, Tone, width_of
@@ -21,13 +22,16 @@ _ORDER = (
     "back",
     "next_pane",
     "filter",
-    "risk",
+    "command_palette",
+    "place",
     "dismiss_failed",
     "pause",
+    "sort",
     "clear_queue",
-    "command_palette",
+    "zoom",
 )
-_PLACES = "app.place"  # many, in the help and the palette as well: they come after what is dimmed
+_SHOWN_DIMMED = frozenset({"resume"})  # an operator looks for it before it can be pressed
+
 _GAP = Span("  ")
 
 
@@ -89,11 +93,12 @@ def _is_stop(binding: Binding) -> bool:
 
 
 def _hint(binding: Binding, *, enabled: bool) -> KeyHint:
-    name = binding.action.partition("(")[0]
-    rank = _ORDER.index(name) if name in _ORDER else len(_ORDER) * (3 if name == _PLACES else 1)
-    shown = binding.key_display or binding.key
+    name = binding.action.partition("(")[0].removeprefix("app.")
+    rank = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    shown = binding.key_display or format_key(binding.key)
     if not enabled:
-        return KeyHint(rank + 2 * len(_ORDER), (Span(f"{shown} {binding.description}", Tone.MUTED),))
+        late = 0 if name in _SHOWN_DIMMED else 2 * len(_ORDER)
+        return KeyHint(rank + late, (Span(f"{shown} {binding.description}", Tone.MUTED),))
     click = f"app.simulate_key('{binding.key}')"
     stop = _is_stop(binding)
     return KeyHint(
