@@ -34,7 +34,12 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     ingestion.measure_lag: ("load_lag_100k", "reload_lag_100k"),
     ingestion.measure_notifications: ("notifications",),
     ingestion.measure_latency: (
-        *(f"socket_to_queue{kind}_p{percent}" for kind in ("", "_account", "_price") for percent in (50, 99)),
+        *(
+            f"socket_to_queue{awake}{kind}_p{percent}"
+            for awake in ("", "_awake")
+            for kind in ("", "_account", "_price")
+            for percent in (50, 99)
+        ),
         "socket_to_queue_warm",
     ),
     book_ticks.measure: ("tick_quiet_1m", "tick_cross_10k", "tick_growth"),

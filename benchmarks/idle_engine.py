@@ -1,7 +1,7 @@
 """How soon an idle engine has in its queue what a node tells: its real parts, from the socket on.
 
-`python -m benchmarks.idle_engine HTTP_URL WS_URL TOLD` prints one JSON object: microseconds, by what was
-told.
+`python -m benchmarks.idle_engine HTTP_URL WS_URL TOLD LOW_LATENCY` prints one JSON object: microseconds, by
+what was told.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from engine.liquidation.queue import Stage
 from engine.memory import settle
 from engine.parts import Parts, assemble
 from engine.protocol.addresses import FEEDS
+from engine.runtime import SWITCH_INTERVAL_S
 from engine.settings import Settings, load_settings
 from engine.telemetry.logs import configure_logging
 from engine.wallet.secret import SecretKey
@@ -135,9 +136,11 @@ class _Stopwatch:
             queue.finish(await queue.take())
 
 
-async def measure(http_url: str, ws_url: str, told: int) -> dict[str, list[float]]:
+async def measure(http_url: str, ws_url: str, told: int, low_latency: str) -> dict[str, list[float]]:
     """The latencies of so many of each."""
-    settings = load_settings({"SOLANA_RPC_URL": http_url, "SOLANA_WS_URL": ws_url})
+    settings = load_settings(
+        {"SOLANA_RPC_URL": http_url, "SOLANA_WS_URL": ws_url, "LOW_LATENCY": low_latency}
+    )
     clock = SystemClock()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with RpcPool(settings.rpc_urls, PoolLimits(settings.rpc_budgets), clock) as pool:
@@ -185,11 +188,14 @@ async def _hear(parts: Parts, settings: Settings, told: int) -> dict[str, list[f
     )
     loops = (parts.ingest.run(), parts.prices.run(), parts.risks.run(), parts.events.run(), watch.work())
     running = [asyncio.ensure_future(loop) for loop in (*loops, parts.loop_lag.run(), feed.run())]
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         async with asyncio.timeout(DEADLINE_S):
             await parts.ingest.loaded.wait()
             settle()
             parts.detector.enabled = True
+            if parts.vigil is not None:
+                running.append(asyncio.ensure_future(parts.vigil.run()))
             await watch.done.wait()
         again_us = await watch.hear_again()
     finally:
@@ -206,4 +212,4 @@ async def _hear(parts: Parts, settings: Settings, told: int) -> dict[str, list[f
 
 if __name__ == "__main__":
     configure_logging("warning")
-    print(json.dumps(uvloop.run(measure(sys.argv[1], sys.argv[2], int(sys.argv[3])))))
+    print(json.dumps(uvloop.run(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))))

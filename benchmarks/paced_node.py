@@ -1,7 +1,7 @@
 """A stand-in for the node of an idle engine: answers what a start asks, then tells one thing at a time.
 
 In a process of its own, as a node is. `lamports` of what it tells is the system's monotonic clock at the
-moment of telling, in nanoseconds: that clock is one for all processes. `python -m benchmarks.paced_node TOLD`
+moment of telling, in nanoseconds: that clock is one for all processes. `python -m benchmarks.paced_node`
 prints its port.
 """
 
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -34,10 +35,9 @@ GENESIS = str(Pubkey.from_bytes(bytes([7]) * 32))
 
 
 class PacedNode:
-    """`told` times: a position falls below its line and recovers, a price crosses a line and comes back."""
+    """Until nobody listens: a position falls below its line and recovers, a price crosses one and returns."""
 
-    def __init__(self, told: int) -> None:
-        self._told = told
+    def __init__(self) -> None:
         self._began_s = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers: dict[str, int] = {}
@@ -106,10 +106,9 @@ class PacedNode:
     async def _tell(self, transport: asyncio.WriteTransport | None) -> None:
         assert transport is not None
         await asyncio.sleep(SETTLE_S)
-        for index in range(self._told):
+        for far in cycle(FAR):
             if transport.is_closing():
                 return
-            far = FAR[index % len(FAR)]
             fallen = replace(far, collateral_e6=1)
             await self._tell_position(transport, fallen)
             await self._tell_position(transport, far)
@@ -179,8 +178,8 @@ async def _notify_stamped(transport: asyncio.WriteTransport, text: str) -> None:
     assert written == size + 4, "the engine reads at once"
 
 
-async def _serve(told: int) -> None:
-    node = PacedNode(told)
+async def _serve() -> None:
+    node = PacedNode()
     app = web.Application()
     app.router.add_post("/", node.answer)
     app.router.add_get("/", node.subscribe)
@@ -193,4 +192,4 @@ async def _serve(told: int) -> None:
 
 if __name__ == "__main__":
     # Python's own loop: it writes to the socket at once, not at the end of the turn.
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve())

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from aiohttp import WSMsgType, web
 
 from benchmarks.population import address_of, make_accounts
+from engine.chain.websocket import server_frame
 from engine.protocol.addresses import PROGRAM_ID
 
 PIECE_BYTES = 1 << 20
@@ -43,7 +44,9 @@ class StubNode:
     def prepare(self) -> None:
         """Write everything that is to be told once, so that telling costs nothing."""
         if self._told:
-            self._frames = [_frame(self._notification(index, 9, 1)) for index in range(self._told)]
+            self._frames = [
+                server_frame(self._notification(index, 9, 1).encode()) for index in range(self._told)
+            ]
             return
         parts = ['{"jsonrpc":"2.0","result":[']
         entries = (
@@ -108,12 +111,6 @@ def _account(data: str, lamports: int) -> str:
         f'{{"lamports":{lamports},"data":["{data}","base64"],"owner":"{PROGRAM_ID}","executable":false,'
         '"rentEpoch":18446744073709551615,"space":120}'
     )
-
-
-def _frame(text: str) -> bytes:
-    """A server's text frame."""
-    payload = text.encode()
-    return b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload
 
 
 async def _serve(accounts: int, told: int) -> None:

@@ -47,6 +47,7 @@ from engine.oracle.hermes import HermesClient
 from engine.price_feeds import watched_feeds
 from engine.price_watch import PriceWatch
 from engine.protocol.addresses import SOL_USD
+from engine.rehearsal import Rehearsal
 from engine.risk_board import RiskBoard
 from engine.settings import Settings
 from engine.stopping.sentinel import Cause, Sentinel
@@ -58,6 +59,7 @@ from engine.telemetry.loop_lag import LoopLag
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.notices import Notices
 from engine.telemetry.tally import Tally
+from engine.vigil import Vigil
 from engine.wallet.signer import Signer
 from engine.wallet.watch import WalletWatch
 
@@ -106,6 +108,7 @@ class Parts:
     aftermath: Aftermath
     sentinel: Sentinel
     ingest: Ingest
+    vigil: Vigil | None  # None: the loop sleeps when there is nothing to do
     feed: LiveFeeds
     blockhashes: BlockhashCache
     confirmations: Confirmations
@@ -206,6 +209,14 @@ def assemble(
         events=events,
         clock=clock,
     )
+    vigil = None
+    if settings.low_latency:
+        vigil = Vigil(
+            Rehearsal(chain=chain, journal=journal, tracker=tracker, clock=clock).step,
+            clock,
+            is_busy=lambda: len(queue) > 0,
+            heard_ns=lambda: ingest.updated_at_ns,
+        )
     accounts = AccountReader(chain)
     blockhashes = BlockhashCache(chain, clock)
     fee_limits = FeeLimits(
@@ -393,6 +404,7 @@ def assemble(
         aftermath=aftermath,
         sentinel=sentinel,
         ingest=ingest,
+        vigil=vigil,
         feed=LiveFeeds(
             settings.ws_urls,
             settings.program_id,

@@ -207,6 +207,7 @@ async def _serve(
                 parts.notices.run(),
                 parts.nodes.run(),
                 _settle_memory(parts),
+                _keep_vigil(parts),
                 parts.risks.run(),
                 parts.prices.run(),
                 parts.hermes.run(),
@@ -243,6 +244,13 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
         log.info("ready", positions=len(parts.holdings.book), state=parts.gate.state.state)
         if on_ready is not None:
             on_ready(engine)
+
+
+async def _keep_vigil(parts: Parts) -> None:
+    """Where it is wanted; while the book is loaded there is enough to do."""
+    await parts.ingest.loaded.wait()
+    if parts.vigil is not None:
+        await parts.vigil.run()
 
 
 async def _settle_memory(parts: Parts) -> None:

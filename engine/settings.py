@@ -33,6 +33,7 @@ MOST_ENDPOINTS: Final = 8
 REQUESTS_PER_S: Final = (1, 100_000)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 EVENT_LOOPS: Final = ("uvloop", "asyncio")
+SWITCH: Final = ("off", "on")
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -183,6 +184,13 @@ def _event_loop(value: object) -> str:
     raise ValueError(f"must be one of {', '.join(EVENT_LOOPS)}, not {_shown(value)}")
 
 
+def _switch(value: object) -> bool:
+    text = ("on" if value else "off") if isinstance(value, bool) else str(value).strip().lower()
+    if text in SWITCH:
+        return text == "on"
+    raise ValueError(f"must be one of {', '.join(SWITCH)}, not {_shown(value)}")
+
+
 class Settings(BaseSettings):
     """One engine's settings, frozen; `load_settings` is the way to make them."""
 
@@ -236,6 +244,10 @@ class Settings(BaseSettings):
         default="uvloop", validation_alias="EVENT_LOOP"
     )
     """What the engine's coroutines run on: uvloop, or Python's own where that is to be ruled out."""
+    low_latency: Annotated[bool, BeforeValidator(_switch)] = Field(
+        default=False, validation_alias="LOW_LATENCY"
+    )
+    """Whether an idle engine stays awake, for the price of a whole processor; see engine.vigil."""
 
     retry_attempts: Annotated[int, _whole(1, 20)] = Field(default=5, validation_alias="RETRY_ATTEMPTS")
     """Attempts per liquidation, the first one included."""

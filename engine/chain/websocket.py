@@ -245,6 +245,18 @@ class WebSocket(asyncio.BufferedProtocol):
         self._transport.write(data)
 
 
+def server_frame(text: bytes) -> bytes:
+    """A whole text message as a node sends it, for whoever plays one."""
+    size = len(text)
+    if size < _TWO_BYTES:
+        head = bytes((_FIN | _TEXT, size))
+    elif size < 1 << 16:
+        head = bytes((_FIN | _TEXT, _TWO_BYTES)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((_FIN | _TEXT, _EIGHT_BYTES)) + size.to_bytes(8, "big")
+    return head + text
+
+
 async def open_websocket(url: str, on_frames: OnFrames, longest_message_bytes: int) -> WebSocket:
     """Connect and agree; the caller sets the deadline.
 

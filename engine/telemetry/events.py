@@ -66,10 +66,11 @@ class _Burst:
 
 
 class EventLog:
-    """The last 500 events, oldest first."""
+    """The last 500 events, oldest first; at most `waiting_lines` wait for being written."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, waiting_lines: int = WAITING_LINES) -> None:
         self._clock = clock
+        self._waiting_lines = waiting_lines
         self._events: deque[Event] = deque(maxlen=CAPACITY)
         self._unwritten: deque[_Burst] = deque()
         self._waiting = 0
@@ -117,7 +118,7 @@ class EventLog:
         """What is above the bound is lost, the oldest first."""
         self._unwritten.append(burst)
         self._waiting += burst.left
-        while self._waiting > WAITING_LINES:
+        while self._waiting > self._waiting_lines:
             self._next()
             self.lost_lines += 1
         self._has_unwritten.set()

@@ -198,3 +198,9 @@ def test_a_bad_list_of_nodes_is_refused_without_repeating_a_credential(environ, 
         load_settings(environ)
     assert complaint in str(refusal.value)
     assert "secret-key" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("on", True), (" OFF ", False), ("", False)])
+def test_an_engine_is_kept_awake_only_where_that_is_wanted(text: str, is_on: bool) -> None:
+    assert load_settings({**RPC, "LOW_LATENCY": text}).low_latency is is_on
+    assert "LOW_LATENCY must be one of off, on, not 'yes'" in refusal(LOW_LATENCY="yes")

@@ -1,0 +1,99 @@
+"""An idle engine that is kept awake: what it rehearses, that nothing comes of it, and when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated import VirtualClock
+
+from engine.journal.journal import Journal
+from engine.rehearsal import PRICES_GOOD_NS, Rehearsal
+from engine.vigil import BUSY_S, REHEARSE_NS, Vigil
+
+
+class Untouchable:
+    """Fails whoever asks it anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a rehearsal asked for {name}")
+
+
+async def rehearsed(clock: VirtualClock, folder: Path) -> tuple[Rehearsal, Journal]:
+    journal = Journal.open(folder / "journal.db", "test", clock.now_ns)
+    nobody: Any = Untouchable()
+    return Rehearsal(chain=nobody, journal=journal, tracker=nobody, clock=clock), journal
+
+
+async def test_every_second_step_of_a_rehearsal_goes_all_the_way_into_its_queue(tmp_path):
+    clock = VirtualClock()
+    rehearsal, journal = await rehearsed(clock, tmp_path)
+    queued = []
+    for _ in range(8):
+        rehearsal.step()
+        queued.append(rehearsal.queued)
+    assert queued == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert journal.last_seq == 0
+    await journal.close()
+
+
+async def test_a_rehearsal_goes_on_when_its_prices_have_grown_old(tmp_path):
+    clock = VirtualClock()
+    rehearsal, journal = await rehearsed(clock, tmp_path)
+    for pause_s in (0, PRICES_GOOD_NS / 1e9, 3_600):
+        await clock.advance(pause_s)
+        for _ in range(4):
+            rehearsal.step()
+    assert rehearsal.queued == 6
+    await journal.close()
+
+
+class Watched:
+    """A vigil, what it looks at, and how often it rehearsed."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.is_busy = False
+        self.heard_ns = 0
+        self.rehearsals = 0
+        self.vigil = Vigil(
+            self._rehearse, self.clock, is_busy=lambda: self.is_busy, heard_ns=lambda: self.heard_ns
+        )
+
+    def _rehearse(self) -> None:
+        self.rehearsals += 1
+
+
+async def test_an_idle_engine_turns_without_sleeping_and_rehearses_at_intervals():
+    watched = Watched()
+    for expected in (1, 1, 2, 2, 3, 3):
+        assert watched.vigil.look() == 0.0
+        assert watched.rehearsals == expected
+        await watched.clock.advance(REHEARSE_NS / 2e9)
+
+
+async def test_news_make_a_rehearsal_needless():
+    watched = Watched()
+    watched.heard_ns = watched.clock.now_ns()
+    assert (watched.vigil.look(), watched.rehearsals) == (0.0, 0)
+    await watched.clock.advance(REHEARSE_NS / 1e9)
+    assert (watched.vigil.look(), watched.rehearsals) == (0.0, 1)
+
+
+async def test_while_something_is_at_work_the_engine_sleeps_and_rehearses_nothing():
+    watched = Watched()
+    watched.is_busy = True
+    assert watched.vigil.look() == BUSY_S
+    running = asyncio.ensure_future(watched.vigil.run())
+    for _ in range(5):
+        await watched.clock.advance(BUSY_S)
+    assert set(watched.clock.slept_s) == {BUSY_S}
+    assert watched.rehearsals == 0
+    watched.is_busy = False
+    await watched.clock.advance(BUSY_S)
+    assert watched.rehearsals == 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
