@@ -10,10 +10,8 @@ from solders.pubkey import Pubkey
 
 from engine.book.book import Book
 from engine.book.index import NOWHERE
-from engine.book.leaf import ADDRESS_BYTES, LEAF_ROWS
+from engine.book.leaf import ADDRESS_BYTES, LEAF_ROWS, LIMBO
 from engine.book.placing import group_numbers, lines_of, rows_of
-from engine.book.shelves import LIMBO
-from engine.book.unknown import kinds_of
 from engine.protocol.position_columns import PositionColumns
 
 
@@ -39,7 +37,8 @@ def apply_many(
     # Symbol and side are the group's, and whoever is liquidated is not held: no row has them.
     same = memory.same_content(places[held], rows[held]) & (groups == numbers[held])
     same &= source.rows["is_liquidated"][held] == 0
-    same[same & in_limbo] = _as_unknown(book, taken, source, held[same & in_limbo])
+    unknown = held[same & in_limbo]
+    same[same & in_limbo] = memory.same_unknown(places[unknown], book.unknowns.columns_of(source, unknown))
     memory.note_read(places[held[same]], slots[held[same]], epoch)
 
     changed = held[~same & ~in_limbo]
@@ -73,14 +72,6 @@ def _newest_of_each(
     kept = np.array(sorted(newest.values()), dtype=np.int64)
     thinned = PositionColumns(columns.rows[kept], columns.origin[kept], columns.symbols, columns.refused)
     return columns.origin[kept], thinned, slots[kept]
-
-
-def _as_unknown(
-    book: Book, taken: Sequence[bytes], columns: PositionColumns, picked: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Which of these, held in limbo, are there for the very reason for which they would be put there now."""
-    kinds = zip(picked.tolist(), kinds_of(columns, picked), strict=True)
-    return np.array([book.unknowns.get(taken[index]) == kind for index, kind in kinds], dtype=np.bool_)
 
 
 def _overwrite(

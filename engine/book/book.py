@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from solders.pubkey import Pubkey
 
-from engine.book.leaf import Leaf
-from engine.book.shelves import LIMBO, Row, Shelves
+from engine.book.leaf import LIMBO, Leaf
+from engine.book.shelves import Row, Shelves
 from engine.book.unknown import Unknown, Unknowns, why_undecidable
 from engine.domain import Generation, Position, Price, Side, Verdict
 from engine.protocol.margin import Terms, UnsupportedLeverage, maintenance_bps, threshold_e6
@@ -59,7 +59,6 @@ class Book:
         self.symbols = tuple(dict.fromkeys(symbols))
         self.shelves = Shelves(self.symbols)
         self._closed: dict[bytes, int] = {}  # slot in which a position was seen closed
-        # Anybody may invent symbols: theirs are kept with their positions and go with them.
         self.unknowns = Unknowns()
         self.epoch = 0  # the snapshot that rows are marked with
         # Positions that left, for whoever keeps something of them; the oldest are forgotten when nobody asks.
@@ -99,7 +98,7 @@ class Book:
             self.remove(position.address, position.slot)
             return True
         self._closed.pop(key, None)
-        self._shelve(key, position)
+        self._shelve(key, found, position)
         return True
 
     def remove(self, address: Pubkey, slot: int) -> None:
@@ -109,9 +108,9 @@ class Book:
         if found is not None:
             if slot < _slot(*found):
                 return
+            self.unknowns.forget(*found)
             self.shelves.take_out(key, *found)
             self.departed.append(key)
-        self.unknowns.drop(key)
         self._closed[key] = max(slot, self._closed.pop(key, 0))
         if len(self._closed) > CLOSED_MEMORY:
             del self._closed[next(iter(self._closed))]
@@ -122,11 +121,10 @@ class Book:
         found = self.shelves.find(key)
         if found is None or slot < _slot(*found):
             return
-        position = self._position(*found)
-        self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
         leaf, row = found
+        symbol, side = self._symbol_and_side(leaf, row)
         *content, _, _ = leaf.content(row)
-        self.shelves.put(key, self.shelves.limbo, (*content, self.epoch, slot), 0, 0)
+        self._put_into_limbo(key, found, (*content, self.epoch, slot), Unknown(reason, symbol, side))
 
     # --- snapshots ---
 
@@ -150,10 +148,6 @@ class Book:
         """A complete snapshot of this slot is in the book: what closed before it need not be known."""
         self._closed = {key: closed for key, closed in self._closed.items() if closed >= slot}
 
-    def note_unknown(self, unknown: Mapping[bytes, Unknown]) -> None:
-        """Positions that were put into limbo, with the reasons."""
-        self.unknowns.update(unknown)
-
     def closed_after(self, slot: int) -> set[bytes]:
         """The positions that were seen closed in a slot after this one."""
         return {key for key, closed in self._closed.items() if closed > slot}
@@ -165,9 +159,15 @@ class Book:
         found = self.shelves.find(bytes(address))
         return None if found is None else self._position(*found)
 
+    def decidable(self, address: Pubkey) -> Position | None:
+        """The same, None when it cannot be decided as well."""
+        found = self.shelves.find(bytes(address))
+        return None if found is None or found[0].group == LIMBO else self._position(*found)
+
     def unknown_reason(self, address: Pubkey) -> str | None:
-        """Why the position cannot be decided as it is, None when it can."""
-        unknown = self.unknowns.get(bytes(address))
+        """Why the position cannot be decided as it is, None when it can, or is not held."""
+        found = self.shelves.find(bytes(address))
+        unknown = None if found is None else self.unknowns.of(*found)
         return None if unknown is None else unknown.reason
 
     # --- who crossed ---
@@ -213,7 +213,7 @@ class Book:
 
     # --- inside ---
 
-    def _shelve(self, key: bytes, position: Position) -> None:
+    def _shelve(self, key: bytes, found: tuple[Leaf, int] | None, position: Position) -> None:
         row = _row(position, self.epoch)
         try:
             terms = terms_of(position)
@@ -222,21 +222,27 @@ class Book:
             group = None
         if group is None:
             reason = why_undecidable(position.leverage)
-            self.unknowns.put(key, Unknown(reason, position.symbol, position.side))
-            self.shelves.put(key, self.shelves.limbo, row, 0, 0)
+            self._put_into_limbo(key, found, row, Unknown(reason, position.symbol, position.side))
         else:
-            self.unknowns.drop(key)
-            self.shelves.put(key, group, row, threshold_e6(terms), threshold_e6(terms, self.at_risk_milli))
+            if found is not None:
+                self.unknowns.forget(*found)
+            liquidation_e6, at_risk_e6 = threshold_e6(terms), threshold_e6(terms, self.at_risk_milli)
+            self.shelves.put(key, found, group, row, liquidation_e6=liquidation_e6, at_risk_e6=at_risk_e6)
+
+    def _put_into_limbo(self, key: bytes, found: tuple[Leaf, int] | None, row: Row, unknown: Unknown) -> None:
+        if found is not None:
+            self.unknowns.forget(*found)
+        place = self.shelves.put(key, found, self.shelves.limbo, row, liquidation_e6=0, at_risk_e6=0)
+        self.unknowns.note(*place, unknown)
+
+    def _symbol_and_side(self, leaf: Leaf, row: int) -> tuple[str, Side]:
+        unknown = self.unknowns.of(leaf, row)
+        source = unknown or self.shelves.group_of(leaf)
+        return source.symbol, source.side
 
     def _position(self, leaf: Leaf, row: int) -> Position:
         address = leaf.address(row)
-        if leaf.group == LIMBO:
-            unknown = self.unknowns.get(address)
-            assert unknown is not None, "whoever is in limbo has a reason"
-            symbol, side = unknown.symbol, unknown.side
-        else:
-            group = self.shelves.group_of(leaf)
-            symbol, side = group.symbol, group.side
+        symbol, side = self._symbol_and_side(leaf, row)
         owner, size, collateral, entry, maintenance, created, leverage, generation, _, slot = leaf.content(
             row
         )

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.book.group import Group
-from engine.book.leaf import ADDRESS_BYTES, LOADED_ROWS, ROW, THRESHOLD_MAX
-from engine.book.shelves import LIMBO, Shelves
+from engine.book.leaf import ADDRESS_BYTES, LIMBO, LOADED_ROWS, ROW, THRESHOLD_MAX, UNKNOWN
+from engine.book.shelves import Shelves
+from engine.book.unknown import Unknowns
 from engine.protocol.threshold_columns import thresholds_e6
 
 BLOCK = np.dtype(f"V{ROW.itemsize}")
 """A row as plain bytes: copied field by field it takes numpy ten times as long."""
+
+_IN_LIMBO = np.dtype([("row", BLOCK), ("unknown", UNKNOWN)])
 
 STEP_ROWS = 8 * LOADED_ROWS
 """So many positions are handled between two yields; as a rule, a millisecond or two."""
@@ -25,7 +28,10 @@ _MOST_PIVOTS = 4096
 
 
 class Part(NamedTuple):
-    """Some positions of one group: the hashes of their addresses, the addresses, rows of type BLOCK."""
+    """Some positions of one group: the hashes of their addresses, the addresses, rows of type BLOCK.
+
+    In limbo a row is longer, see `in_limbo`.
+    """
 
     hashes: NDArray[np.int64]
     keys: NDArray[np.void]
@@ -39,8 +45,9 @@ class Part(NamedTuple):
 class Filling:
     """`count` positions on their way into empty shelves, which nothing else may change meanwhile."""
 
-    def __init__(self, shelves: Shelves, count: int, at_risk_milli: int) -> None:
+    def __init__(self, shelves: Shelves, unknowns: Unknowns, count: int, at_risk_milli: int) -> None:
         self._shelves = shelves
+        self._unknowns = unknowns
         self._factors_milli = (1000, at_risk_milli)
         shelves.index.reserve(count)
         # What is hashed differently need not be compared; None when that is no longer kept up.
@@ -51,7 +58,8 @@ class Filling:
     def fill(self, group: Group, parts: Sequence[Part]) -> Iterator[None]:
         """Enter a group's positions in the order of their lines; of one address the first stays."""
         count = sum(len(part.keys) for part in parts)
-        whole = Part(np.empty(count, np.int64), np.empty(count, f"V{ADDRESS_BYTES}"), np.empty(count, BLOCK))
+        row = parts[0].rows.dtype if parts else BLOCK
+        whole = Part(np.empty(count, np.int64), np.empty(count, f"V{ADDRESS_BYTES}"), np.empty(count, row))
         lines_e6 = np.zeros((2, count), dtype=np.int64)
         yield from self._join(group, parts, whole, lines_e6)
         order, entered, ready = np.empty(count, np.int64), 0, 0
@@ -101,11 +109,17 @@ class Filling:
     ) -> None:
         """Make leaves of some positions that all come behind those that the group has."""
         hashes, keys, rows = whole.picked(picked)
+        unknown = None
+        if group.number == LIMBO:
+            rows, unknown = (rows.view(_IN_LIMBO)[name] for name in ("row", "unknown"))
+            self._unknowns.count(unknown)
         lines = lines_e6[:, picked]
         places = np.empty(len(picked), dtype=np.int64)
         for first in range(0, len(picked), LOADED_ROWS):
             part = slice(first, first + LOADED_ROWS)
             leaf = group.append_sorted(keys[part], rows[part], lines[:, part])
+            if unknown is not None:
+                leaf.unknown[: leaf.count] = unknown[part]
             places[part] = leaf.place(0) + np.arange(leaf.count)
         shelves = self._shelves
         twice = shelves.index.put_many(hashes, keys, places, self._hash_at)
@@ -113,7 +127,16 @@ class Filling:
             self._hash_at = None  # closing their gaps moves others
         # From the last on, so that a row that fills a gap is one that was entered.
         for index in twice[::-1].tolist():
-            group.remove(*shelves.memory.find(int(places[index])))
+            leaf, row = shelves.memory.find(int(places[index]))
+            self._unknowns.forget(leaf, row)
+            group.remove(leaf, row)
+
+
+def in_limbo(rows: NDArray[np.void], unknown: NDArray[np.void]) -> NDArray[np.void]:
+    """Rows of type BLOCK as a part in limbo has them: each with what is kept of why it is there."""
+    both = np.empty(len(rows), _IN_LIMBO)
+    both["row"], both["unknown"] = rows, unknown
+    return both.view(f"V{_IN_LIMBO.itemsize}")
 
 
 def in_order(lines: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

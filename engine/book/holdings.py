@@ -112,9 +112,7 @@ class Holdings:
 
     def decidable(self, address: Pubkey) -> Position | None:
         """The position if it is held and known; None when it is gone or cannot be decided."""
-        if self.book.unknown_reason(address) is not None:
-            return None
-        return self.book.get(address)
+        return self.book.decidable(address)
 
     # --- inside ---
 

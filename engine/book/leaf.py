@@ -1,6 +1,7 @@
 """A leaf: up to 512 positions of one symbol, side and maintenance tier, neighbours in liquidation price.
 
-Rows are dense and in no order. All numbers are columns; a position has no object of its own.
+Rows are dense and in no order. Everything is in columns, of those that cannot be decided too; a position has
+no object of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ ROW = np.dtype(
 
 CONTENT_BYTES = ROW.fields["epoch"][1] if ROW.fields else 0
 """So many bytes at the start of a row are what its account says; epoch and slot say when it was read."""
+
+UNKNOWN = np.dtype([("symbol", "V32"), ("symbol_bytes", "u1"), ("is_short", "u1"), ("reason", "u2")])
+"""What is kept beside that of a position in limbo: what its group would tell of it, and why it has none."""
+
+LIMBO = 0
+"""The number of the group whose positions cannot be decided: they have no lines."""
 
 Lines = NDArray[np.int64]
 Rows = NDArray[np.void]
@@ -87,6 +94,7 @@ class Leaf:
         "keys",
         "liquidation",
         "rows",
+        "unknown",
     )
 
     def __init__(
@@ -96,6 +104,8 @@ class Leaf:
         addresses: memoryview,
         rows: Rows,
         lines: NDArray[np.int64],
+        *,
+        unknown: Rows,
     ) -> None:
         self.id = leaf_id
         self.group = 0  # the number of the group that it belongs to
@@ -104,6 +114,7 @@ class Leaf:
         self.rows = rows
         self.liquidation: Lines = lines[0]
         self.at_risk: Lines = lines[1]
+        self.unknown = unknown  # only written to, and so only in memory, where the group is limbo
         self.addresses = addresses  # the keys, byte by byte
         self._profile: Profile | None = _EMPTY
 
@@ -175,6 +186,8 @@ class Leaf:
         self.rows[row] = source.rows[source_row]
         self.liquidation[row] = source.liquidation[source_row]
         self.at_risk[row] = source.at_risk[source_row]
+        if self.group == LIMBO:
+            self.unknown[row] = source.unknown[source_row]
 
     def take(self, source: Leaf, picked: NDArray[np.int64]) -> None:
         """Append some rows of another leaf; they must fit."""
@@ -183,6 +196,8 @@ class Leaf:
         self.rows[start:end] = source.rows[picked]
         self.liquidation[start:end] = source.liquidation[picked]
         self.at_risk[start:end] = source.at_risk[picked]
+        if self.group == LIMBO:
+            self.unknown[start:end] = source.unknown[picked]
         self.count = end
         self.touch()
 
@@ -193,5 +208,7 @@ class Leaf:
         self.rows[:count] = self.rows[picked]
         self.liquidation[:count] = self.liquidation[picked]
         self.at_risk[:count] = self.at_risk[picked]
+        if self.group == LIMBO:
+            self.unknown[:count] = self.unknown[picked]
         self.count = count
         self.touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +10,13 @@ from numpy.typing import NDArray
 
 from engine.book.batch import apply_many
 from engine.book.book import Book
-from engine.book.filling import BLOCK, Filling, Part
+from engine.book.filling import BLOCK, Filling, Part, in_limbo
 from engine.book.index import hashes_of
-from engine.book.leaf import ADDRESS_BYTES
+from engine.book.leaf import ADDRESS_BYTES, LIMBO
 from engine.book.placing import group_numbers, rows_of
-from engine.book.shelves import LIMBO
-from engine.book.unknown import Unknown, kinds_of
 from engine.protocol.position_columns import PositionColumns, decode_positions
 
 _TOGETHER_ROWS = 16_384
-_NOTED_AT_ONCE = 4_096
 
 
 class _Slice(NamedTuple):
@@ -48,7 +44,7 @@ class SnapshotLoad:
         self.is_first = len(book) == 0
         self._waiting: list[tuple[NDArray[np.uint16], Part]] = []
         self._slices: list[_Slice] = []
-        self._unknown: dict[bytes, Unknown] = {}
+        self._limbo: list[Part] = []
         self.count = 0
 
     def take(self, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> list[tuple[bytes, str]]:
@@ -65,18 +61,17 @@ class SnapshotLoad:
     def finish(self) -> Iterator[None]:
         """Enter what was collected, and forget what the snapshot lacks; yields every few milliseconds."""
         if self.is_first:
-            # Their reasons first: whoever finds one of them in the book finds its reason.
-            reasons = iter(self._unknown.items())
-            while some := dict(islice(reasons, _NOTED_AT_ONCE)):
-                self._book.note_unknown(some)
-                yield
             self._put_together()
-            filling = Filling(self._book.shelves, self.count, self._book.at_risk_milli)
+            book = self._book
+            filling = Filling(book.shelves, book.unknowns, self.count, book.at_risk_milli)
             yield
-            for group in self._book.shelves.groups if self._slices else ():
-                yield from filling.fill(group, [each.of(group.number) for each in self._slices])
+            for group in book.shelves.groups:
+                parts = (
+                    self._limbo if group.number == LIMBO else [each.of(group.number) for each in self._slices]
+                )
+                yield from filling.fill(group, parts)
             self._slices.clear()
-            self._unknown.clear()
+            self._limbo.clear()
             self._book.forget_closings(self.slot)
         else:
             yield from self._book.sweep(self.slot)
@@ -92,13 +87,17 @@ class SnapshotLoad:
             wanted &= np.array([address not in closed for address in taken], dtype=np.bool_)
         numbers = group_numbers(self._book.shelves, columns)
         order = np.flatnonzero(wanted)
-        if len(in_limbo := order[numbers[order] == LIMBO]):
-            self._note_unknown(columns, in_limbo, taken)
         rows = Part(
             hashes_of(taken),
             np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}"),
             rows_of(columns, self.slot, self._epoch).view(BLOCK),
         )
+        unknown = order[numbers[order] == LIMBO]
+        if len(unknown):
+            hashes, keys, blocks = rows.picked(unknown)
+            why = self._book.unknowns.columns_of(columns, unknown)
+            self._limbo.append(Part(hashes, keys, in_limbo(blocks, why)))
+            order = order[numbers[order] != LIMBO]
         self._waiting.append((numbers[order].astype(np.uint16), rows.picked(order)))
         if sum(len(each) for each, _ in self._waiting) >= _TOGETHER_ROWS:
             self._put_together()
@@ -114,9 +113,3 @@ class SnapshotLoad:
         starts = np.searchsorted(numbers[order], np.arange(len(self._book.shelves.groups) + 1))
         self._slices.append(_Slice(starts.tolist(), whole.picked(order)))
         self._waiting.clear()
-
-    def _note_unknown(
-        self, columns: PositionColumns, picked: NDArray[np.int64], taken: Sequence[bytes]
-    ) -> None:
-        kinds = kinds_of(columns, picked)
-        self._unknown.update(zip(map(taken.__getitem__, picked.tolist()), kinds, strict=True))

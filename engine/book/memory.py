@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.book.leaf import ADDRESS_BYTES, CONTENT_BYTES, LEAF_ROWS, LOADED_ROWS, ROW, Leaf
+from engine.book.leaf import ADDRESS_BYTES, CONTENT_BYTES, LEAF_ROWS, LOADED_ROWS, ROW, UNKNOWN, Leaf
 
 SLAB_LEAVES = 128
 _SLAB_ROWS = SLAB_LEAVES * LEAF_ROWS
@@ -30,6 +30,7 @@ class _Slab:
         self.keys = np.frombuffer(keys, dtype=f"V{ADDRESS_BYTES}")
         self.rows = np.frombuffer(mmap.mmap(-1, _SLAB_ROWS * ROW.itemsize), dtype=ROW)
         self.lines = np.frombuffer(mmap.mmap(-1, 2 * _SLAB_ROWS * 8), dtype=np.int64).reshape(2, -1)
+        self.unknown = np.frombuffer(mmap.mmap(-1, _SLAB_ROWS * UNKNOWN.itemsize), dtype=UNKNOWN)
         self.leaves = []
         addresses = memoryview(keys)
         for number in range(SLAB_LEAVES):
@@ -41,6 +42,7 @@ class _Slab:
                     addresses[start * ADDRESS_BYTES : end * ADDRESS_BYTES],
                     self.rows[start:end],
                     self.lines[:, start:end],
+                    unknown=self.unknown[start:end],
                 )
             )
 
@@ -102,6 +104,11 @@ class LeafMemory:
             leaf_id, row = leaf_id + 1, 0
         return found, 0
 
+    def leaves_from(self, leaf_id: int, limit: int) -> tuple[list[Leaf], int]:
+        """Up to `limit` leaves from an id on, empty ones too, and the id after them; 0 at the end."""
+        end = leaf_id + limit
+        return self._leaves[leaf_id:end], end if end < len(self._leaves) else 0
+
     def same_keys(self, places: Places, keys: NDArray[np.void]) -> NDArray[np.bool_]:
         """Whether each place holds the address at the same index of `keys`."""
         same = np.zeros(len(places), dtype=np.bool_)
@@ -117,6 +124,14 @@ class LeafMemory:
         wanted = _content(rows)
         for slab, picked, at in self._by_slab(places):
             same[picked] = (_content(slab.rows[at]) == wanted[picked]).all(axis=1)
+        return same
+
+    def same_unknown(self, places: Places, unknown: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Whether each place, in limbo, is there as what stands at the same index of `unknown`."""
+        same = np.zeros(len(places), dtype=np.bool_)
+        wanted = _bytes(unknown)
+        for slab, picked, at in self._by_slab(places):
+            same[picked] = (_bytes(slab.unknown[at]) == wanted[picked]).all(axis=1)
         return same
 
     def slots(self, places: Places) -> NDArray[np.uint64]:
@@ -172,4 +187,8 @@ class LeafMemory:
 
 
 def _content(rows: NDArray[np.void]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(rows).view(np.uint8).reshape(-1, ROW.itemsize)[:, :CONTENT_BYTES]
+    return _bytes(rows)[:, :CONTENT_BYTES]
+
+
+def _bytes(rows: NDArray[np.void]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(rows).view(np.uint8).reshape(-1, rows.dtype.itemsize)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.book.leaf import ROW, THRESHOLD_MAX
-from engine.book.shelves import LIMBO, Shelves
+from engine.book.leaf import LIMBO, ROW, THRESHOLD_MAX
+from engine.book.shelves import Shelves
 from engine.domain import Side
 from engine.protocol.margin import MAINTENANCE_TIERS
 from engine.protocol.position_columns import PositionColumns

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from engine.book.flank import Flank
 from engine.book.group import Group, Picked
 from engine.book.index import AddressIndex
-from engine.book.leaf import THRESHOLD_MAX, Leaf
+from engine.book.leaf import LIMBO, THRESHOLD_MAX, Leaf
 from engine.book.memory import LeafMemory
 from engine.domain import Side
 from engine.protocol.margin import MAINTENANCE_TIERS
 
 Row = tuple[object, ...]
-LIMBO = 0
-"""The number of the group whose positions cannot be decided: they have no lines."""
-
 _TIERS = tuple(bps for _, bps in MAINTENANCE_TIERS)
 
 
@@ -77,10 +74,18 @@ class Shelves:
 
     # --- who comes and goes ---
 
-    def put(self, address: bytes, group: Group, row: Row, liquidation_e6: int, at_risk_e6: int) -> None:
-        """Enter a position, or move it to where it belongs now."""
+    def put(
+        self,
+        address: bytes,
+        found: tuple[Leaf, int] | None,
+        group: Group,
+        row: Row,
+        *,
+        liquidation_e6: int,
+        at_risk_e6: int,
+    ) -> tuple[Leaf, int]:
+        """Enter a position, or move it from where it was found to where it belongs now; returns where."""
         liquidation_e6, at_risk_e6 = min(liquidation_e6, THRESHOLD_MAX), min(at_risk_e6, THRESHOLD_MAX)
-        found = self.find(address)
         if found is not None:
             leaf, place = found
             # Whoever has no lines is as well off in one leaf as in another.
@@ -90,11 +95,12 @@ class Shelves:
             if stays:
                 group.write(leaf, place, row, liquidation_e6, at_risk_e6)
                 self._widen(group, liquidation_e6)
-                return
+                return found
             self.take_out(address, leaf, place)
         leaf, place = group.insert(address, row, liquidation_e6, at_risk_e6)
         self.index.put(address, leaf.place(place))
         self._widen(group, liquidation_e6)
+        return leaf, place
 
     def take_out(self, address: bytes, leaf: Leaf, row: int) -> None:
         """Remove a position from its place."""
