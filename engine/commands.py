@@ -13,13 +13,13 @@ from engine.alert_watch import AlertWatch
 from engine.book.holdings import Holdings
 from engine.clock import Clock
 from engine.control import Gate, GateNotPersisted, StaleResume
-from engine.domain import Verdict
+from engine.domain import OutcomeClass, Verdict
 from engine.errors import OperatorError
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
-from engine.journal.records import ControlRecord, FailedStatus
+from engine.journal.records import ControlRecord, FailedLiquidation, FailedStatus
 from engine.liquidation.detector import Detector
 from engine.liquidation.failures import Failures
 from engine.liquidation.queue import LiquidationQueue
@@ -35,6 +35,7 @@ from engine.wallet.watch import WalletWatch
 log = structlog.get_logger("control")
 
 MINIMUM_RESUME_LAMPORTS = 100_000  # about ten transactions
+RETRIED_AT_ONCE = 200
 
 
 class CommandError(OperatorError):
@@ -197,6 +198,26 @@ class Commands:
             )
             raise self._refused(actor, "retry", f"{liquidation_id}: unknown", unknown)
         self._audit(actor, "retry", liquidation_id, accepted=True)
+        return await self._retry(actor, failed)
+
+    async def retry_all(self, actor: Who, outcome: str) -> str:
+        """Try those failed liquidations again whose last attempt ended so; at most 200, the newest first."""
+        if outcome not in set(OutcomeClass):
+            named = ", ".join(each.value for each in OutcomeClass)
+            unknown = CommandError(
+                "unknown_outcome", f"No attempt ends with {outcome!a}: name one of {named}", 400
+            )
+            raise self._refused(actor, "retry-all", f"{outcome}: unknown", unknown)
+        failed = [each for each in self._failures.rows if each.outcome == outcome]
+        self._audit(actor, "retry-all", f"{outcome}: {len(failed)} failed", accepted=True)
+        for each in failed[:RETRIED_AT_ONCE]:
+            await self._retry(actor, each)
+        queued = sum(each.position in self._queue for each in failed[:RETRIED_AT_ONCE])
+        left = max(0, len(failed) - RETRIED_AT_ONCE)
+        return f"{queued} of {len(failed)} queued again" + (f": {left} more wait, repeat it" if left else "")
+
+    async def _retry(self, actor: Who, failed: FailedLiquidation) -> str:
+        liquidation_id = failed.liquidation_id
         await self._failures.change(liquidation_id, FailedStatus.RETRYING)
         if failed.position in self._queue:
             return f"{failed.position} is in the queue already"
@@ -234,12 +255,12 @@ class Commands:
             number = int(alert_id) if alert_id.isdecimal() and len(alert_id) < 16 else 0
             alert = self._alerts.acknowledge(number, str(actor))
         except UnknownAlert:
-            self._audit(actor, "acknowledge-alert", f"{alert_id}: not on", accepted=False)
-            raise CommandError(
+            unknown = CommandError(
                 "unknown_alert",
                 f"No alert with the id {alert_id} is on: see `liquidation-engine alert list`",
                 404,
-            ) from None
+            )
+            raise self._refused(actor, "acknowledge-alert", f"{alert_id}: not on", unknown) from None
         self._audit(actor, "acknowledge-alert", f"{alert_id}: {alert.rule}: {alert.text}", accepted=True)
         return f"Acknowledged by {alert.acknowledged_by}: {alert.text}"
 

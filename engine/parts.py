@@ -10,7 +10,9 @@ from engine.alert_watch import AlertWatch
 from engine.api.alerts_view import AlertViews
 from engine.api.chain_view import ChainViews
 from engine.api.oracle_view import OracleViews
+from engine.api.position_pages import PositionPages
 from engine.api.position_view import PositionViews
+from engine.api.readiness import ReadinessView
 from engine.api.risk_view import RiskViews
 from engine.api.snapshots import Identity, Shipping, Snapshots
 from engine.book.book import Book
@@ -44,6 +46,7 @@ from engine.liquidation.transaction import TransactionBuilder
 from engine.node_watch import NodeWatch
 from engine.oracle.board import PriceBoard
 from engine.oracle.hermes import HermesClient
+from engine.phase import Heights, Phase
 from engine.price_feeds import watched_feeds
 from engine.price_watch import PriceWatch
 from engine.protocol.addresses import SOL_USD
@@ -64,22 +67,6 @@ from engine.wallet.signer import Signer
 from engine.wallet.watch import WalletWatch
 
 QUEUE_CAPACITY = 100_000
-
-
-class Phase:
-    """What the engine is doing: starting, loading, reconciling, ready, draining."""
-
-    def __init__(self) -> None:
-        self.name = "starting"
-
-    def set(self, name: str) -> None:
-        """Go on to the next phase."""
-        self.name = name
-
-    @property
-    def is_reconciled(self) -> bool:
-        """Whether every open intent was looked up on the chain."""
-        return self.name in ("ready", "draining")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +111,10 @@ class Parts:
     metrics: Metrics
     commands: Commands
     snapshots: Snapshots
+    pages: PositionPages
+    readiness: ReadinessView
     workers: int
     at_risk_milli: int
-
-
-class Heights:
-    """The block height as last read, for countdowns."""
-
-    def __init__(self) -> None:
-        self.current = 0
 
 
 def assemble(
@@ -338,6 +320,16 @@ def assemble(
         ask_to_end=ask_to_end,
         forget_standing_stop=forget_standing_stop,
     )
+    positions = PositionViews(
+        holdings=holdings,
+        board=board,
+        queue=queue,
+        failures=failures,
+        journal=journal,
+        history=history,
+        at_risk_milli=settings.at_risk_factor_milli,
+    )
+    risk_views = RiskViews(risks, board, fund)
     snapshots = Snapshots(
         identity=Identity(
             version=version,
@@ -355,16 +347,8 @@ def assemble(
         wallet=wallet,
         shipping=shipping,
         journal=journal,
-        positions=PositionViews(
-            holdings=holdings,
-            board=board,
-            queue=queue,
-            failures=failures,
-            journal=journal,
-            history=history,
-            at_risk_milli=settings.at_risk_factor_milli,
-        ),
-        risks=RiskViews(risks, board, fund),
+        positions=positions,
+        risks=risk_views,
         holdings=holdings,
         board=board,
         oracle=OracleViews(board, hermes, clock),
@@ -429,6 +413,17 @@ def assemble(
         metrics=Metrics(alerts, notices.counts, version=version, is_dry_run=is_dry_run),
         commands=commands,
         snapshots=snapshots,
+        pages=PositionPages(holdings, board, positions, risk_views, clock),
+        readiness=ReadinessView(
+            phase=lambda: phase.name,
+            gate=gate,
+            ingest=ingest,
+            board=board,
+            shipping=shipping,
+            journal=journal,
+            wallet=wallet,
+            funds=funds,
+        ),
         workers=settings.workers,
         at_risk_milli=settings.at_risk_factor_milli,
     )

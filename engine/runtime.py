@@ -171,6 +171,9 @@ async def _listen(
         stop_token=token,
         history=history,
         settings=settings_page(settings),
+        pages=parts.pages,
+        readiness=parts.readiness,
+        metrics=parts.metrics.render,
     )
     listeners = await stack.enter_async_context(OwnLoop("listeners"))
     await listeners.run(server.start(paths.socket, settings.server_port))

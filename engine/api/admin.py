@@ -89,6 +89,24 @@ class Admin:
             ),
             Route(
                 "POST",
+                "/admin/alerts/{id}/acknowledge",
+                Scope.OPERATE,
+                self._acknowledge_alert,
+                "Note that somebody has seen an alert",
+                done,
+                refusals=(404,),
+            ),
+            Route(
+                "POST",
+                "/admin/retry-all",
+                Scope.OPERATE,
+                self._retry_all,
+                "Try every failed liquidation again whose last attempt ended with that outcome",
+                done,
+                body=wire.RetryAllRequest,
+            ),
+            Route(
+                "POST",
                 "/admin/shutdown",
                 Scope.ADMIN,
                 self._shutdown,
@@ -142,6 +160,14 @@ class Admin:
     async def _dismiss(self, call: Call) -> wire.Acknowledged:
         dismiss = self._commands.dismiss(call.caller, _id(call))
         return self._acknowledge(await self._engine.run(dismiss))
+
+    async def _acknowledge_alert(self, call: Call) -> wire.Acknowledged:
+        acknowledge = self._commands.acknowledge_alert(call.caller, _id(call))
+        return self._acknowledge(await self._engine.run(acknowledge))
+
+    async def _retry_all(self, call: Call) -> wire.Acknowledged:
+        retry_all = self._commands.retry_all(call.caller, call.body.outcome)
+        return self._acknowledge(await self._engine.run(retry_all))
 
     async def _shutdown(self, call: Call) -> wire.Acknowledged:
         return self._acknowledge(await self._engine.run(self._commands.shutdown(call.caller)))

@@ -102,6 +102,14 @@ class EngineClient:
         """Commands, accepted and refused, newest first."""
         return await self._page("/admin/audit", wire.AuditPage, limit, offset)
 
+    async def alerts(self) -> wire.AlertPage:
+        """The alerts that are on, and those that were."""
+        return await self._request("GET", "/alerts", wire.AlertPage)
+
+    async def acknowledge_alert(self, alert_id: str) -> wire.Acknowledged:
+        """Note that somebody has seen an alert; it stays on until what it tells of is over."""
+        return await self._command(f"/admin/alerts/{alert_id}/acknowledge")
+
     async def settings(self) -> wire.SettingsPage:
         """The settings in force, each with its source; secrets are masked."""
         return await self._request("GET", "/settings", wire.SettingsPage)

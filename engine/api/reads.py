@@ -1,4 +1,4 @@
-"""What anybody who may read can ask: health, the fund, positions, liquidations, figures."""
+"""What who may read can ask of the record and of single things: fund, position, liquidations."""
 
 from __future__ import annotations
 
@@ -138,9 +138,11 @@ class Reads:
         return self._history
 
 
-def read_address(text: str) -> Pubkey:
-    """The address that a path names; raises CommandError."""
+def read_address(text: str, name: str = "address") -> Pubkey:
+    """The address that a path or a parameter of that name gives; raises CommandError."""
     try:
         return Pubkey.from_string(text)
     except ValueError:
-        raise CommandError("bad_address", "That is no base58 address of 32 bytes: look again", 400) from None
+        refusal = CommandError("bad_address", f"{name} is no base58 address of 32 bytes: look again", 400)
+        refusal.details = {"parameter": name, "allowed": "a base58 address of 32 bytes"}
+        raise refusal from None

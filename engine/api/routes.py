@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from aiohttp import web
 from engine.actor import Actor
 from engine.api.parameters import Parameter
 
+JSON = "application/json"
 _IN_PATH = re.compile(r"{(\w+)}")
 
 
@@ -32,10 +33,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """An answer that is no JSON of ours."""
+    """An answer as bytes."""
 
     body: bytes
     content_type: str
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ class Route:
     body: Any = None
     refusals: Sequence[int] = ()
     unix_only: bool = False
-    content_type: str = "application/json"
+    content_type: str = JSON
     tolerant: bool = False  # of whatever its body says: a stop is a stop
-    statuses: Sequence[int] = field(default=(200,))
+    statuses: Sequence[int] = (200,)
 
     @property
     def path_names(self) -> list[str]:

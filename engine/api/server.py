@@ -24,9 +24,12 @@ from aiohttp import WSCloseCode, web
 from engine.actor import Actor
 from engine.api import wire
 from engine.api.admin import Admin
+from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
 from engine.api.parameters import read_query
 from engine.api.peers import peer_name, terminal_of, unix_caller
+from engine.api.position_pages import PositionPages
+from engine.api.readiness import ReadinessView
 from engine.api.reads import Reads
 from engine.api.routes import Call, Plain, Route, Scope
 from engine.api.snapshots import Snapshots
@@ -59,6 +62,9 @@ class ApiServer:
         stop_token: StopToken | None = None,
         history: HistoryViews | None = None,
         settings: wire.SettingsPage | None = None,
+        pages: PositionPages | None = None,
+        readiness: ReadinessView | None = None,
+        metrics: Callable[[], bytes] | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._commands = commands
@@ -66,6 +72,7 @@ class ApiServer:
         self._stop_token = stop_token
         self._history = history
         self._routes = [
+            *Figures(self._engine, snapshots, pages, readiness, metrics).routes(),
             *Reads(self._engine, snapshots, history).routes(),
             *Admin(self._engine, commands, snapshots, history, settings).routes(),
         ]
@@ -228,7 +235,8 @@ async def _refuse_admin(_: web.Request) -> web.Response:
 
 def _reply(answer: object) -> web.Response:
     if isinstance(answer, Plain):
-        return web.Response(body=answer.body, headers={"Content-Type": answer.content_type})
+        headers = {"Content-Type": answer.content_type}
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 

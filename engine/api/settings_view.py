@@ -7,7 +7,8 @@ from pydantic.fields import FieldInfo
 
 from engine.api import wire
 from engine.api.clean import clean
-from engine.settings import LAMPORTS_PER_SOL, Settings, derive_ws_url
+from engine.setting_values import LAMPORTS_PER_SOL
+from engine.settings import Settings, derive_ws_url
 from engine.telemetry.redaction import without_credentials
 
 MASK = "***"

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from solders.pubkey import Pubkey
 
-from engine.api import wire
+from engine.api import answers, wire
 from engine.api.alerts_view import AlertViews
 from engine.api.chain_view import ChainViews
 from engine.api.clean import clean
@@ -120,7 +120,7 @@ class Snapshots:
         """The picture now."""
         self._seq += 1
         prices = [self._board.current(symbol) for symbol in self._board.symbols]
-        failed_length, failed = self._failed_rows()
+        failed_length, failed = self.failed(wire.FAILED_ROWS)
         return wire.Snapshot(
             protocol=wire.PROTOCOL_VERSION,
             seq=self._seq,
@@ -128,18 +128,10 @@ class Snapshots:
             engine=self._engine(prices),
             gate=self.gate(),
             chain=self._chain.view(),
-            wallet=wire.WalletView(
-                address=str(self._wallet.address),
-                source=self._identity.wallet_source,
-                balance_lamports=self._wallet.balance_lamports,
-            ),
-            database=wire.DatabaseView(
-                state=self._shipping.state,
-                backlog=self._journal.backlog(),
-                message=clean(self._shipping.message, TEXT_LIMIT),
-            ),
+            wallet=self._wallet_view(),
+            database=self._database(),
             book=self._book(prices),
-            risk=self._risks.rows(),
+            risk=self.risk(),
             at_risk=[
                 row
                 for address in risk.riskiest(self._holdings.book, prices, wire.AT_RISK_ROWS)
@@ -164,6 +156,29 @@ class Snapshots:
     def alerts(self) -> wire.AlertPage:
         """Every alert that is on, and those that are kept of the past."""
         return self._alerts.page()
+
+    def stats(self) -> answers.Stats:
+        """The figures of the picture, without its lists: many may ask for them."""
+        prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        return answers.Stats(
+            engine=self._engine(prices),
+            gate=self.gate(),
+            chain=self._chain.view(),
+            wallet=self._wallet_view(),
+            database=self._database(),
+            book=self._book(prices),
+            queue_length=len(self._queue),
+            in_flight=len(self._tracker),
+            failed_length=len(self._failures),
+            fund=self.fund(),
+            latency=self._latency(),
+            loop_lag=self._loop_lag_view(),
+            totals=self._totals(),
+        )
+
+    def risk(self) -> list[wire.SymbolRiskRow]:
+        """Each symbol's bands, distances and ladder."""
+        return self._risks.rows()
 
     def gate(self) -> wire.GateView:
         """The gate alone, for the acknowledgement of a command."""
@@ -226,6 +241,20 @@ class Snapshots:
             unknown_reasons=dict(reasons),
         )
 
+    def _wallet_view(self) -> wire.WalletView:
+        return wire.WalletView(
+            address=str(self._wallet.address),
+            source=self._identity.wallet_source,
+            balance_lamports=self._wallet.balance_lamports,
+        )
+
+    def _database(self) -> wire.DatabaseView:
+        return wire.DatabaseView(
+            state=self._shipping.state,
+            backlog=self._journal.backlog(),
+            message=clean(self._shipping.message, TEXT_LIMIT),
+        )
+
     def _queue_rows(self) -> list[wire.QueueRow]:
         now_ns = self._clock.now_ns()
         held = not self._gate.state.is_running
@@ -249,8 +278,8 @@ class Snapshots:
             for entry in ordered[: wire.QUEUE_ROWS]
         ]
 
-    def _failed_rows(self) -> tuple[int, list[wire.FailedRow]]:
-        """How many there are, and the newest of them."""
+    def failed(self, limit: int) -> tuple[int, list[wire.FailedRow]]:
+        """How many liquidations were given up, and the newest of them."""
         rows = self._failures.rows
         return len(rows), [
             wire.FailedRow(
@@ -274,7 +303,7 @@ class Snapshots:
                     for each in failed.history
                 ],
             )
-            for failed in rows[: wire.FAILED_ROWS]
+            for failed in rows[:limit]
         ]
 
     def fund(self) -> wire.FundView | None:

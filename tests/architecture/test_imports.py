@@ -152,9 +152,16 @@ def test_there_are_no_circular_imports() -> None:
         ("engine.symbol_settings", {"engine.protocol"}),
         (
             "engine.settings",
-            {"engine.errors", "engine.protocol", "engine.symbol_settings", "engine.alert_settings"},
+            {
+                "engine.errors",
+                "engine.protocol",
+                "engine.setting_values",
+                "engine.symbol_settings",
+                "engine.alert_settings",
+            },
         ),
         ("engine.alert_settings", set()),
+        ("engine.setting_values", {"engine.protocol", "engine.symbol_settings"}),
         ("engine.wallet", {"engine.errors", "engine.chain.port", "engine.clock"}),
         ("engine.oracle", {"engine.domain", "engine.protocol", "engine.clock"}),
         ("engine.book", {"engine.domain", "engine.protocol", "engine.chain.port"}),

@@ -434,7 +434,7 @@ async def test_tcp_has_the_guides_reads_and_refuses_every_command(served):
                 async with session.request(method, f"{base}/admin/{command}") as response:
                     assert response.status == 403
                     assert (await response.json())["error"]["code"] == "unix_socket_only"
-        for path in ("/snapshot", "/stream", "/positions/x"):
+        for path in ("/snapshot", "/stream"):
             async with session.get(base + path) as response:
                 assert response.status == 404
     assert served.rig.gate.state.is_running

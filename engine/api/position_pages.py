@@ -1,0 +1,163 @@
+"""Many positions for machines that ask: the riskiest, or those of a band, a symbol or an owner.
+
+Candidates are found in the book's columns, leaf by leaf; only what is answered becomes a row. Everything is
+done in short slices between which the engine's loop goes on, so that no question stalls it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from solders.pubkey import Pubkey
+
+from engine.api import answers, wire
+from engine.api.position_view import PositionViews
+from engine.api.risk_view import RiskViews
+from engine.book import risk
+from engine.book.holdings import Holdings
+from engine.book.leaf import LEAF_ROWS, Leaf
+from engine.clock import Clock
+from engine.domain import Band, Side, Verdict
+from engine.oracle.board import PriceBoard
+
+ROWS_AT_ONCE = 8
+LEAVES_AT_ONCE = 16
+LOOKED_AT = 10_000  # of the riskiest, for those above a health
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionFilter:
+    """Which positions are wanted; None wants all."""
+
+    band: str | None = None
+    symbol: str | None = None
+    owner: Pubkey | None = None
+
+
+class PositionPages:
+    """Pages made on demand. Every method belongs to the engine's loop."""
+
+    def __init__(
+        self, holdings: Holdings, board: PriceBoard, views: PositionViews, risks: RiskViews, clock: Clock
+    ) -> None:
+        self._book = holdings.book
+        self._board = board
+        self._views = views
+        self._risks = risks
+        self._clock = clock
+
+    async def pending(self, limit: int, min_health: float | None) -> answers.Pending:
+        """The `limit` positions of lowest health, of those at or above `min_health` if that is given."""
+        prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        found: list[answers.PendingPosition] = []
+        looked_at = limit if min_health is None else min(4 * limit, LOOKED_AT)
+        while True:
+            found.clear()
+            riskiest = risk.riskiest(self._book, prices, looked_at)
+            for number, address in enumerate(riskiest):
+                if number % ROWS_AT_ONCE == 0:
+                    await self._clock.sleep(0)
+                row = self._views.row(address)
+                if row is None or row.health_milli is None:
+                    continue
+                health = row.health_milli / 1000
+                if min_health is None or health >= min_health:
+                    found.append(_pending(row, health))
+                    if len(found) == limit:
+                        break
+            is_all = len(riskiest) < looked_at
+            if len(found) == limit or is_all or looked_at == LOOKED_AT or min_health is None:
+                break
+            looked_at = LOOKED_AT
+        bands = self._risks.bands()
+        return answers.Pending(
+            positions=found,
+            total=bands.at_risk + bands.liquidatable,
+            limit=limit,
+            is_complete=len(found) == limit or is_all or min_health is None,
+        )
+
+    async def page(self, wanted: PositionFilter, limit: int, place: int) -> answers.PositionPage:
+        """Up to `limit` positions from a place in the book on."""
+        rows: list[wire.PositionRow] = []
+        leaf_id, first = divmod(place, LEAF_ROWS)
+        following: int | None = None
+        while following is None:
+            await self._clock.sleep(0)
+            leaves, next_leaf = self._book.shelves.memory.leaves_from(leaf_id, LEAVES_AT_ONCE)
+            for leaf in leaves:
+                stopped_at = await self._take(leaf, first, wanted, limit, rows)
+                if stopped_at is not None:
+                    following = leaf.id * LEAF_ROWS + stopped_at
+                    break
+                first = 0
+            if following is None and not next_leaf:
+                break
+            leaf_id = next_leaf
+        return answers.PositionPage(positions=rows, monitored=len(self._book), next=following)
+
+    async def _take(
+        self, leaf: Leaf, first: int, wanted: PositionFilter, limit: int, rows: list[wire.PositionRow]
+    ) -> int | None:
+        """Add the leaf's wanted positions; the row to go on at when that is enough, None at its end."""
+        candidates = [
+            (index, leaf.address(index)) for index in self._candidates(leaf, wanted) if index >= first
+        ]
+        for number, (index, address) in enumerate(candidates):
+            if len(rows) == limit:
+                return index
+            if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
+                await self._clock.sleep(0)
+            row = self._views.row(Pubkey.from_bytes(address))
+            if row is not None and _is(row, wanted):
+                rows.append(row)
+        return None
+
+    def _candidates(self, leaf: Leaf, wanted: PositionFilter) -> list[int]:
+        """Rows of a leaf that may be wanted, by its columns alone."""
+        if leaf.count == 0:
+            return []
+        mask = np.ones(leaf.count, dtype=np.bool_)
+        if wanted.owner is not None:
+            mask &= leaf.rows["owner"][: leaf.count] == np.void(bytes(wanted.owner))
+        if leaf.group == self._book.shelves.limbo.number:
+            if wanted.band not in (None, Band.UNKNOWN.value):
+                return []
+        else:
+            group = self._book.shelves.group_of(leaf)
+            if wanted.symbol not in (None, group.symbol):
+                return []
+            if wanted.band is not None:
+                mask &= self._in_band(leaf, group.symbol, group.side, wanted.band)
+        found: list[int] = np.flatnonzero(mask).tolist()
+        return found
+
+    def _in_band(self, leaf: Leaf, symbol: str, side: Side, band: str) -> Mask:
+        price = self._board.current(symbol)
+        if price.verdict is not Verdict.OK:
+            return np.full(leaf.count, band == Band.UNKNOWN.value)
+        sign = 1 if side is Side.LONG else -1
+        # A line that was clamped belongs to a price that no mark reaches.
+        crossed = sign * leaf.liquidation[: leaf.count] >= sign * price.price_e6
+        at_risk = sign * leaf.at_risk[: leaf.count] >= sign * price.price_e6
+        masks: dict[str, Mask] = {
+            Band.LIQUIDATABLE.value: crossed,
+            Band.AT_RISK.value: at_risk & ~crossed,
+            Band.HEALTHY.value: ~at_risk & ~crossed,
+            Band.UNKNOWN.value: np.zeros(leaf.count, dtype=np.bool_),
+        }
+        return masks[band]
+
+
+def _is(row: wire.PositionRow, wanted: PositionFilter) -> bool:
+    """The exact word: prices and rows may have moved since the columns were looked at."""
+    return wanted.band in (None, row.band) and wanted.symbol in (None, row.symbol)
+
+
+def _pending(row: wire.PositionRow, health: float) -> answers.PendingPosition:
+    fields = {name: getattr(row, name) for name in row.__struct_fields__}
+    return answers.PendingPosition(**fields, health_factor=health)
