@@ -222,13 +222,15 @@ def _cluster(figures: Figures) -> Iterator[Metric]:
         ("endpoint",),
         [((node.name,), node.error_permille / 1000) for node in nodes],
     )
-    quantiles = [
-        ((node.name, quantile), microseconds / 1e6)
+    percentiles = [
+        ((node.name, percentile), microseconds / 1e6)
         for node in nodes
-        for quantile, microseconds in (("0.5", node.p50_us), ("0.99", node.p99_us))
+        for percentile, microseconds in (("50", node.p50_us), ("99", node.p99_us))
     ]
     # Not a summary: it is of the last 200 calls, whenever they were.
-    yield _gauge("engine_rpc_seconds", "Latency of the last 200 calls", ("endpoint", "quantile"), quantiles)
+    yield _gauge(
+        "engine_rpc_seconds", "Latency of the last 200 calls", ("endpoint", "percentile"), percentiles
+    )
     yield _gauge(
         "engine_rpc_requests_left",
         "What is left of the endpoint's budget of requests now",
