@@ -160,7 +160,7 @@ class FigureReader:
         )
 
     def _positions(self) -> dict[str, int]:
-        counts = self._risks.bands()
+        counts = self._risks.bands(refreshed=0)
         return {
             "healthy": counts.healthy,
             "at risk": counts.at_risk,

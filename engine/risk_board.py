@@ -57,13 +57,13 @@ class RiskBoard:
         """What is known, in the order of the symbols; nothing for one that was not looked at yet."""
         return [known for symbol in self._board.symbols if (known := self._figures.get(symbol)) is not None]
 
-    def bands(self) -> BandCounts:
+    def bands(self, refreshed: int = REFRESHED_AT_ONCE) -> BandCounts:
         """All symbols together, from what is known of each; what is not known of one is unknown.
 
-        A few symbols that changed are made anew first; more of them when their turn comes, within a second
-        or two. A symbol whose price may not be acted on counts as unknown from that moment on.
+        Up to `refreshed` symbols that changed are made anew first; more of them when their turn comes, within
+        a second or two. A symbol whose price may not be acted on counts as unknown from that moment on.
         """
-        left = REFRESHED_AT_ONCE
+        left = refreshed
         for symbol in self._board.symbols:
             left -= left > 0 and self.refresh(symbol)
         known = [
