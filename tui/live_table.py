@@ -59,7 +59,7 @@ class LiveTable(Painted, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False, id="table.page_down"),
         Binding("home", "edge(0)", "First row", show=False, id="table.first"),
         Binding("end", "edge(-1)", "Last row", show=False, id="table.last"),
-        Binding("enter", "choose", "Detail", show=True, id="table.detail"),
+        Binding("enter", "choose", "Detail", key_display="enter", id="table.detail"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"live-table--cursor"}
     DEFAULT_CSS = """

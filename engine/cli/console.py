@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from engine.cli.options import SandboxFlags
+from engine.cli.options import ConsoleFlags, SandboxFlags
 from engine.paths import ProfilePaths
 
 
-def open_console(paths: ProfilePaths, flags: SandboxFlags | None) -> None:
+def open_console(paths: ProfilePaths, flags: SandboxFlags | None, looks: ConsoleFlags) -> None:
     """Run the console in this terminal until the operator leaves it; `flags` are those of a sandbox.
 
     Raises SettingsError before it takes the screen when it would have to start an engine and could not.
@@ -19,7 +19,7 @@ def open_console(paths: ProfilePaths, flags: SandboxFlags | None) -> None:
 
         load_settings(os.environ)
     from tui.main import run_console
-    from tui.plan import LaunchPlan
+    from tui.plan import Choices, LaunchPlan
 
     arguments = None if flags is None else tuple(flags.arguments())
-    sys.exit(run_console(LaunchPlan(paths, arguments)))
+    sys.exit(run_console(LaunchPlan(paths, arguments, choices=Choices(*looks))))

@@ -13,17 +13,22 @@ from engine import __version__
 from engine.cli import alert, commands, drill, sandbox, verification
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
 from engine.cli.options import (
+    AsciiOption,
     BehaviourOption,
+    ConsoleFlags,
     GenesisOption,
+    MouseOption,
     NodesOption,
     PopulationOption,
     PositionsOption,
     PricesOption,
     ProfileOption,
+    ReadOnlyOption,
     SandboxFlags,
     ScenarioOption,
     SeedOption,
     SlotOption,
+    ThemeOption,
     TrendOption,
     TroubleOption,
     checked_profile,
@@ -76,6 +81,10 @@ def root(
     summary: Annotated[
         bool, typer.Option("--summary", help="With --no-ui: at the end print what happened, as JSON.")
     ] = False,
+    theme: ThemeOption = None,
+    ascii_only: AsciiOption = None,
+    mouse: MouseOption = None,
+    read_only: ReadOnlyOption = False,
     profile: ProfileOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
@@ -104,14 +113,17 @@ def root(
         ("--duration", duration is not None),
         ("--summary", summary),
     ]
+    looks = ConsoleFlags(theme, ascii_only, mouse, read_only)
     of_the_sandbox = [(flag, True) for flag in flags.arguments() if flag.startswith("--")]
     if context.invoked_subcommand is not None:
-        _refuse_beside_command(context.invoked_subcommand, [*of_the_run, *of_the_sandbox])
+        _refuse_beside_command(context.invoked_subcommand, [*of_the_run, *of_the_sandbox, *looks.given()])
         return
     if not use_sandbox:
         refuse_without("--sandbox", of_the_sandbox)
     if not no_ui:
         refuse_without("--no-ui", of_the_run[3:])
+    elif flag := next((name for name, is_given in looks.given() if is_given), None):
+        raise BadUsage(f"{flag} is of the console, which --no-ui does without: leave one of them out")
     if duration is not None and not 0 < duration <= 7 * 86_400:
         raise BadUsage(f"--duration {duration:g} is out of range: give seconds, above 0 and up to a week")
     paths = checked_profile(context, profile)
@@ -129,7 +141,7 @@ def root(
     else:
         from engine.cli import console
 
-        console.open_console(paths, flags if use_sandbox else None)
+        console.open_console(paths, flags if use_sandbox else None, looks)
 
 
 def _refuse_beside_command(command: str, flags: Sequence[tuple[str, bool]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -81,6 +81,43 @@ PricesOption = Annotated[
 SlotOption = Annotated[
     int | None, typer.Option("--slot-ms", metavar="MS", help="Sandbox: the time between two slots.")
 ]
+
+ThemeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--theme",
+        metavar="NAME",
+        help="Console: terminal, dark, light, high-contrast, colour-blind, or own (console.toml).",
+    ),
+]
+AsciiOption = Annotated[
+    bool | None,
+    typer.Option("--ascii/--utf8", help="Console: letters that every terminal has; else the locale says."),
+]
+MouseOption = Annotated[
+    bool | None, typer.Option("--mouse/--no-mouse", help="Console: whether it takes the mouse.")
+]
+ReadOnlyOption = Annotated[
+    bool, typer.Option("--read-only", help="Console: look, and stop; every other command is refused.")
+]
+
+
+class ConsoleFlags(NamedTuple):
+    """What the command line says of the console; None where it says nothing."""
+
+    theme: str | None
+    ascii: bool | None
+    mouse: bool | None
+    read_only: bool
+
+    def given(self) -> list[tuple[str, bool]]:
+        """Each flag by its name, and whether it was given."""
+        return [
+            ("--theme", self.theme is not None),
+            ("--ascii" if self.ascii else "--utf8", self.ascii is not None),
+            ("--mouse" if self.mouse else "--no-mouse", self.mouse is not None),
+            ("--read-only", self.read_only),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

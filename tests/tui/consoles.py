@@ -15,6 +15,7 @@ from tui.app import ConsoleApp
 from tui.lines import Lines
 from tui.panes.banner import Banner
 from tui.plan import LaunchPlan
+from tui.preferences import Preferences
 from tui.state import Link
 from tui.supervisor import EngineHost
 
@@ -36,20 +37,25 @@ class Console:
         *,
         size: tuple[int, int] = (120, 40),
         host: EngineHost | None = None,
+        preferences: Preferences = Preferences(),  # noqa: B008 - frozen
     ) -> AsyncIterator[Console]:
         """A console that may have nobody to talk to; it starts an engine only when it is given a host."""
         plan = LaunchPlan(paths, attach_only=host is None, interval_ms=INTERVAL_MS)
-        app = ConsoleApp(plan, host=host)
+        app = ConsoleApp(plan, host=host, preferences=preferences)
         async with app.run_test(size=size, notifications=True) as pilot:
             yield cls(app, pilot)
 
     @classmethod
     @asynccontextmanager
     async def attached(
-        cls, paths: ProfilePaths, *, size: tuple[int, int] = (120, 40)
+        cls,
+        paths: ProfilePaths,
+        *,
+        size: tuple[int, int] = (120, 40),
+        preferences: Preferences = Preferences(),  # noqa: B008 - frozen
     ) -> AsyncIterator[Console]:
         """A console that has shown its first snapshot."""
-        async with cls.opened(paths, size=size) as console:
+        async with cls.opened(paths, size=size, preferences=preferences) as console:
             await console.until(lambda: console.app.state.link is Link.LIVE)
             await console.pilot.pause()
             yield console

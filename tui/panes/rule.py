@@ -48,14 +48,12 @@ class Rule(Lines):
         self.show([rule(self._title, self._facts, self.size.width, active=self._active, end=self._age)])
 
 
-def age_mark(age_ms: int | None) -> Line:
+def age_mark(age_ms: int) -> Line:
     """The age of a pane's data for the end of its rule; to the second from two seconds on."""
-    if age_ms is None:
-        return ()
     if age_ms < _FRESH_MS:
         return (Span(f"<{_FRESH_MS // 1000} s", Tone.MUTED),)
     tone = Tone.DANGER if age_ms >= _STALE_MS else Tone.ATTENTION
-    return (Span(f"{fmt.age(age_ms // 1000 * 1000).replace('.0', '')} old", tone),)
+    return (Span(f"{fmt.age(age_ms // 1000 * 1000).replace('.0', '')}", tone),)
 
 
 def rule(title: str, facts: Line, width: int, *, active: bool = False, end: Line = ()) -> Line:

@@ -17,6 +17,7 @@ from tui.panes.table_pane import TablePane
 from tui.query import BadQuery, Facts, Number, Query, order_key, parse
 
 Thing = TypeVar("Thing")
+_LONGEST_NOTE = 30
 
 
 class SiftedPane(TablePane, Generic[Thing]):
@@ -115,7 +116,8 @@ class SiftedPane(TablePane, Generic[Thing]):
             ordered = [followed, *(thing for thing in ordered if thing is not followed)]
         self.table.show_pinned(self._followed)
         rows = [self.row_of(thing) for thing in ordered]
-        self.show_rows((*self._facts, *self._notes(len(passing))), rows, self._reason())
+        # First what was asked for: the counts behind it are what a narrow rule can do without.
+        self.show_rows((*self._notes(len(passing)), *self._facts), rows, self._reason())
 
     def _passes(self, thing: Thing) -> bool:
         return not self._query or self._query.matches(self.facts_of(thing))
@@ -132,18 +134,19 @@ class SiftedPane(TablePane, Generic[Thing]):
         """What the operator asked of the pane, so that nobody takes a part for the whole."""
         notes: list[Span] = []
         if self._trouble:
-            notes.append(span(f"  ✕ {self._trouble}", Tone.ATTENTION))
+            notes.append(span(f"✕ {self._trouble}  ", Tone.ATTENTION))
         elif self._query:
-            notes.append(span(f'  {passing} match "{self._query.text}"', Tone.OURS))
+            notes.append(span(f'{passing} match "{_short(self._query.text)}"  ', Tone.OURS))
         if self._field:
             arrow = "▾" if self._largest_first else "▴"
-            notes.append(Span(f"  sort {self._field} {arrow}", Tone.OURS))
+            notes.append(Span(f"sort {self._field} {arrow}  ", Tone.OURS))
         if self._wanted:
-            notes.append(span(f'  find "{self._wanted}"', Tone.OURS))
+            notes.append(span(f'find "{_short(self._wanted)}"  ', Tone.OURS))
         if self._followed:
             is_here = self._things is not None and self._followed in self._things
             name = fmt.address(self.followed_name)
-            notes.append(span(f"  follows {name}" + ("" if is_here else ": gone from here"), Tone.OURS))
+            gone = "" if is_here else ": gone from here"
+            notes.append(span(f"follows {name}{gone}  ", Tone.OURS if is_here else Tone.ATTENTION))
         return tuple(notes)
 
     @property
@@ -248,6 +251,10 @@ class SiftedPane(TablePane, Generic[Thing]):
 
 def _example(fields: Sequence[str]) -> str:
     return " ".join(f"{field}:…" for field in fields[:3]) + (f" {' '.join(fields[3:])}" if fields[3:] else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_NOTE else text[: _LONGEST_NOTE - 1] + "…"
 
 
 def _has_text(facts: Facts, wanted: str) -> bool:
