@@ -12,8 +12,8 @@ from engine.chain.port import Level, RpcFailure
 from engine.control import read_standing_stop
 from engine.domain import Action, Band, Decision, Health, Intent, Position
 from engine.liquidation.decide import decide
+from engine.liquidation.flight import Flight
 from engine.liquidation.queue import Entry, Stage
-from engine.liquidation.tracker import Flight
 from engine.parts import Parts
 from engine.protocol.margin import is_below
 from engine.store.positions import PositionSample, PositionSampler

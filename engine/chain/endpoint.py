@@ -40,6 +40,7 @@ FIRST_PATIENCE_S = 0.1  # before there are latencies to go by
 LONGEST_PATIENCE_S = 0.5
 SHORTEST_PATIENCE_S = 0.01
 VALID_BLOCKS = 150  # the life of a blockhash
+SINGLY_S = 60.0  # a node that took no request for many is asked for one at a time
 
 MakeReader = Callable[[str, float, Session, Witness], RpcReader]
 
@@ -99,6 +100,7 @@ class Endpoint:
         self._clock = clock
         self._progress_ns = clock.monotonic_ns()
         self._resting_until_ns = 0
+        self._singly_until_ns = 0
         self._distrusted_until_ns = 0
         self._distrust_s = DISTRUST_S
         self._lie = ""
@@ -210,12 +212,26 @@ class Endpoint:
         """Count a request that is made whatever the budget says."""
         self.budget.charge()
 
-    def answered(self, latency_ns: int) -> None:
-        """A good answer came after so long."""
+    def room_for(self, count: int) -> int:
+        """How many of `count` things one request may ask for, and charge all but the first."""
+        if self._clock.monotonic_ns() < self._singly_until_ns:
+            return 1
+        room = 1
+        while room < count and self.budget.take(keep_reserve=True):
+            room += 1
+        return room
+
+    def ask_singly(self) -> None:
+        """A request for many things went wrong: whatever the reason, one at a time may go well."""
+        self._singly_until_ns = self._clock.monotonic_ns() + int(SINGLY_S * 1e9)
+
+    def answered(self, latency_ns: int | None) -> None:
+        """A good answer came after so long; None when that is not to be compared with others."""
         self._failures_in_a_row = self._overtaken_in_a_row = 0
         self._answered_ns = self._clock.monotonic_ns()
         self._note_call(is_good=True)
-        self._note_latency(latency_ns)
+        if latency_ns is not None:
+            self._note_latency(latency_ns)
 
     def _note_latency(self, latency_ns: int) -> None:
         self._latencies_ns.append(latency_ns)

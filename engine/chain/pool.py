@@ -275,6 +275,29 @@ class RpcPool:
         self._testimony.hear(self._node_of(reader), signature, landed)
         return landed
 
+    async def final_transactions(self, signatures: Sequence[Signature]) -> dict[Signature, LandedTransaction]:
+        """Of these finalized transactions those that one endpoint tells by one request, perhaps none."""
+        final = [each for each in signatures if self._testimony.is_final(each)]
+        if not final:
+            return {}
+        return await self._ask(lambda reader: self._final_together(reader, final), is_timed=False)
+
+    async def _final_together(
+        self, reader: RpcReader, signatures: Sequence[Signature]
+    ) -> dict[Signature, LandedTransaction]:
+        node = self._node_of(reader)
+        asked = signatures[: node.room_for(len(signatures))]
+        if len(asked) < 2:
+            return {}
+        try:
+            told = await reader.transactions(asked, Level.FINALIZED)
+        except RpcFailure:
+            node.ask_singly()
+            raise
+        for signature, landed in told.items():
+            self._testimony.hear(node, signature, landed)
+        return told
+
     async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
         """What a transaction would do now, with a blockhash of the node's own and no signature checked."""
         return await self._ask(lambda reader: reader.simulate(raw, watched))
@@ -323,8 +346,11 @@ class RpcPool:
 
     # --- asking one after another ---
 
-    async def _ask(self, ask: Ask[R], *, is_hot: bool = False) -> R:
-        """Ask the best endpoint, the next when it fails or keeps us waiting; the first good answer wins."""
+    async def _ask(self, ask: Ask[R], *, is_hot: bool = False, is_timed: bool = True) -> R:
+        """Ask the best endpoint, the next when it fails or keeps us waiting; the first good answer wins.
+
+        What is not `is_timed` takes longer than other reads, and says nothing of how quick a node is.
+        """
         tried: dict[Endpoint, int] = {}  # and when
         running: dict[asyncio.Task[R], Endpoint] = {}
         failure: RpcFailure | None = None
@@ -336,8 +362,8 @@ class RpcPool:
                 if node is not None:
                     tried[node] = self._clock.monotonic_ns()
                     if len(self.nodes) == 1:
-                        return await self._attempt(node, ask)
-                    running[asyncio.create_task(self._attempt(node, ask))] = node
+                        return await self._attempt(node, ask, is_timed=is_timed)
+                    running[asyncio.create_task(self._attempt(node, ask, is_timed=is_timed))] = node
                 patience_s = None if node is None else node.patience_s(is_hot=is_hot)
                 for task in await self._first_of(running, patience_s):
                     answerer = running.pop(task)
@@ -354,14 +380,14 @@ class RpcPool:
             # One may have failed in the moment in which another answered.
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def _attempt(self, node: Endpoint, ask: Ask[R]) -> R:
+    async def _attempt(self, node: Endpoint, ask: Ask[R], *, is_timed: bool = True) -> R:
         started_ns = self._clock.monotonic_ns()
         try:
             answer = await ask(node.reader)
         except RpcFailure as failure:
             node.failed(failure)
             raise
-        node.answered(self._clock.monotonic_ns() - started_ns)
+        node.answered(self._clock.monotonic_ns() - started_ns if is_timed else None)
         return answer
 
     async def _next(self, tried: Collection[Endpoint], *, is_hot: bool, may_wait: bool) -> Endpoint | None:

@@ -14,6 +14,9 @@ from solders.signature import Signature
 MIN_CONTEXT_SLOT_NOT_REACHED = -32016
 """The JSON-RPC error of a node that is behind what is asked for; also ours for an answer that is."""
 
+INVALID_REQUEST = -32600
+"""The JSON-RPC error of a node that does not take a request of this form."""
+
 NODE_UNHEALTHY = -32005
 """The JSON-RPC error of a node that calls itself behind or out of order."""
 
@@ -217,6 +220,13 @@ class Chain(Protocol):
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
+        ...
+
+    async def final_transactions(self, signatures: Sequence[Signature]) -> dict[Signature, LandedTransaction]:
+        """Of these finalized transactions those that come by one request, perhaps none of them.
+
+        What is missing here proves nothing: `transaction` asks for it.
+        """
         ...
 
     async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:

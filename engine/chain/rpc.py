@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -236,16 +237,34 @@ class RpcReader:
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
+        read = partial(self._landed, signature, level)
+        params = _transaction_at(level, signature)
+        return await self._ask("getTransaction", params, shapes.TransactionShape | None, read)
 
-        def read(value: shapes.TransactionShape | None) -> LandedTransaction | None:
-            if value is None:
-                return None
-            self._witness.saw_slot(value.slot, level)
-            return read_transaction(value, signature)
+    async def transactions(
+        self, signatures: Sequence[Signature], level: Level
+    ) -> dict[Signature, LandedTransaction]:
+        """Those of these landed transactions that the node tells by one request."""
+        many = [_transaction_at(level, signature) for signature in signatures]
+        answers = await self._line().call_many("getTransaction", many, self._deadline_s)
+        told: dict[Signature, LandedTransaction] = {}
+        for signature, answer in zip(signatures, answers, strict=True):
+            if isinstance(answer, RpcFailure):
+                continue
+            read = partial(self._landed, signature, level)
+            landed = self._read("getTransaction", answer, shapes.TransactionShape | None, read)
+            if landed is not None:
+                told[signature] = landed
+            await asyncio.sleep(0)  # to read one takes as long as to send one
+        return told
 
-        config = {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}
-        shape = shapes.TransactionShape | None
-        return await self._ask("getTransaction", [str(signature), config], shape, read)
+    def _landed(
+        self, signature: Signature, level: Level, value: shapes.TransactionShape | None
+    ) -> LandedTransaction | None:
+        if value is None:
+            return None
+        self._witness.saw_slot(value.slot, level)
+        return read_transaction(value, signature)
 
     async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
         """What a transaction would do now, with a blockhash of the node's own and no signature checked."""
@@ -303,9 +322,15 @@ class RpcReader:
         deadline_s: float | None = None,
     ) -> R:
         """One call within the deadline, read; any way to fail is an RpcFailure, a lie is a LyingNode."""
+        answer = await self._line().call(method, params, deadline_s or self._deadline_s)
+        return self._read(method, answer, shape, read)
+
+    def _line(self) -> JsonRpc:
         if self._rpc is None:
             raise RuntimeError("RpcReader is used outside of its context")
-        answer = await self._rpc.call(method, params, deadline_s or self._deadline_s)
+        return self._rpc
+
+    def _read(self, method: str, answer: bytes, shape: Any, read: Callable[[A], R]) -> R:
         try:
             result: A = _decoder(shape).decode(answer).result
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -324,6 +349,10 @@ class RpcReader:
 
 def _at(level: Level) -> dict[str, Any]:
     return {"commitment": _COMMITMENTS[level]}
+
+
+def _transaction_at(level: Level, signature: Signature) -> list[Any]:
+    return [str(signature), {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}]
 
 
 @cache

@@ -225,6 +225,12 @@ class DryRunTransport:
             return self._rehearsed[signature]
         return await self._chain.transaction(signature, level)
 
+    async def final_transactions(self, signatures: Sequence[Signature]) -> dict[Signature, LandedTransaction]:
+        """The same of many: what was rehearsed is here, the chain is asked for the others."""
+        told = {each: self._rehearsed[each] for each in signatures if each in self._rehearsed}
+        asked = [each for each in signatures if each not in told]
+        return told | (await self._chain.final_transactions(asked) if asked else {})
+
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
     ) -> list[Signature]:

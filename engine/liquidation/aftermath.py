@@ -23,10 +23,10 @@ from engine.liquidation.compute_limits import ComputeLimits
 from engine.liquidation.decide import decide
 from engine.liquidation.detector import Detector
 from engine.liquidation.failures import Failures
+from engine.liquidation.flight import Flight
 from engine.liquidation.outcomes import fund_effect
 from engine.liquidation.queue import LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
-from engine.liquidation.tracker import Flight
 from engine.oracle.board import PriceBoard
 from engine.protocol.addresses import insurance_fund_address
 from engine.telemetry.events import EventLog, Level

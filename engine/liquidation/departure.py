@@ -12,7 +12,8 @@ from engine.clock import Clock
 from engine.control import SendingStopped
 from engine.journal.errors import JournalUnavailable, UnknownIntent
 from engine.journal.journal import Journal
-from engine.liquidation.tracker import Flight, Wire
+from engine.liquidation.flight import Flight
+from engine.liquidation.tracker import Wire
 from engine.telemetry.latency import Latencies
 
 log = structlog.get_logger("executor")

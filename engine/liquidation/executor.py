@@ -31,12 +31,13 @@ from engine.liquidation.classify import classify_failure
 from engine.liquidation.compute_limits import ComputeLimits, kind_of
 from engine.liquidation.decide import decide
 from engine.liquidation.departure import Departures
+from engine.liquidation.flight import Flight
 from engine.liquidation.funds import Funds, FundsShort
 from engine.liquidation.hands import Hands
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
 from engine.liquidation.sol_price import SolPrice, SolPriceHeld
-from engine.liquidation.tracker import Flight, Tracker
+from engine.liquidation.tracker import Tracker
 from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
 from engine.oracle.board import PriceBoard
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -17,25 +16,21 @@ from solders.signature import Signature
 
 from engine.chain.confirmations import Hints
 from engine.chain.fees import BASE_FEE_LAMPORTS, priority_fee_lamports
-from engine.chain.port import Chain, LandedTransaction, Level, RpcFailure, SignatureStatus
+from engine.chain.port import Chain, Level, RpcFailure, SignatureStatus
 from engine.clock import Clock
 from engine.control import SendingStopped
 from engine.domain import Intent, Outcome
-from engine.liquidation.outcomes import Stamps, expired_outcome, landed_outcome
-from engine.liquidation.precedence import Precedence
-from engine.liquidation.queue import Entry, Stage
+from engine.liquidation.final_reads import TOGETHER, FinalReads
+from engine.liquidation.flight import Flight
+from engine.liquidation.outcomes import expired_outcome
 
 log = structlog.get_logger("tracker")
 
 STATUS_BATCH = 256
 POLL_S = 0.5  # slots wake the tracker; this is for when none are announced
-PARALLEL_READS = 8
 FINALITY_ROUNDS = 28
 FORK_LOOK_ROUNDS = 8
-GIVE_WAY_S = 0.005
-GIVE_WAY_TURNS = 100
 UNREAD_NS = 60 * 10**9  # final for so long and not to be read: somebody has to look at the nodes
-MAX_READ_PAUSE_NS = 30 * 10**9
 
 
 class Wire(Protocol):
@@ -44,58 +39,6 @@ class Wire(Protocol):
     async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
         """Send one transaction's bytes."""
         ...
-
-
-@dataclass(slots=True)
-class Flight:
-    """One signed transaction whose end is not known yet."""
-
-    intent: Intent
-    entry: Entry
-    found_at_start: bool = False  # sent by an earlier process: its latency was not ours to see
-    may_have_left: bool = False  # true as well for one that an earlier process may have sent
-    submitted_at_ns: int | None = None
-    last_write_ns: int | None = None  # monotonic
-    followed_ns: int = 0  # monotonic
-    withheld: bool = False  # a stop came before the first byte
-    status: SignatureStatus | None = None  # the last one that said confirmed or more
-    confirmed_at_ns: int | None = None
-    confirmed_round: int = 0
-    landed: LandedTransaction | None = None  # read when final
-    outcome: Outcome | None = None  # what that says
-    is_timed: bool = False  # its confirmation was told: a fork may confirm it again
-    is_counted: bool = False
-    finalized_at_ns: int | None = None  # when a status first said so
-    final_ns: int = 0  # the same moment, monotonic
-    failed_reads: int = 0
-    next_read_ns: int = 0  # monotonic
-    is_owed: bool = False  # final beyond doubt, its position was set free, its figures were not read yet
-
-    def note_final(self, at_ns: int, monotonic_ns: int) -> None:
-        """A status said that it is finalized."""
-        if self.finalized_at_ns is None:
-            self.finalized_at_ns, self.final_ns = at_ns, monotonic_ns
-
-    def note_unread(self, monotonic_ns: int) -> None:
-        """It is final and could not be read: the next time comes after a longer and longer pause."""
-        pause_ns = min(int(POLL_S * 1e9) << min(self.failed_reads, 10), MAX_READ_PAUSE_NS)
-        self.failed_reads += 1
-        self.next_read_ns = monotonic_ns + pause_ns
-
-    @property
-    def is_timeable(self) -> bool:
-        """Whether its latency is one of ours: a first attempt, and sent by this process."""
-        is_first = self.intent.attempt == 1 and not self.found_at_start
-        return is_first and self.submitted_at_ns is not None
-
-    def note_write(self, at_ns: int, monotonic_ns: int) -> None:
-        """Bytes left."""
-        self.may_have_left = True
-        if self.entry.stage is Stage.SIGNED:
-            self.entry.stage = Stage.SENT
-        if self.submitted_at_ns is None:
-            self.submitted_at_ns = at_ns
-        self.last_write_ns = monotonic_ns
 
 
 class Follower(Protocol):
@@ -138,20 +81,18 @@ class Tracker:
     ) -> None:
         self._chain = chain
         self._wire = wire
-        self._fund = fund
-        self._precedence = Precedence(chain, program_id)
         self._clock = clock
         self._rebroadcast_ns = rebroadcast_ms * 1_000_000
         self._flights: dict[Signature, Flight] = {}
-        self._is_busy = is_busy
+        self._final_reads = FinalReads(
+            chain=chain, fund=fund, program_id=program_id, clock=clock, is_busy=is_busy
+        )
         self._hints = hints
         hints.listen(self.hear)
         self._heard: set[Signature] = set()
         self._slot_began = False
         self._kick = asyncio.Event()
         self._has_final = asyncio.Event()
-        self._reads = asyncio.Semaphore(PARALLEL_READS)
-        self._was_busy, self._look_again_ns = False, 0
         self._fees_lamports = 0
         self.rounds = 0
 
@@ -278,15 +219,24 @@ class Tracker:
         final = [
             flight for flight in self._flights.values() if _is_final(flight) and flight.next_read_ns <= now_ns
         ]
+        parts = [final[start : start + TOGETHER] for start in range(0, len(final), TOGETHER)]
+        settled = await asyncio.gather(*(self._settle_part(part, follower) for part in parts))
+        await self._release_unread(follower)
+        return all(settled) and not self.unread
+
+    async def _settle_part(self, flights: Sequence[Flight], follower: Follower) -> bool:
+        try:
+            await self._final_reads.look(flights)
+        except Exception:
+            log.exception("reading together broke")  # each is read for itself then
         settled = await asyncio.gather(
-            *(self._settle(flight, follower) for flight in final), return_exceptions=True
+            *(self._settle(flight, follower) for flight in flights), return_exceptions=True
         )
-        for flight, result in zip(final, settled, strict=True):
+        for flight, result in zip(flights, settled, strict=True):
             if isinstance(result, Exception):
                 # A fault in one of them must not end the following of the others.
                 log.error("outcome broke", signature=str(flight.intent.signature), exc_info=result)
-        await self._release_unread(follower)
-        return all(result is True for result in settled) and not self.unread
+        return all(result is True for result in settled)
 
     async def _advance(
         self, flights: Sequence[Flight], follower: Follower, *, are_overdue: bool = False
@@ -334,26 +284,12 @@ class Tracker:
 
     async def _settle(self, flight: Flight, follower: Follower) -> bool:
         """The outcome is what the finalized transaction says."""
-        try:
-            if flight.outcome is None:
-                async with self._reads:
-                    await self._give_way()
-                    flight.landed = await self._chain.transaction(flight.intent.signature, Level.FINALIZED)
-                    flight.outcome = await self._explained(flight)
-        except RpcFailure as failure:
-            log.warning("transaction unread", reason=str(failure))
-        if flight.outcome is None:
+        outcome = await self._final_reads.read(flight)
+        if outcome is None:
             flight.note_unread(self._clock.monotonic_ns())
             log.warning("final transaction not read yet", signature=str(flight.intent.signature))
             return False
-        return await self._finish(flight, flight.outcome, follower)
-
-    async def _explained(self, flight: Flight) -> Outcome | None:
-        """What the transaction says, and who was first where it came too late; None while it is unread."""
-        if flight.landed is None:
-            return None
-        outcome = landed_outcome(flight.intent, flight.landed, self._fund, self._stamps(flight))
-        return await self._precedence.explain(flight.intent, outcome, flight.landed)
+        return await self._finish(flight, outcome, follower)
 
     async def _release_unread(self, follower: Follower) -> None:
         """Let positions go on whose last transaction is final and has been unreadable for too long.
@@ -374,16 +310,6 @@ class Tracker:
             if height > flight.intent.last_valid_block_height and await follower.on_owed(flight):
                 flight.is_owed = True
 
-    async def _give_way(self) -> None:
-        """Wait, but not for ever, while liquidations wait to be sent: recording can wait, they cannot."""
-        for _ in range(GIVE_WAY_TURNS):
-            now_ns = self._clock.monotonic_ns()
-            if now_ns >= self._look_again_ns:  # the queue is long when there is much to be read
-                self._was_busy, self._look_again_ns = self._is_busy(), now_ns + int(GIVE_WAY_S * 1e9)
-            if not self._was_busy:
-                return
-            await self._clock.sleep(GIVE_WAY_S)
-
     async def _settle_unknown(self, unknown: Iterable[Flight], follower: Follower) -> None:
         """Flights that no node knows: send again while they can land, prove their expiry when they cannot."""
         height = await self._chain.block_height(Level.FINALIZED)
@@ -398,7 +324,8 @@ class Tracker:
         await asyncio.gather(*resend)
         gone = await self._advance(overdue, follower, are_overdue=True) if overdue else []
         for flight in gone:
-            await self._finish(flight, expired_outcome(flight.intent, self._stamps(flight)), follower)
+            stamps = flight.stamps(self._clock.now_ns())
+            await self._finish(flight, expired_outcome(flight.intent, stamps), follower)
 
     def _is_due(self, flight: Flight) -> bool:
         """Whether its bytes may leave (again): at intervals, if the position still wants it.
@@ -431,10 +358,6 @@ class Tracker:
         self._hints.forget(flight.intent.signature)
         self._fees_lamports -= _fee_lamports(flight.intent)
         return True
-
-    def _stamps(self, flight: Flight) -> Stamps:
-        final_at_ns = flight.finalized_at_ns or self._clock.now_ns()
-        return Stamps(flight.submitted_at_ns, flight.confirmed_at_ns, final_at_ns)
 
 
 def _is_final(flight: Flight) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -41,6 +40,7 @@ def signed(lamports: int = 1) -> Transaction:
 
 TRANSACTION = signed()
 SIGNATURE = TRANSACTION.signatures[0]
+LEDGER = {str(each.signatures[0]): each for each in map(signed, range(1, 6))}
 EARLIER = [Signature(bytes([number]) * 64) for number in (3, 2, 1)]
 
 
@@ -50,22 +50,39 @@ class Node(ScriptedNode):
     def __init__(self, clock: SystemClock) -> None:
         super().__init__(clock)
         self.lies: dict[str, Lie] = {}
-        self.raw: bytes | None = None  # instead of any answer
+        self.raw: bytes | None = None  # instead of any answer, with the number of the call for its 1
+        self.refusal_of_many: web.Response | None = None
+        self.numbers: Callable[[list[int]], list[int]] = lambda numbers: numbers
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if isinstance(body, list):
+            return self._handle_many(body)
         self.asked.append(body["method"])
         if self.raw is not None:
-            return web.Response(body=self.raw, content_type="application/json")
-        answer = self._answer(body["method"], body["params"])
-        lie = self.lies.get(body["method"])
+            raw = self.raw.replace(b'"id": 1,', b'"id": %d,' % body["id"])
+            return web.Response(body=raw, content_type="application/json")
+        return web.json_response({"jsonrpc": "2.0", "id": body["id"], **self._told(body)})
+
+    def _handle_many(self, calls: list[dict[str, Any]]) -> web.Response:
+        """Several calls by one request; as any node may, it answers the last one first."""
+        self.asked.append(f"{len(calls)} {calls[0]['method']}")
+        if self.refusal_of_many is not None:
+            return copy.copy(self.refusal_of_many)
+        numbers = self.numbers([call["id"] for call in calls])
+        answers = [
+            {"jsonrpc": "2.0", "id": number, **self._told(call)}
+            for number, call in zip(numbers, calls, strict=True)
+        ]
+        return web.json_response(answers[::-1])
+
+    def _told(self, call: dict[str, Any]) -> dict[str, Any]:
+        answer = self._answer(call["method"], call["params"])
+        lie = self.lies.get(call["method"])
         if lie is not None and "result" in answer:
             answer = {"result": lie(copy.deepcopy(answer["result"]))}
-        return web.Response(
-            body=json.dumps({"jsonrpc": "2.0", "id": body["id"], **answer}).encode(),
-            content_type="application/json",
-        )
+        return answer
 
     def truth(self, method: str, params: list[Any]) -> Any:
         """What an honest node would answer."""
@@ -78,17 +95,16 @@ class Node(ScriptedNode):
             "getAccountInfo": lambda: self._context(account),
             "getMultipleAccounts": lambda: self._context([account, None]),
             "getBalance": lambda: self._context(5),
-            "getTransaction": lambda: landed(self.landed_slot) if params[0] == str(SIGNATURE) else None,
+            "getTransaction": lambda: (
+                landed(self.landed_slot, LEDGER[params[0]]) if params[0] in LEDGER else None
+            ),
             "getSignaturesForAddress": lambda: [
                 {"signature": str(each), "slot": self.slot - 40 - number, "err": None}
                 for number, each in enumerate(EARLIER)
             ],
             "getRecentPrioritizationFees": lambda: [{"slot": self.slot - 1, "prioritizationFee": 7}],
             "getSignatureStatuses": lambda: self._context(
-                [
-                    status(self.landed_slot, "finalized") if each == str(SIGNATURE) else None
-                    for each in params[0]
-                ]
+                [status(self.landed_slot, "finalized") if each in LEDGER else None for each in params[0]]
             ),
         }
         if method in answers and self.slot >= config.get("minContextSlot", 0):

@@ -12,7 +12,7 @@ from simulated import VirtualClock
 from solders.hash import Hash
 
 from engine.chain.endpoint import Endpoint
-from engine.chain.jsonrpc import _check_reply
+from engine.chain.jsonrpc import check_reply
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import RpcFailure
 
@@ -64,7 +64,7 @@ class ScriptedNode:
         if self.failure is not None and (self.failing_methods is None or method in self.failing_methods):
             raise self.failure
         answer = json.dumps({"jsonrpc": "2.0", "id": 1, **self._answer(method, params)}).encode()
-        _check_reply(answer)
+        check_reply(answer, 1)
         return answer
 
     def _answer(self, method: str, params: Sequence[Any]) -> dict[str, Any]:

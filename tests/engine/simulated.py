@@ -244,6 +244,10 @@ class SimulatedChain:
             return None
         return _translate(landed)
 
+    async def final_transactions(self, signatures: Sequence[Signature]) -> dict[Signature, LandedTransaction]:
+        told = {each: await self.transaction(each, Level.FINALIZED) for each in signatures}
+        return {signature: landed for signature, landed in told.items() if landed is not None}
+
     async def simulate(self, raw: bytes, watched: Sequence[Pubkey]) -> Simulation:
         await self._answer("simulate")
         bank = self.ledger.bank(Commitment.PROCESSED)

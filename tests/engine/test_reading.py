@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -55,7 +56,7 @@ HOSTILE = [
 
 
 class Node:
-    """An HTTP server that answers everything with the same bytes."""
+    """An HTTP server that answers everything with the same bytes; the number of the call is put for 0."""
 
     def __init__(self) -> None:
         self.answer = b""
@@ -63,10 +64,11 @@ class Node:
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.Response:
-        await request.read()
+        number = json.loads(await request.read())["id"]
         if self.never:
             await asyncio.sleep(60)
-        return web.Response(body=self.answer, content_type="application/json")
+        answer = self.answer.replace(b'"id":0', b'"id":%d' % number)
+        return web.Response(body=answer, content_type="application/json")
 
 
 @pytest.fixture

@@ -52,9 +52,8 @@ def sign_again_on_timeout() -> list[Change]:
         patient = []
         for flight in unknown:
             if tracker._clock.monotonic_ns() - flight.followed_ns > IMPATIENT_NS:
-                await tracker._finish(
-                    flight, expired_outcome(flight.intent, tracker._stamps(flight)), follower
-                )
+                stamps = flight.stamps(tracker._clock.now_ns())
+                await tracker._finish(flight, expired_outcome(flight.intent, stamps), follower)
             else:
                 patient.append(flight)
         await settle(tracker, patient, follower)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,14 @@ class _Line(JsonRpc):
         answer = await self._node.call(method, params, deadline_s)
         self._life.reach("answer")
         return answer
+
+    async def call_many(
+        self, method: str, many: Sequence[Sequence[Any]], deadline_s: float
+    ) -> list[bytes | RpcFailure]:
+        """Several of them by one request."""
+        answers = await self._node.call_many(method, many, deadline_s)
+        self._life.reach("answer")
+        return answers
 
 
 class _Idle:
