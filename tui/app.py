@@ -11,14 +11,17 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from textual import on
 from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from engine.api import wire
 from engine.api.clean import clean
 from engine.errors import OperatorError
 from tui import crash, sizes
 from tui import format as fmt
+from tui.announcements import Announcer
+from tui.app_keys import EVERYWHERE
 from tui.ascii_glyphs import AsciiFilter
 from tui.clipboard import TooLongToCopy, copy_sequence
 from tui.commands import COMMANDING, STOP, Commands
@@ -74,67 +77,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = sizes.HORIZONTAL
     VERTICAL_BREAKPOINTS = sizes.VERTICAL
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "ctrl+e",
-            "emergency_stop",
-            "STOP",
-            key_display="ctrl+e",
-            priority=True,
-            tooltip="emergency stop: at once, from anywhere, without asking",
-            id="app.stop",
-        ),
-        Binding(
-            "u",
-            "resume",
-            "Resume",
-            tooltip="lift the stop: shows the checks, asks for a reason and a typed word",
-            id="app.resume",
-        ),
-        Binding(
-            "question_mark",
-            "help",
-            "Help",
-            key_display="?",
-            tooltip="every key, and the shapes",
-            id="app.help",
-        ),
-        Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on", id="app.pause"),
-        Binding(
-            "plus,equals_sign",
-            "rate(-1)",
-            "Faster",
-            show=False,
-            key_display="+",
-            tooltip="look at the engine more often",
-            id="app.faster",
-        ),
-        Binding(
-            "minus",
-            "rate(1)",
-            "Slower",
-            show=False,
-            key_display="-",
-            tooltip="look at the engine less often",
-            id="app.slower",
-        ),
-        Binding(
-            "ctrl+p",
-            "command_palette",
-            "Commands",
-            tooltip="every command by its name",
-            id="app.palette",
-            priority=True,
-        ),
-        Binding(
-            "q,ctrl+c",
-            "quit_dialog",
-            "Quit",
-            key_display="q",
-            tooltip="asks whether the engine runs on",
-            id="app.quit",
-        ),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = EVERYWHERE
 
     def __init__(
         self,
@@ -151,6 +94,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._commands = Commands(plan.paths, self.post_message, is_read_only=preferences.is_read_only)
         self._orders = Orders(self, self._commands, plan.paths)
         self._own_keys = preferences.keymap
+        self._announcer = Announcer()
         self._ascii = AsciiFilter(enabled=preferences.is_ascii)
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
@@ -197,11 +141,19 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         )
         if first or is_stopped(self.state):
             self._change(stop_sent_ns=0)
+        self._announce(event.snapshot)
         self._supervisor.heard(draining=event.snapshot.engine.phase == "draining")
         for screen in self.screen_stack:
             if isinstance(screen, ResumeDialog):
                 screen.show_gate(event.snapshot.gate)
         self._show()
+
+    def _announce(self, snapshot: wire.Snapshot) -> None:
+        notes = self._announcer.hear(snapshot)
+        for note in notes:
+            self.tell(note.text, trouble=note.title if note.is_trouble else "")
+        if any(note.rings for note in notes):
+            self.bell()
 
     @on(FeedSilent)
     def _take_silence(self) -> None:
@@ -268,7 +220,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     @on(MainScreen.WantsDetail)
     def _open_detail(self, event: MainScreen.WantsDetail) -> None:
-        self.push_screen(DetailScreen(self.plan.paths, event.address))
+        self.push_screen(DetailScreen(self._access(), event.address))
         self.call_after_refresh(self._show)
 
     # Keys
@@ -306,17 +258,18 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self.run_worker(work, group=group)
 
     def action_place(self, name: str) -> None:
-        """Go to a place; from one place to another the main screen stays below; its own key leads back."""
+        """Go to a place; only the main screen stays below it. A place's own key leads back."""
         here = self.screen
         if isinstance(here, PlaceScreen) and name == here.NAME:
             here.action_back()
             return
-        screen = place_screen(name, Access(self.plan.paths, self._commands, self.happenings))
-        if isinstance(here, PlaceScreen):
-            self.switch_screen(screen)
-        else:
-            self.push_screen(screen)
+        while isinstance(self.screen, PlaceScreen):
+            self.pop_screen()
+        self.push_screen(place_screen(name, self._access()))
         self.call_after_refresh(self._show)
+
+    def _access(self) -> Access:
+        return Access(self.plan.paths, self._commands, self.happenings)
 
     def action_pause(self) -> None:
         """Hold the display still, or let it go on; the banner goes on in any case."""

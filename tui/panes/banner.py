@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from rich.style import Style
 
+from engine import __version__
 from engine.api import wire
 from tui import format as fmt
+from tui.announcements import differs
 from tui.lines import Line, Lines, Span, Tone, broken, line, span, spread, width_of
 from tui.state import DEFAULT_INTERVAL_MS, NS_PER_MS, ConsoleState, data_age_ms, headline
 
@@ -106,8 +108,25 @@ def _facts(snapshot: wire.Snapshot, width: int) -> Line:
         span(f"wallet {fmt.address(wallet.address)}"),
         Span(f"{fmt.sol_short(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN),
     ]
-    full = _joined(facts, "   ")
-    return full if width_of(full) <= width else _joined([*facts[:5], facts[6]], "  ")
+    urgent = [*_alerts(snapshot.alerts), *_versions(snapshot.engine.version)]
+    full = _joined([*urgent, *facts], "   ")
+    return full if width_of(full) <= width else _joined([*urgent, *facts[:5], facts[6]], "  ")
+
+
+def _alerts(rows: list[wire.AlertRow]) -> list[Span]:
+    """How many alerts are on and not acknowledged, with the shape of the most urgent one."""
+    waiting = [row for row in rows if row.acknowledged_ns is None]
+    if not rows:
+        return []
+    if not waiting:
+        return [Span(f"· {len(rows)} alerts acknowledged", Tone.MUTED)]
+    is_danger = any(row.severity == "danger" for row in waiting)
+    glyph, tone = ("✕", Tone.DANGER) if is_danger else ("▲", Tone.ATTENTION)
+    return [Span(f"{glyph} {len(waiting)} alert{'s' * (len(waiting) > 1)}", tone, bold=True)]
+
+
+def _versions(version: str) -> list[Span]:
+    return [span(f"engine {version} ≠ console {__version__}", Tone.ATTENTION)] if differs(version) else []
 
 
 def _joined(facts: list[Span], gap: str) -> Line:
