@@ -43,6 +43,11 @@ class ProfilePaths:
         return self.state / "stop.token"
 
     @property
+    def tokens(self) -> Path:
+        """The hashes of the tokens with which programs may use the API, with their scopes."""
+        return self.state / "tokens.json"
+
+    @property
     def sandbox_descriptor(self) -> Path:
         """The JSON object of the sandbox that this profile's console started."""
         return self.runtime / "sandbox.json"

@@ -8,6 +8,7 @@ feed and the snapshot; then the open intents; and only then the first decision.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -17,10 +18,12 @@ from typing import Any
 import structlog
 
 from engine import __version__
+from engine.api.access import Access
 from engine.api.history_view import HistoryViews
 from engine.api.server import ApiServer
 from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
+from engine.api.tokens import TokenFile
 from engine.chain.clusters import cluster_name, wants_an_operator
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.port import Chain, RpcFailure
@@ -168,12 +171,20 @@ async def _listen(
         parts.snapshots,
         parts.commands,
         engine=engine,
-        stop_token=token,
+        access=Access(
+            stop_token=token,
+            tokens=TokenFile(paths.tokens),
+            host=settings.server_host,
+            group=settings.admin_group,
+        ),
         history=history,
         settings=settings_page(settings),
         pages=parts.pages,
         readiness=parts.readiness,
         metrics=parts.metrics.render,
+        host=settings.server_host,
+        tls=_tls(settings),
+        group=settings.admin_group,
     )
     listeners = await stack.enter_async_context(OwnLoop("listeners"))
     await listeners.run(server.start(paths.socket, settings.server_port))
@@ -181,6 +192,20 @@ async def _listen(
     token.publish()
     stack.callback(token.withdraw)
     return server
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """What the API's port speaks TLS with, None without it; raises SettingsError."""
+    if settings.tls_cert_path is None or settings.tls_key_path is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert_path, settings.tls_key_path)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"TLS_CERT_PATH and TLS_KEY_PATH cannot be used ({error}): give a certificate and its key in PEM"
+        ) from None
+    return context
 
 
 async def _serve(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ SWITCH: Final = ("off", "on")
 _SHOWN_CHARACTERS: Final = 40
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A bad value as an error message may show it: printable, short, quoted."""
     text = ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…'"
@@ -44,14 +45,14 @@ def _whole_number(value: object, low: int, high: int) -> int:
     digits = text.removeprefix("-")
     if len(digits) < 20 and digits.isascii() and digits.isdigit() and low <= int(text) <= high:
         return int(text)
-    raise ValueError(f"must be a whole number from {low} to {high}, not {_shown(value)}")
+    raise ValueError(f"must be a whole number from {low} to {high}, not {shown(value)}")
 
 
 def scaled(low: str, high: str, scale: int) -> BeforeValidator:
     """A decimal number from `low` to `high`, kept as a whole number of 1/`scale`; no finer digits."""
 
     def check(value: object) -> int:
-        refusal = f"must be a number from {low} to {high} in steps of 1/{scale}, not {_shown(value)}"
+        refusal = f"must be a number from {low} to {high} in steps of 1/{scale}, not {shown(value)}"
         try:
             number = Decimal(str(value).strip())
         except InvalidOperation:
@@ -115,7 +116,7 @@ def genesis_hash(value: object) -> str:
     try:
         return str(Hash.from_string(str(value).strip()))
     except ParseHashError:
-        raise ValueError(f"must be a base58 hash of 32 bytes, not {_shown(value)}") from None
+        raise ValueError(f"must be a base58 hash of 32 bytes, not {shown(value)}") from None
 
 
 def database_url(value: object) -> SecretStr:
@@ -138,7 +139,7 @@ def path(value: object) -> Path:
             return Path(text).expanduser()
     except RuntimeError:  # ~somebody who does not exist
         pass
-    raise ValueError(f"must be the path of a file, not {_shown(value)}")
+    raise ValueError(f"must be the path of a file, not {shown(value)}")
 
 
 def pubkey(value: object) -> Pubkey:
@@ -148,7 +149,7 @@ def pubkey(value: object) -> Pubkey:
     try:
         return Pubkey.from_string(str(value).strip())
     except ValueError:
-        raise ValueError(f"must be a base58 address of 32 bytes, not {_shown(value)}") from None
+        raise ValueError(f"must be a base58 address of 32 bytes, not {shown(value)}") from None
 
 
 def bearer_key(value: object) -> SecretStr:
@@ -169,7 +170,7 @@ def log_level(value: object) -> str:
     level = str(value).strip().lower()
     if level in LOG_LEVELS:
         return level
-    raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {_shown(value)}")
+    raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {shown(value)}")
 
 
 def event_loop(value: object) -> str:
@@ -177,7 +178,7 @@ def event_loop(value: object) -> str:
     name = str(value).strip().lower()
     if name in EVENT_LOOPS:
         return name
-    raise ValueError(f"must be one of {', '.join(EVENT_LOOPS)}, not {_shown(value)}")
+    raise ValueError(f"must be one of {', '.join(EVENT_LOOPS)}, not {shown(value)}")
 
 
 def switch(value: object) -> bool:
@@ -185,4 +186,20 @@ def switch(value: object) -> bool:
     text = ("on" if value else "off") if isinstance(value, bool) else str(value).strip().lower()
     if text in SWITCH:
         return text == "on"
-    raise ValueError(f"must be one of {', '.join(SWITCH)}, not {_shown(value)}")
+    raise ValueError(f"must be one of {', '.join(SWITCH)}, not {shown(value)}")
+
+
+def listening_address(value: object) -> str:
+    """An address of this machine, as a number: a name could become another one."""
+    try:
+        return str(ip_address(str(value).strip()))
+    except ValueError:
+        raise ValueError(f"must be an IP address such as 127.0.0.1, not {shown(value)}") from None
+
+
+def group_name(value: object) -> str:
+    """A group of the system; whether it exists is seen when it is used."""
+    text = str(value).strip()
+    if text.isascii() and text.replace("-", "").replace("_", "").isalnum() and len(text) <= 32:
+        return text
+    raise ValueError(f"must be the name of a group, not {shown(value)}")

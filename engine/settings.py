@@ -6,6 +6,7 @@ Values come from an environment mapping and nowhere else, and are frozen once re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -72,7 +73,23 @@ class Settings(BaseSettings):
     )
     """The program whose positions are watched."""
     server_port: Annotated[int, may_be.whole(0, 65_535)] = Field(default=8080, validation_alias="SERVER_PORT")
-    """The loopback TCP port of the API; 0 takes any free one."""
+    """The TCP port of the API; 0 takes any free one."""
+    server_host: Annotated[str, BeforeValidator(may_be.listening_address)] = Field(
+        default="127.0.0.1", validation_alias="SERVER_HOST"
+    )
+    """Where the API listens; beyond this machine only over TLS, and for nobody without a token."""
+    tls_cert_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
+        default=None, validation_alias="TLS_CERT_PATH"
+    )
+    """The certificate that the API shows, in PEM; with it the port speaks https alone."""
+    tls_key_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
+        default=None, validation_alias="TLS_KEY_PATH"
+    )
+    """The certificate's private key, in PEM."""
+    admin_group: Annotated[str | None, BeforeValidator(may_be.group_name)] = Field(
+        default=None, validation_alias="ADMIN_GROUP"
+    )
+    """A group of this system whose members may command the engine over its unix socket, like its own user."""
     log_level: Annotated[str, BeforeValidator(may_be.log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"
     )
@@ -197,6 +214,15 @@ class Settings(BaseSettings):
         parts = urlsplit(self.hermes_url)
         if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             raise ValueError("HERMES_URL must begin with https:// when HERMES_API_KEY is set")
+        return self
+
+    @model_validator(mode="after")
+    def _commands_stay_private(self) -> Self:
+        """Tokens must not cross a network in the clear."""
+        if (self.tls_cert_path is None) != (self.tls_key_path is None):
+            raise ValueError("TLS_CERT_PATH and TLS_KEY_PATH must be set together")
+        if self.tls_cert_path is None and not ip_address(self.server_host).is_loopback:
+            raise ValueError("SERVER_HOST beyond this machine needs TLS_CERT_PATH and TLS_KEY_PATH")
         return self
 
     @model_validator(mode="after")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import grp
+import os
 import pwd
 import socket
 import struct
+from pathlib import Path
 
 from aiohttp import web
 
 from engine.actor import Actor
 from engine.api.clean import clean
+from engine.errors import SettingsError
 
 TERMINAL_LIMIT = 64
 _CREDENTIALS = struct.Struct("3i")
@@ -45,3 +49,17 @@ def unix_caller(request: web.Request) -> Actor:
     """Who calls over the unix socket."""
     uid = peer_uid(request)
     return Actor("unknown" if uid is None else peer_name(uid), uid, terminal_of(request))
+
+
+def share_with_group(path: Path, name: str) -> None:
+    """Let a system group open a unix socket, and reach it; raises SettingsError."""
+    try:
+        number = grp.getgrnam(name).gr_gid
+        os.chown(path, -1, number)
+        path.chmod(0o660)
+        os.chown(path.parent, -1, number)
+        path.parent.chmod(0o710)
+    except (KeyError, OSError) as error:
+        raise SettingsError(
+            f"ADMIN_GROUP {name!r} cannot be given the socket ({error}): name a group that you are in"
+        ) from None

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from engine import __version__
-from engine.cli import alert, commands, drill, sandbox, verification
+from engine.cli import alert, commands, drill, sandbox, token, verification
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
 from engine.cli.options import (
     AsciiOption,
@@ -159,6 +159,7 @@ app.command("clear-queue")(commands.clear_queue)
 app.command("verify")(verification.verify)
 app.add_typer(alert.app, name="alert")
 app.add_typer(drill.app, name="drill")
+app.add_typer(token.app, name="token")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

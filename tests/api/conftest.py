@@ -14,11 +14,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from rig import Rig
 
+from engine.api.access import Access
 from engine.api.client import EngineClient
 from engine.api.history_view import HistoryViews
 from engine.api.server import ApiServer
 from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
+from engine.api.tokens import TokenFile
 from engine.clock import SystemClock
 from engine.settings import load_settings
 from engine.store.outbox import OutboxShipper
@@ -34,6 +36,7 @@ class Served:
         self.server = server
         self.path = folder / "engine.sock"
         self.token = StopToken(folder / "stop.token")
+        self.tokens = TokenFile(folder / "tokens.json")
         self.database = database
         self.client = EngineClient(self.path)
 
@@ -97,7 +100,7 @@ async def served(rig: Rig, tmp_path: Path, database_url: str) -> AsyncIterator[S
     server = ApiServer(
         parts.snapshots,
         parts.commands,
-        stop_token=token,
+        access=Access(stop_token=token, tokens=TokenFile(tmp_path / "tokens.json")),
         history=history,
         settings=settings_page(settings),
         pages=parts.pages,

@@ -396,11 +396,21 @@ async def test_shutdown_asks_the_process_to_end(served, audit):
     assert [row["command"] for row in await audit()] == ["shutdown"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"reason":"x"}', b'{"reason":1,"gate_version":1}'])
-async def test_a_resume_with_a_bad_body_is_refused_in_one_shape(served, body):
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 422),
+        (b'{"reason":"x"}', 422),
+        (b'{"reason":1,"gate_version":1}', 422),
+        (b'{"reason":"x","gate_version":1,"force":true}', 422),
+    ],
+)
+async def test_a_resume_with_a_bad_body_is_refused_in_one_shape(served, body, refused):
     await served.client.stop("now")
-    status, answer = await served.post("/admin/resume", body)
-    assert status == 400
+    status, answer = await served.post("/admin/resume", body, **{"Content-Type": "application/json"})
+    assert status == refused
     assert answer["error"]["code"] == "bad_body"
 
 
@@ -429,11 +439,13 @@ async def test_tcp_has_the_guides_reads_and_refuses_every_command(served):
             assert await response.json() == {"status": "ok"}
         async with session.get(f"{base}/insurance/balance") as response:
             assert (await response.json())["balance"] == 1000 * 10**9
-        for method in ("GET", "POST", "PUT", "DELETE"):
-            for command in ("resume", "retry/x", "shutdown", "anything"):
-                async with session.request(method, f"{base}/admin/{command}") as response:
-                    assert response.status == 403
-                    assert (await response.json())["error"]["code"] == "unix_socket_only"
+        for command in ("resume", "retry/x", "shutdown", "clear-queue"):
+            async with session.post(f"{base}/admin/{command}") as response:
+                assert response.status == 401
+                assert (await response.json())["error"]["code"] == "token_missing"
+        for method in ("GET", "PUT", "DELETE"):
+            async with session.request(method, f"{base}/admin/resume") as response:
+                assert response.status == 405
         for path in ("/snapshot", "/stream"):
             async with session.get(base + path) as response:
                 assert response.status == 404

@@ -91,6 +91,7 @@ def test_the_table_of_settings_names_every_setting_with_its_default() -> None:
     plain = load_settings(NODE)
     in_words = {"SOLANA_RPC_URL", "SOLANA_WS_URL", "DATABASE_URL", "WALLET_PATH"}
     in_words |= {"HERMES_URL", "HERMES_API_KEY", "SOLANA_GENESIS_HASH", "ALERT_URLS"}
+    in_words |= {"TLS_CERT_PATH", "TLS_KEY_PATH", "ADMIN_GROUP"}
     for name in set(documented) - in_words:
         spelled = load_settings({**NODE, name: documented[name][0]})
         assert getattr(spelled, SETTINGS[name]) == getattr(plain, SETTINGS[name]), name

@@ -1,0 +1,139 @@
+"""From a request to an answer: who calls, what is asked, and every refusal in one shape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from engine.actor import Actor
+from engine.api import wire
+from engine.api.connections import Connections
+from engine.api.parameters import read_query
+from engine.api.routes import JSON, Call, Plain, Route
+from engine.commands import CommandError, Commands
+from engine.own_loop import Engine
+
+log = structlog.get_logger("api")
+
+BODY_LIMIT = 64 * 1024
+BODY_DEADLINE_S = 10.0
+STOP_BODY_DEADLINE_S = 0.02  # the whole acknowledgement of a stop has 100 ms
+
+Identify = Callable[[web.Request, Route], Actor]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Dispatcher:
+    """Puts routes into applications; the checks are the same on every listener."""
+
+    def __init__(self, engine: Engine, commands: Commands) -> None:
+        self._engine = engine
+        self._commands = commands
+
+    def add(self, app: web.Application, route: Route, identify: Identify) -> None:
+        """Serve a route to those whom `identify` does not refuse."""
+        app.router.add_route(route.method, route.path, partial(self._answer, route, identify))
+
+    async def _answer(self, route: Route, identify: Identify, request: web.Request) -> web.StreamResponse:
+        caller = Actor(f"unknown ({request.remote or 'unix socket'})")
+        try:
+            caller = identify(request, route)
+            call = Call(
+                caller=caller,
+                path=request.match_info,
+                query=read_query(request.query, route.query),
+                body=await _body_of(request, route),
+                request=request,
+            )
+            answer = await route.run(call)
+        except (CommandError, web.HTTPException) as refusal:
+            if route.method == "POST" and not getattr(refusal, "is_audited", False):
+                await self._audit(caller, request.path, refusal)
+            raise
+        return answer if isinstance(answer, web.StreamResponse) else reply(answer)
+
+    async def _audit(self, caller: Actor, path: str, refusal: CommandError | web.HTTPException) -> None:
+        """A command that was refused before it was heard is one row of the audit, too."""
+        command = path.removeprefix("/admin/")
+        why = f"{refusal.code}: {refusal}" if isinstance(refusal, CommandError) else refusal.reason
+        await self._engine.look(lambda: self._commands.audit_refused(caller, command, why))
+
+
+def application(connections: Connections) -> web.Application:
+    """One without routes, that tells every refusal in one shape."""
+    return web.Application(client_max_size=BODY_LIMIT, middlewares=[connections.middleware(), _errors])
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal in one shape; a fault of ours is logged here and told without its insides."""
+    try:
+        return await handler(request)
+    except CommandError as refusal:
+        return _error(refusal.status, refusal.code, str(refusal), refusal.details)
+    except web.HTTPException as refusal:
+        response = _error(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason)
+        if "Allow" in refusal.headers:
+            response.headers["Allow"] = refusal.headers["Allow"]
+        return response
+    except TimeoutError:
+        return _error(503, "engine_busy", "The engine is too busy to answer: only a stop is taken at once")
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("request broke", path=request.path)
+        return _error(500, "internal_error", "The engine failed to answer: look at its log")
+
+
+def _error(status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> web.Response:
+    body = wire.ErrorReply(error=wire.ErrorBody(code=code, message=message, details=dict(details or {})))
+    response = web.Response(status=status, body=msgspec.json.encode(body), content_type=JSON)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["Retry-After"] = "60"
+    return response
+
+
+def reply(answer: object) -> web.Response:
+    """A message as JSON, or bytes as they are."""
+    if isinstance(answer, Plain):
+        headers = {"Content-Type": answer.content_type}
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+    return web.Response(body=msgspec.json.encode(answer), content_type=JSON)
+
+
+async def _body_of(request: web.Request, route: Route) -> Any:
+    """The request's body as the route wants it; of a tolerant route None when it cannot be had at once."""
+    if route.body is None:
+        return None
+    if not route.tolerant:
+        if request.content_type != JSON:
+            raise CommandError("not_json", f"The body must be {JSON}: say so in Content-Type", 415)
+        try:
+            async with asyncio.timeout(BODY_DEADLINE_S):
+                raw = await request.read()
+        except TimeoutError:
+            raise CommandError("body_late", f"The body did not come in {BODY_DEADLINE_S:g} s", 408) from None
+        return _decoded(raw, route.body)
+    try:
+        async with asyncio.timeout(STOP_BODY_DEADLINE_S):
+            return _decoded(await request.read(), route.body)
+    except (CommandError, web.HTTPException, TimeoutError, OSError):
+        return None
+
+
+def _decoded(raw: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise CommandError("bad_body", f"The request does not say what is wanted: {error}", 422) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise CommandError("bad_body", f"The request cannot be read: {error}", 400) from error
