@@ -50,7 +50,7 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     burst_1000.measure: ("burst_1000", "burst_1000_recorded"),
     restart_1000.measure: ("restart_1000",),
     stopping.measure: ("stop", "stop_black_holed"),
-    simulation.measure: ("simulate", "simulate_violations"),
+    simulation.measure: ("simulate", "simulate_machine", "simulate_violations"),
     node_tx.measure: ("node_tx",),
     node_gpa.measure: ("node_gpa_100k",),
     node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),

@@ -1,4 +1,4 @@
-"""Eight mistakes that liquidators make, each as a change to one place of the engine for a while."""
+"""Nine mistakes that liquidators make, each as a change to one place of the engine for a while."""
 
 from __future__ import annotations
 
@@ -117,6 +117,11 @@ def dedup_never_cleared() -> list[Change]:
     return [(LiquidationQueue, "finish", lambda queue, entry: None)]
 
 
+def decided_before_the_disk() -> list[Change]:
+    """What was decided leaves, however long the disk took and whatever was heard meanwhile."""
+    return [(Aftermath, "still_wanted", lambda aftermath, flight: True)]
+
+
 BUGS: dict[str, tuple[Callable[[], list[Change]], str]] = {
     "record after send": (record_after_send, observer.INTENT_FIRST),
     "re-sign on timeout": (sign_again_on_timeout, observer.ONCE),
@@ -126,6 +131,7 @@ BUGS: dict[str, tuple[Callable[[], list[Change]], str]] = {
     "intent abandoned on stop": (intent_abandoned_on_stop, observer.RECOVERS),
     "optimistic expiry": (optimistic_expiry, observer.ONCE),
     "dedup never cleared": (dedup_never_cleared, observer.RECOVERS),
+    "decided before the disk": (decided_before_the_disk, observer.JUSTIFIED),
 }
 """Each bug, and the promise that it breaks."""
 

@@ -1,7 +1,7 @@
 """A cluster in plain Python: slots, blocks that may be abandoned, blockhashes that expire, landing.
 
-It is scaled in time, so that minutes fit into seconds: a blockhash lives for 30 blocks instead of 150, and a
-block is final after 10 instead of 31. Everything else is as on Solana, the program's arithmetic included.
+It is scaled in time, so that minutes fit into seconds: a blockhash lives for 24 blocks instead of 150, and a
+block is final after 8 instead of 31. Everything else is as on Solana, the program's arithmetic included.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sim.swarm import Plan
 from sim.timeline import START_S, Timeline
 
 SLOT_S = 0.4
-VALID_BLOCKS = 30
+VALID_BLOCKS = 24
 CONFIRMED_BLOCKS = 2
-FINAL_BLOCKS = 10
+FINAL_BLOCKS = 8
 BASE_FEE_LAMPORTS = 5_000
 ORDINARY_UNITS = 7_700
 RENT_EXEMPT_LAMPORTS = 890_880  # of an account without data: no fee may leave less

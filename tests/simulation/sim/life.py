@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from solders.pubkey import Pubkey
 
 from engine import control, runtime, watch
-from engine.chain import blockhash, sender
+from engine.chain import blockhash
+from engine.chain import sender as sending
 from engine.chain.jsonrpc import JsonRpc
 from engine.chain.pool import RpcPool
 from engine.chain.port import RpcFailure
@@ -60,7 +61,7 @@ def scale_process() -> None:
     What looks round all day and mostly finds nothing to do does so less often: a third of a run's work.
     """
     blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
-    sender._WARM_UP_PAUSE_S = 0.4
+    sending._WARM_UP_PAUSE_S = 0.4
     outbox.POLL_S = 0.4
     watch.SLOW_TURNS = 16
     runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
@@ -112,19 +113,6 @@ class _Idle:
 
     async def run(self) -> None:
         """Nothing."""
-
-
-class ObservedWire:
-    """The engine's sender; the observer hears of each decision to send."""
-
-    def __init__(self, sender: Sender, life: Life) -> None:
-        self._sender = sender
-        self._life = life
-
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
-        """As the sender's."""
-        self._life.world.observer.before_send(raw)
-        await self._sender.send(raw, on_write)
 
 
 class Life:
@@ -254,7 +242,7 @@ class Life:
             world.observer.count,
         )
         self.shipper = OutboxShipper(self.journal, database, self.clock)  # type: ignore[arg-type]
-        wire = Sender(
+        sender = Sender(
             pool.healthy,
             gate,
             self.clock,
@@ -263,12 +251,12 @@ class Life:
             ready=1,
             lines=ModelLines(),
         )
-        await wire.__aenter__()
+        await sender.__aenter__()
         parts = assemble(
             settings=settings,
             signer=world.signer,
             chain=pool,
-            wire=ObservedWire(wire, self),
+            wire=sender,
             journal=self.journal,
             gate=gate,
             shipping=self.shipper,

@@ -160,6 +160,7 @@ class Observer:
         signature = transaction.signature
         self._timeline.note(f"wire {signature}")
         self.count("bytes left")
+        self._judge_departure(transaction)
         life = self.lives.get(signature)
         if life is None:
             self.blame(INTENT_FIRST, f"{signature} left")
@@ -170,10 +171,8 @@ class Observer:
         if self._stop is not None:
             self.blame(SILENCE, f"{signature} left, after {self._stop}")
 
-    def before_send(self, raw: bytes) -> None:
-        """The engine decides to send, by what it knows at this moment."""
-        transaction = self._cluster.parse(raw)
-        assert transaction is not None
+    def _judge_departure(self, transaction: Liquidation) -> None:
+        """It must be right by what the engine was told up to the moment in which the bytes leave."""
         complaint = self.knowledge.complaint(
             transaction, self._limits.now_ns(), self._limits.max_age_s, self._timeline.now_s
         )

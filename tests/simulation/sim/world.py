@@ -223,15 +223,18 @@ class _Listener:
         self._ingest.on_accounts(news)
 
 
-@cache
 def _settings(nodes: int, fee_budget_lamports: int) -> Settings:
+    return _usual_settings(nodes).model_copy(update={"fee_budget_lamports": fee_budget_lamports})
+
+
+@cache
+def _usual_settings(nodes: int) -> Settings:
     return load_settings(
         {
             "SOLANA_RPC_URL": ",".join(f"http://node-{number}:8899" for number in range(nodes)),
             "WORKERS": "4",
             "SYMBOLS": '{"ETH/USD": null}',
             "MAX_PRICE_AGE_S": str(MAX_PRICE_AGE_S),
-            "FEE_BUDGET_LAMPORTS": str(fee_budget_lamports),
             "RPC_TIMEOUT_S": "2",
             "RETRY_ATTEMPTS": "3",
         }
