@@ -36,6 +36,7 @@ from tui.messages import (
     LaunchFailed,
     LaunchProgress,
     SnapshotArrived,
+    StopHeard,
 )
 from tui.orders import Orders
 from tui.palette import palette_commands
@@ -138,6 +139,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             activity="",
             failure="",
             standing_stop=False,
+            stop_told="",
         )
         if first or is_stopped(self.state):
             self._change(stop_sent_ns=0)
@@ -192,6 +194,12 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         if event.command == STOP:
             self._change(standing_stop=event.standing_stop, stop_sent_ns=0)
         self.tell(event.reason, trouble=f"{event.command}: not done")
+        self._show()
+
+    @on(StopHeard)
+    def _take_hearing(self, event: StopHeard) -> None:
+        self._change(stop_told=event.told)
+        self.tell(event.told)
         self._show()
 
     # What the screens ask for

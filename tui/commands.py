@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -11,17 +12,21 @@ import msgspec
 from textual.message import Message
 
 from engine.api import wire
+from engine.api.clean import clean
 from engine.api.client import EngineClient
 from engine.api.standing_stop import leave_standing_stop
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths
-from tui.messages import CommandDone, CommandFailed
+from tui.messages import CommandDone, CommandFailed, StopHeard
 
 STOP = "stop"
 # The actions that a console does not offer that may only look; stopping is open to everybody.
 COMMANDING = frozenset({"resume", "retry", "retry_alike", "dismiss_failed", "clear_queue"})
 READ_ONLY = "this console only looks: open one without --read-only (or read_only in console.toml)"
 ANSWER_TO_STOP_S = 2.0
+ACKNOWLEDGEMENT_S = 30.0
+_POLL_S = 0.05
+_LONGEST_ANSWER = 500
 
 Post = Callable[[Message], object]
 Ask = Callable[[EngineClient], Awaitable[wire.Acknowledged]]
@@ -54,10 +59,12 @@ class Commands:
         The file goes away again when the answer still comes: it would otherwise outlive a later resume.
         """
         written = False
+        listening: asyncio.Task[None] | None = None
         try:
             await asyncio.wait({asking}, timeout=ANSWER_TO_STOP_S)
             if not asking.done() or asking.exception() is not None:
                 written = self._leave_order(reason)
+                listening = asyncio.create_task(self._hear_acknowledgement())
             answer = await asking
         except (OperatorError, msgspec.MsgspecError) as error:
             left = (
@@ -69,7 +76,20 @@ class Commands:
         else:
             if written:
                 self._paths.standing_stop.unlink(missing_ok=True)
+            if listening is not None:
+                listening.cancel()
             self._post(CommandDone(STOP, answer))
+
+    async def _hear_acknowledgement(self) -> None:
+        """Post what the engine's own thread says to the order: it hears the file when its loop hangs."""
+        for _ in range(round(ACKNOWLEDGEMENT_S / _POLL_S)):
+            try:
+                told = self._paths.stop_acknowledged.read_text(errors="replace")
+            except OSError:
+                await asyncio.sleep(_POLL_S)
+            else:
+                self._post(StopHeard(clean(told, _LONGEST_ANSWER)))
+                return
 
     async def resume(self, reason: str, gate_version: int) -> None:
         """Lift the stop of that version."""
@@ -90,6 +110,10 @@ class Commands:
     async def clear_queue(self) -> None:
         """Drop what is queued and not signed."""
         await self._send("clear queue", lambda client: client.clear_queue())
+
+    async def acknowledge(self, alert_id: str) -> None:
+        """Say that somebody knows of an alert."""
+        await self._send("acknowledge", lambda client: client.acknowledge_alert(alert_id))
 
     async def contribute(self, lamports: int, confirm_text: str) -> None:
         """Give lamports of the engine's wallet to the insurance fund."""
@@ -116,6 +140,8 @@ class Commands:
             return await ask(client)
 
     def _leave_order(self, reason: str) -> bool:
+        with contextlib.suppress(OSError):
+            self._paths.stop_acknowledged.unlink(missing_ok=True)  # what comes now answers this order
         try:
             leave_standing_stop(self._paths, reason)
         except OperatorError:

@@ -62,3 +62,10 @@ class CommandFailed(Message):
     command: str
     reason: str
     standing_stop: bool = False
+
+
+@dataclass
+class StopHeard(Message):
+    """The engine's own stop thread carried a stop out that its loop did not answer; its words."""
+
+    told: str

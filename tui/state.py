@@ -40,6 +40,7 @@ class ConsoleState:
     gate: wire.GateView | None = None
     stop_sent_ns: int = 0
     standing_stop: bool = False
+    stop_told: str = ""  # what the engine's stop thread said while its loop did not answer
     paused_ns: int = 0
     interval_ms: int = DEFAULT_INTERVAL_MS
     is_read_only: bool = False
@@ -99,7 +100,8 @@ def headline(state: ConsoleState, now_ns: int) -> Headline:
         )
     if state.stop_sent_ns:
         waited = fmt.age((now_ns - state.stop_sent_ns) // NS_PER_MS)
-        return Headline("■", "STOPPING", Tone.DANGER, (Span(f"no answer yet after {waited}"),), fill=True)
+        unanswered = (Span(f"no answer yet after {waited}"),)
+        return Headline("■", "STOPPING", Tone.DANGER, unanswered, _last_known(state), fill=True)
     return _of_engine(state.snapshot, now_ns)
 
 
@@ -121,12 +123,24 @@ def _doing(state: ConsoleState) -> tuple[Span, ...]:
     if state.failure or state.activity:
         return (span(state.failure or state.activity),)
     if state.link is Link.SILENT:
-        return (Span("the engine is connected and sends nothing: look at its log"),)
+        return (Span("the engine is connected and sends nothing"), *_last_known(state))
     return (span(state.link_reason),)
+
+
+def _last_known(state: ConsoleState) -> tuple[Span, ...]:
+    """What was known of an engine that does not answer, and the last resort."""
+    if state.stop_told:
+        return (span(f" · its stop thread answered: {state.stop_told}", Tone.DANGER, bold=True),)
+    if state.snapshot is None:
+        return ()
+    pid, sent = state.snapshot.engine.pid, state.snapshot.in_flight
+    return (Span(f" · {sent} sent when last heard; `kill -9 {pid}` ends it"),)
 
 
 def _holds(state: ConsoleState) -> tuple[Span, ...]:
     """What holds meanwhile: whether the engine will send when it is back."""
+    if state.stop_told and state.link is not Link.SILENT:
+        return _last_known(state)
     if state.standing_stop:
         return (Span("a standing stop is written: the next start sends nothing", Tone.DANGER, bold=True),)
     gate = gate_of(state)

@@ -162,7 +162,7 @@ class EngineClient:
                     if message.type is aiohttp.WSMsgType.TEXT:
                         yield msgspec.json.decode(message.data, type=wire.Snapshot)
         except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError, OSError) as error:
-            raise EngineNotRunning(_not_running(self.socket_path)) from error
+            raise EngineNotRunning(_not_running(self.socket_path, error)) from error
 
     async def _page(
         self, path: str, answer: type[T], limit: int, offset: int, wanted: Mapping[str, str | None] = {}
@@ -180,13 +180,13 @@ class EngineClient:
         try:
             async with session.request(method, _HOST + path, data=data, headers=_headers()) as response:
                 raw = await response.read()
-        except (aiohttp.ClientConnectionError, OSError) as error:
-            raise EngineNotRunning(_not_running(self.socket_path)) from error
         except TimeoutError as error:
             raise EngineNotRunning(
                 f"The engine did not answer within {COMMAND_DEADLINE_S:.0f} s on {self.socket_path}: "
                 "look at its log, or stop its process"
             ) from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise EngineNotRunning(_not_running(self.socket_path, error)) from error
         if response.status >= 400:
             refusal = msgspec.json.decode(raw, type=wire.ErrorReply).error
             raise CommandRefused(refusal.code, refusal.message)
@@ -206,5 +206,13 @@ def _headers() -> dict[str, str]:
     return headers
 
 
-def _not_running(socket_path: Path) -> str:
+def _not_running(socket_path: Path, error: Exception) -> str:
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, PermissionError):
+        return (
+            f"{socket_path} is another user's engine: run this as the user that runs it, "
+            "or name your own --profile"
+        )
+    if socket_path.exists() and not socket_path.is_socket():
+        return f"{socket_path} is no socket: move it away, or name another --profile"
     return f"No engine answers on {socket_path}: start one with `liquidation-engine`, or name its --profile"

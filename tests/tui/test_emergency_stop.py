@@ -109,6 +109,19 @@ async def test_an_engine_that_hangs_gets_an_order_for_its_next_start_until_it_an
     await console.until(lambda: not paths.standing_stop.exists())
 
 
+async def test_while_the_engine_hangs_the_console_says_what_it_knows_and_what_its_stop_thread_answers(
+    console: Console, peer: Peer, paths: ProfilePaths
+) -> None:
+    peer.answering.clear()
+    await console.press("ctrl+e")
+    await console.says("2 sent when last heard; `kill -9 4242` ends it")
+    await console.until(paths.standing_stop.exists)
+    paths.stop_acknowledged.write_text("Stopped: 2 transactions are out\x1b[2J\n")
+    await console.says("its stop thread answered: Stopped: 2 transactions are out")
+    peer.answering.set()
+    await console.says("■ STOPPED")
+
+
 async def test_a_stop_that_a_restart_would_forget_says_so(console: Console, peer: Peer) -> None:
     gate = snapshots.gate("stopped", 9, persisted=False)
     await peer.push(msgspec.structs.replace(peer.snapshot, gate=gate))
