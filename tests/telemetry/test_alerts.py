@@ -238,10 +238,13 @@ def test_five_per_cent_of_failures_in_five_minutes_are_an_alert_and_an_old_one_i
     assert run("failure-rate", *steady, *after)[-1] == []
 
 
-@pytest.mark.parametrize(("failed", "full"), [(2, 0), (5, 95)])
-def test_two_failures_are_no_rate_and_five_per_cent_are_not_above_five(failed: int, full: int) -> None:
-    figures = [at(0), *(at(second, failed=failed, full=full) for second in range(1, 301))]
-    assert run("failure-rate", *figures) == [[]] * 301
+def test_two_failures_are_no_rate_and_five_per_cent_are_not_above_five() -> None:
+    now_and_then = [at(second, failed=second // 150) for second in range(0, 900, 5)]
+    assert run("failure-rate", *now_and_then) == [[]] * len(now_and_then)
+    three = [at(second, failed=second // 100) for second in range(0, 900, 5)]
+    assert run("failure-rate", *three)[-1] == ["3 of 3 liquidations failed in 5 min"]
+    five_of_a_hundred = [at(second, failed=second, full=19 * second) for second in range(0, 900, 5)]
+    assert run("failure-rate", *five_of_a_hundred) == [[]] * len(five_of_a_hundred)
 
 
 def test_a_95th_percentile_above_100_ms_is_an_alert() -> None:
@@ -278,12 +281,21 @@ def test_a_queue_that_was_full_and_a_late_loop_are_told() -> None:
     assert text == "the engine's event loop was late by more than 100 ms 65 times in 5 min"
 
 
-def test_what_stands_at_its_border_does_not_come_and_go() -> None:
-    board = AlertBoard([BY_NAME["wallet-low"]])
+BORDERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "wallet-low": ({"wallet_lamports": SOL // 2 - 1}, {"wallet_lamports": SOL // 2 + 1}),
+    "fund-low": ({"fund_lamports": 10 * SOL - 1}, {"fund_lamports": 10 * SOL + 1}),
+    "utilization": ({"fund_utilization_bps": 5_001}, {"fund_utilization_bps": 4_999}),
+    "journal-backlog": ({"journal_backlog": 100_001}, {"journal_backlog": 99_999}),
+}
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_what_stands_at_its_border_does_not_come_and_go(name: str) -> None:
+    board = AlertBoard([BY_NAME[name]])
+    beyond, within = BORDERS[name]
     changes = 0
-    for second in range(600):
-        lamports = SOL // 2 + (second % 2 * 2 - 1) * 1_000_000
-        changes += len(board.judge(at(second, wallet_lamports=lamports)))
+    for second in range(0, 3600, 5):  # two minutes on either side, longer than any rule waits
+        changes += len(board.judge(at(second, **(within if second // 120 % 2 else beyond))))
     assert changes == 1
-    board.judge(at(600, wallet_lamports=SOL))
-    assert len(board.judge(at(630, wallet_lamports=SOL))) == 1
+    board.judge(at(3600))
+    assert len(board.judge(at(3700))) == 1
