@@ -12,6 +12,7 @@ from engine.actor import Actor, Who
 from engine.alert_watch import AlertWatch
 from engine.book.holdings import Holdings
 from engine.clock import Clock
+from engine.contribution import ContributionRefused, Contributions
 from engine.control import Gate, GateNotPersisted, StaleResume
 from engine.domain import OutcomeClass, Verdict
 from engine.errors import OperatorError
@@ -61,6 +62,7 @@ class Commands:
         failures: Failures,
         detector: Detector,
         tracker: Tracker,
+        contributions: Contributions,
         holdings: Holdings,
         board: PriceBoard,
         ingest: Ingest,
@@ -80,6 +82,7 @@ class Commands:
         self._failures = failures
         self._detector = detector
         self._tracker = tracker
+        self._contributions = contributions
         self._holdings = holdings
         self._board = board
         self._ingest = ingest
@@ -241,6 +244,25 @@ class Commands:
         await self._failures.change(liquidation_id, FailedStatus.DISMISSED)
         self._audit(actor, "dismiss", liquidation_id, accepted=True)
         return f"Dismissed {liquidation_id}"
+
+    async def contribute(self, actor: Who, amount_lamports: int, confirm_text: str) -> str:
+        """Give lamports of the wallet to the fund; without a text to confirm it is only rehearsed."""
+        told = f"{amount_lamports} lamports"
+        try:
+            if not confirm_text:
+                answer = await self._contributions.rehearse(amount_lamports)
+                self._audit(actor, "contribute", f"{told}: rehearsed", accepted=True)
+                return answer
+            if confirm_text != str(amount_lamports):
+                raise ContributionRefused(
+                    f"confirm_text must be {amount_lamports}, the lamports once more: nothing was sent"
+                )
+            answer = await self._contributions.send(amount_lamports)
+        except ContributionRefused as refused:
+            refusal = CommandError("contribution_refused", str(refused))
+            raise self._refused(actor, "contribute", f"{told}: {refused}", refusal) from None
+        self._audit(actor, "contribute", f"{told}: {answer}", accepted=True)
+        return answer
 
     async def clear_queue(self, actor: Who) -> str:
         """Drop what is queued and not signed; what is still liquidatable comes back with the next price."""

@@ -26,6 +26,7 @@ from engine.chain.port import Chain
 from engine.chain.subscriptions import LiveFeeds
 from engine.clock import Clock
 from engine.commands import Commands
+from engine.contribution import Contributions
 from engine.control import Gate
 from engine.figure_reader import FigureReader
 from engine.fund import FundWatcher
@@ -109,6 +110,7 @@ class Parts:
     alerts: AlertWatch
     notices: Notices
     metrics: Metrics
+    contributions: Contributions
     commands: Commands
     snapshots: Snapshots
     pages: PositionPages
@@ -211,6 +213,7 @@ def assemble(
         chain=chain,
         wallet=None if is_dry_run else signer.address,  # whoever sends with it meanwhile, it is not we
         journal=journal,
+        is_ours=lambda signature: contributions.knows(signature),  # noqa: PLW0108  # made further down
         fees=fees,
         clock=clock,
         stop=lambda reason: commands.emergency.trip(reason),  # noqa: PLW0108  # it is made further down
@@ -300,7 +303,22 @@ def assemble(
         clock=clock,
     )
     alerts = AlertWatch(figures, journal, events, clock, notices)
+    contributions = Contributions(
+        chain=chain,
+        wire=wire,
+        signer=signer,
+        program_id=settings.program_id,
+        journal=journal,
+        gate=gate,
+        blockhashes=blockhashes,
+        fees=fees,
+        balance_lamports=lambda: wallet.balance_lamports,
+        events=events,
+        clock=clock,
+        is_dry_run=is_dry_run,
+    )
     commands = Commands(
+        contributions=contributions,
         gate=gate,
         journal=journal,
         queue=queue,
@@ -411,6 +429,7 @@ def assemble(
         alerts=alerts,
         notices=notices,
         metrics=Metrics(alerts, notices.counts, version=version, is_dry_run=is_dry_run),
+        contributions=contributions,
         commands=commands,
         snapshots=snapshots,
         pages=PositionPages(holdings, board, positions, risk_views, clock),
@@ -421,7 +440,6 @@ def assemble(
             board=board,
             shipping=shipping,
             journal=journal,
-            wallet=wallet,
             funds=funds,
         ),
         workers=settings.workers,

@@ -265,6 +265,7 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
         workers.create_task(parts.tracker.run(parts.aftermath))
         workers.create_task(parts.tracker.run_settling(parts.aftermath))
         workers.create_task(parts.fund.run())
+        workers.create_task(parts.contributions.run())
         for _ in range(parts.workers):
             workers.create_task(parts.executor.work())
         parts.detector.enabled = True

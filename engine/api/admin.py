@@ -107,6 +107,16 @@ class Admin:
             ),
             Route(
                 "POST",
+                "/admin/contribute",
+                Scope.ADMIN,
+                self._contribute,
+                "Give lamports of the wallet to the insurance fund; without confirm_text only a rehearsal",
+                done,
+                body=wire.ContributeRequest,
+                refusals=(409,),
+            ),
+            Route(
+                "POST",
                 "/admin/shutdown",
                 Scope.ADMIN,
                 self._shutdown,
@@ -168,6 +178,11 @@ class Admin:
     async def _retry_all(self, call: Call) -> wire.Acknowledged:
         retry_all = self._commands.retry_all(call.caller, call.body.outcome)
         return self._acknowledge(await self._engine.run(retry_all))
+
+    async def _contribute(self, call: Call) -> wire.Acknowledged:
+        asked: wire.ContributeRequest = call.body
+        contribute = self._commands.contribute(call.caller, asked.amount_lamports, asked.confirm_text)
+        return self._acknowledge(await self._engine.run(contribute))
 
     async def _shutdown(self, call: Call) -> wire.Acknowledged:
         return self._acknowledge(await self._engine.run(self._commands.shutdown(call.caller)))

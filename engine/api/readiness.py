@@ -14,7 +14,6 @@ from engine.ingest import Ingest
 from engine.journal.journal import Journal
 from engine.liquidation.funds import Funds
 from engine.oracle.board import PriceBoard
-from engine.wallet.watch import WalletWatch
 
 
 class ReadinessView:
@@ -29,7 +28,6 @@ class ReadinessView:
         board: PriceBoard,
         shipping: Shipping,
         journal: Journal,
-        wallet: WalletWatch,
         funds: Funds,
     ) -> None:
         self._phase = phase
@@ -38,7 +36,6 @@ class ReadinessView:
         self._board = board
         self._shipping = shipping
         self._journal = journal
-        self._wallet = wallet
         self._funds = funds
 
     def look(self) -> Readiness:
@@ -94,7 +91,7 @@ class ReadinessView:
         )
 
     def _funded(self) -> ReadyCheck:
-        short, balance = self._funds.why_short(), self._wallet.balance_lamports
+        short, balance = self._funds.why_short(), self._funds.balance_lamports
         known = "balance unknown" if balance is None else f"{balance} lamports"
         return ReadyCheck(
             name="wallet",

@@ -31,6 +31,11 @@ class Funds:
         self._needed_lamports: int | None = None
         self._looking = asyncio.Lock()
 
+    @property
+    def balance_lamports(self) -> int | None:
+        """What the wallet holds, as far as it is known."""
+        return self._wallet.balance_lamports
+
     def why_short(self) -> str:
         """Why nothing is sent, empty while the wallet can pay."""
         if self._needed_lamports is None:

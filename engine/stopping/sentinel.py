@@ -60,6 +60,7 @@ class Sentinel:
         chain: Chain,
         wallet: Pubkey | None,
         journal: Journal,
+        is_ours: Callable[[Signature], bool] = lambda _: False,
         fees: PriorityFees,
         clock: Clock,
         stop: Callable[[str], bool],
@@ -67,6 +68,7 @@ class Sentinel:
         self._chain = chain
         self._wallet = wallet
         self._journal = journal
+        self._is_ours = is_ours  # beside the journal's intents
         self._fees = fees
         self._clock = clock
         self._stop = stop
@@ -152,7 +154,7 @@ class Sentinel:
 
     def _is_unknown(self, signature: Signature) -> bool:
         is_told = signature in self._foreign or signature in self._not_ours
-        return not is_told and not self._journal.knows(signature)
+        return not is_told and not self._journal.knows(signature) and not self._is_ours(signature)
 
     async def _is_by_wallet(self, signature: Signature) -> bool | None:
         """Whether the wallet signed it; None while no node shows it, so that it is looked at again.
