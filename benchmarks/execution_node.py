@@ -68,6 +68,7 @@ class MarketNode:
         self._arrivals: list[int] = []
         self._due = 0
         self._all_here = asyncio.Event()
+        self._unanswered: list[Callable[[], None]] = []
         self._sockets: dict[web.WebSocketResponse, dict[str, int]] = {}
         self._methods: dict[str, Callable[[list[Any]], Any]] = {
             "getGenesisHash": lambda _: GENESIS,
@@ -123,12 +124,25 @@ class MarketNode:
 
     # --- HTTP ---
 
-    def answer(self, body: bytes, at_ns: int) -> bytes:
-        """The answer to a call whose last byte came at `at_ns`."""
-        if _SEND in body:
-            self._arrivals.append(at_ns)
-            if len(self._arrivals) == self._due:
-                self._all_here.set()
+    def take(self, body: bytes, at_ns: int, answer: Callable[[bytes], None]) -> None:
+        """A call whose last byte came at `at_ns`.
+
+        Transactions are answered when all of a fall's are here: what is done with one must not keep the next
+        from being stamped.
+        """
+        if _SEND not in body:
+            answer(self._answer(body))
+            return
+        self._arrivals.append(at_ns)
+        self._unanswered.append(lambda: answer(self._answer(body)))
+        if len(self._arrivals) >= self._due:
+            self._all_here.set()
+            unanswered, self._unanswered = self._unanswered, []
+            for each in unanswered:
+                each()
+
+    def _answer(self, body: bytes) -> bytes:
+        """The answer to a call."""
         call = msgspec.json.decode(body)
         calls = call if isinstance(call, list) else [call]
         answers = [
@@ -336,10 +350,12 @@ class HttpConnection(asyncio.Protocol):
         at_ns = time.monotonic_ns()
         self._received += data
         while (body := self._next_body()) is not None:
-            answer = self._node.answer(body, at_ns)
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            assert self._transport is not None
-            self._transport.write(head % len(answer) + answer)
+            self._node.take(body, at_ns, self._answer)
+
+    def _answer(self, body: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        assert self._transport is not None
+        self._transport.write(head % len(body) + body)
 
     def _next_body(self) -> bytes | None:
         head, end, rest = self._received.partition(_HEAD_END)

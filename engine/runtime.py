@@ -266,7 +266,7 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
         workers.create_task(parts.tracker.run_settling(parts.aftermath))
         workers.create_task(parts.fund.run())
         workers.create_task(parts.contributions.run())
-        for _ in range(parts.workers):
+        for _ in range(parts.workers + 1):  # one is always free for the most urgent
             workers.create_task(parts.executor.work())
         parts.detector.enabled = True
         parts.detector.look_at_all()

@@ -16,21 +16,24 @@ class AccountReader:
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
-        self._waiting: dict[Pubkey, asyncio.Future[AccountRead]] = {}
+        self._waiting: dict[Pubkey, list[asyncio.Future[AccountRead]]] = {}
         self._requests: set[asyncio.Task[None]] = set()
 
     async def read(self, address: Pubkey) -> AccountRead:
         """The account at processed; raises RpcFailure."""
-        future = self._waiting.get(address)
-        if future is None:
-            loop = asyncio.get_running_loop()
-            if not self._waiting:
-                loop.call_soon(self._start_request)
-            future = self._waiting[address] = loop.create_future()
-            if len(self._waiting) >= BATCH:
-                self._start_request()
-        # Several readers may share the future: one that is cancelled must not cancel the others.
-        return await asyncio.shield(future)
+        return await self.begin(address)
+
+    def begin(self, address: Pubkey) -> asyncio.Future[AccountRead]:
+        """The same, asked for at the end of this turn; whoever begins need not wait for it."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._start_request)
+        # Each reader has its own future: one that is cancelled must not cancel the others.
+        future: asyncio.Future[AccountRead] = loop.create_future()
+        self._waiting.setdefault(address, []).append(future)
+        if len(self._waiting) >= BATCH:
+            self._start_request()
+        return future
 
     def _start_request(self) -> None:
         if not self._waiting:
@@ -40,7 +43,7 @@ class AccountReader:
         self._requests.add(request)
         request.add_done_callback(self._requests.discard)
 
-    async def _request(self, batch: dict[Pubkey, asyncio.Future[AccountRead]]) -> None:
+    async def _request(self, batch: dict[Pubkey, list[asyncio.Future[AccountRead]]]) -> None:
         try:
             answers = await self._chain.accounts(list(batch))
             reads = dict(zip(batch, answers, strict=True))
@@ -49,9 +52,11 @@ class AccountReader:
             failure = (
                 error if isinstance(error, RpcFailure) else RpcFailure(f"node error: {type(error).__name__}")
             )
-            for future in batch.values():
+            for future in (each for waiting in batch.values() for each in waiting if not each.done()):
                 future.set_exception(failure)
-                future.exception()  # a reader that was cancelled never collects it
+                future.exception()  # a reader that gave up never collects it
             return
-        for address, future in batch.items():
-            future.set_result(reads[address])
+        for address, waiting in batch.items():
+            for future in waiting:
+                if not future.done():
+                    future.set_result(reads[address])

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 import structlog
@@ -133,29 +134,45 @@ class Sender:
         for node in self._nodes.values():
             node.close()
 
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+    def send(self, raw: bytes, on_write: Callable[[int], None]) -> Awaitable[None]:
         """Send one signed transaction; `on_write` gets the Unix time in ns at which its first bytes leave.
 
-        Returns with the first node that takes it. Raises SendingStopped when the gate is closed (nothing more
-        leaves), RpcFailure when no node took it (the bytes may have arrived all the same). maxRetries is 0:
-        after an emergency stop nobody may go on rebroadcasting for us.
+        They leave within this call, where a connection is ready. What is returned has to be awaited: it ends
+        with the first node that takes the transaction. It raises SendingStopped when the gate is closed
+        (nothing more leaves), RpcFailure when no node took it (the bytes may have arrived all the same).
+        maxRetries is 0: after an emergency stop nobody may go on rebroadcasting for us.
         """
-        self._gate.check()
-        nodes = self._destinations()
-        if not nodes:
-            raise RpcFailure("node error: no node is fit to be sent to")
-        sending = _Sending(raw, lambda: on_write(self._clock.now_ns()))
         try:
-            await self._send_in_waves(nodes, sending)
+            self._gate.check()
+            nodes = self._destinations()
+            if not nodes:
+                raise RpcFailure("node error: no node is fit to be sent to")
+            sending = _Sending(raw, lambda: on_write(self._clock.now_ns()))
+            written = [self._write_now(node, sending) for node in nodes[: self._fan_out]]
+        except (SendingStopped, RpcFailure) as failure:
+            return _Answers(partial(_fail, failure))
+        return _Answers(partial(self._hear, nodes, sending, written))
+
+    async def _hear(
+        self, nodes: Sequence[Destination], sending: _Sending, written: Sequence[_Written | None]
+    ) -> None:
+        """Wait for the answers; where none of them is good, write to the nodes beyond the first."""
+        try:
+            await self._in_waves(nodes, sending, written)
         finally:
             sending.is_over = True
 
-    async def _send_in_waves(self, nodes: Sequence[Destination], sending: _Sending) -> None:
+    async def _in_waves(
+        self, nodes: Sequence[Destination], sending: _Sending, written: Sequence[_Written | None]
+    ) -> None:
         failures: list[RpcFailure] = []
         pending: set[asyncio.Task[RpcFailure | SendingStopped | None]] = set()
         for start in range(0, len(nodes), self._fan_out):
             is_last = start + self._fan_out >= len(nodes)
-            pending |= self._write_to(nodes[start : start + self._fan_out], sending)
+            wave = nodes[start : start + self._fan_out]
+            if start:
+                written = [self._write_now(node, sending) for node in wave]
+            pending |= self._attempts_at(wave, sending, written)
             end_s = None if is_last else asyncio.get_running_loop().time() + PATIENCE_S
             while pending:
                 done, pending = await asyncio.wait(
@@ -179,16 +196,12 @@ class Sender:
                 log.warning("not taken, the next nodes get it", reason=reason)
         raise max(failures, key=_tells)
 
-    def _write_to(
-        self, nodes: Sequence[Destination], sending: _Sending
+    def _attempts_at(
+        self, nodes: Sequence[Destination], sending: _Sending, written: Sequence[_Written | None]
     ) -> set[asyncio.Task[RpcFailure | SendingStopped | None]]:
-        """Write to every node that has a connection ready, at once; then see to the rest.
-
-        Raises SendingStopped.
-        """
-        waiters = [self._write_now(node, sending) for node in nodes]
+        """Hear of each node that was written to, and write to those that had no connection ready."""
         tasks = set()
-        for node, waiter in zip(nodes, waiters, strict=True):
+        for node, waiter in zip(nodes, written, strict=True):
             task = asyncio.create_task(self._attempt(node, sending, waiter))
             self._attempts.add(task)
             task.add_done_callback(self._attempts.discard)
@@ -269,6 +282,20 @@ class Sender:
                 opening += [asyncio.wait_for(node.open_another(), _WARM_UP_S) for _ in range(missing)]
             await asyncio.gather(*opening, return_exceptions=True)  # the pool knows who is away
             await self._clock.sleep(_WARM_UP_PAUSE_S)
+
+
+class _Answers:
+    """What came of a send that has begun; nothing runs before somebody waits for it."""
+
+    def __init__(self, hear: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._hear = hear
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._hear().__await__()
+
+
+async def _fail(failure: SendingStopped | RpcFailure) -> None:
+    raise failure
 
 
 def _refusal(node: Destination, answer: HttpAnswer, raw: bytes) -> RpcFailure | None:

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
@@ -23,8 +24,11 @@ Object = dict[str, Any]
 
 
 def dump(value: Object | list[Object]) -> str:
-    """Compact JSON, in ASCII: text from outside may hold what UTF-8 cannot (a lone surrogate)."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    """Compact JSON, in ASCII where text from outside holds what UTF-8 cannot (a lone surrogate)."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
 def load(text: str) -> Object:

@@ -6,6 +6,7 @@ and follows each commit; the rest is read through a second connection that no wr
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from solders.signature import Signature
 from engine.domain import Intent, Outcome
 from engine.errors import JournalCorrupt
 from engine.journal import encoding, guard, schema, work
-from engine.journal.errors import JournalUnavailable
+from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.records import (
     ControlRecord,
     FailedLiquidation,
@@ -73,6 +74,7 @@ class Journal:
         self._now_ns = now_ns
         self._room = DiskRoom(path.parent)
         self._damage: str | None = None
+        self._to_open: list[tuple[Intent, asyncio.Future[None]]] = []  # in this turn of the loop
         self._reader = schema.connect_reader(path)
         self._outbox_reader = schema.connect_reader(path)
         try:
@@ -145,20 +147,46 @@ class Journal:
             for day, lamports in read("SELECT day, lamports FROM fees_by_day ORDER BY day DESC LIMIT 2")
         }
 
-    async def record_intent(self, intent: Intent) -> None:
-        """Open an intent. Only after this returned may its bytes leave.
+    def record_intent(self, intent: Intent) -> asyncio.Future[None]:
+        """Open an intent. Only after this is done may its bytes leave. Those of one turn become one record.
 
-        Raises IntentAlreadyOpen when the position has an open one, JournalUnavailable as well while
-        `why_closed` says why no new ones are taken.
+        Raises IntentAlreadyOpen when the position has an open one, or this very transaction was open before;
+        JournalUnavailable as well while `why_closed` says why no new ones are taken.
         """
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
         if refusal := self.why_closed():
-            raise JournalUnavailable(refusal)
+            opened.set_exception(JournalUnavailable(refusal))
+            return opened
+        if not self._to_open:
+            loop.call_soon(self._open_together)
+        self._to_open.append((intent, opened))
+        return opened
 
-        def opened(written: work.Written) -> None:
-            self._open[intent.signature] = intent
+    def _open_together(self) -> None:
+        asked, self._to_open = self._to_open, []
+
+        def told(found: tuple[work.Written, list[bool]]) -> None:
+            written, opened = found
             self._follow(written)
+            for (intent, waiter), is_open in zip(asked, opened, strict=True):
+                if is_open:
+                    self._open[intent.signature] = intent
+                if waiter.done():
+                    continue  # nobody waits any more; it is open all the same
+                if is_open:
+                    waiter.set_result(None)
+                else:
+                    waiter.set_exception(IntentAlreadyOpen(intent.position))
 
-        await self._writer.run(partial(work.write_intent, intent=intent), opened)
+        def ended(writing: asyncio.Future[Any]) -> None:
+            error = writing.exception()
+            for _, waiter in asked:
+                if error is not None and not waiter.done():
+                    waiter.set_exception(error)
+
+        record = partial(work.write_intents, intents=[intent for intent, _ in asked])
+        self._writer.begin(record, told).add_done_callback(ended)
 
     def why_closed(self) -> str:
         """Why no new intent is taken, empty while one would be: too much waits, or the disk is nearly full.

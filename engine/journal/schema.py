@@ -16,7 +16,6 @@ OPEN, CLOSED, OWED = 0, 1, 2
 """intents.closed. OWED: finalized, so that another may be signed, but its figures were not read yet."""
 
 BUSY_TIMEOUT_S = 5.0
-_WAL_PAGES = 1_000  # checkpoint after about 4 MB, so that the log stays small beside the file
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 
 TABLES = """
@@ -63,7 +62,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer folds the log, in its pauses
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         connection.execute("PRAGMA foreign_keys = ON")
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -6,15 +6,17 @@ commits; together with its outbox row a record is there as a whole or not at all
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from solders.signature import Signature
 
 from engine.domain import Action, Intent, Outcome, OutcomeClass
 from engine.journal import encoding, schema
-from engine.journal.errors import IntentAlreadyOpen, UnknownIntent
+from engine.journal.errors import UnknownIntent
 from engine.journal.records import (
     ControlRecord,
     FailedLiquidation,
@@ -47,19 +49,41 @@ class Written:
     fee_day: int = 0
 
 
-def write_intent(connection: sqlite3.Connection, intent: Intent) -> Written:
-    """Open an intent; raises IntentAlreadyOpen."""
-    body = encoding.intent_object(intent)
-    try:
-        connection.execute(
-            "INSERT INTO intents (signature, position, body) VALUES (?, ?, ?)",
-            (str(intent.signature), str(intent.position), encoding.dump(body)),
-        )
-    except sqlite3.IntegrityError:
-        raise IntentAlreadyOpen(intent.position) from None
-    totals = {"intents": 1}
+def write_intents(connection: sqlite3.Connection, intents: Sequence[Intent]) -> tuple[Written, list[bool]]:
+    """Open intents; the list says False for each whose position, or very transaction, has one already.
+
+    A few statements for all of them: each one more is a turn in which this thread waits for the interpreter,
+    which the loop needs for what the next transaction is waiting for.
+    """
+    bodies = [encoding.dump(encoding.intent_object(intent)) for intent in intents]
+    names = [(str(intent.signature), str(intent.position)) for intent in intents]
+    added = connection.execute(
+        "INSERT OR IGNORE INTO intents (signature, position, body)"
+        " SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
+        " FROM json_each(?)",
+        (json.dumps([(*name, body) for name, body in zip(names, bodies, strict=True)]),),
+    ).rowcount
+    if added == 0:
+        return Written(False), [False] * len(intents)
+    seq = connection.execute(
+        "INSERT INTO outbox (kind, payload) SELECT ?, body FROM"
+        " (SELECT number, body FROM intents ORDER BY number DESC LIMIT ?) ORDER BY number",
+        (OutboxKind.INTENT.value, added),
+    ).lastrowid
+    assert seq is not None
+    totals = {"intents": added}
     _add_totals(connection, totals)
-    return Written(True, _post(connection, OutboxKind.INTENT, body), totals)
+    opened = [True] * len(intents) if added == len(intents) else _newest(connection, names, added)
+    return Written(True, seq, totals), opened
+
+
+def _newest(connection: sqlite3.Connection, names: Sequence[tuple[str, str]], count: int) -> list[bool]:
+    """Which of these signatures and positions are among the intents that were added last."""
+    rows = connection.execute(
+        "SELECT signature, position FROM intents ORDER BY number DESC LIMIT ?", (count,)
+    )
+    added = set(rows)
+    return [name in added for name in names]
 
 
 def write_submitted(connection: sqlite3.Connection, signature: Signature, at_ns: int) -> Written:
@@ -212,7 +236,12 @@ def _post(connection: sqlite3.Connection, kind: OutboxKind, payload: encoding.Ob
 
 
 def _totals_of(intent: Intent, outcome: Outcome) -> dict[str, int]:
-    """What one outcome adds to the lifetime totals; money of a landed one only, as the chain says it."""
+    """What one outcome adds to the lifetime totals; money of a landed one only, as the chain says it.
+
+    What never left is no attempt.
+    """
+    if outcome.outcome is OutcomeClass.NEVER_SENT:
+        return {}
     totals = Counter({"attempts": 1, "fees_lamports": outcome.fee_lamports})
     if outcome.landed:
         totals["landed"] = 1

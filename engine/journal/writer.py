@@ -24,6 +24,9 @@ Work = Callable[[sqlite3.Connection], T]
 
 MAX_WAITING = 1024
 MAX_GROUP = 256
+FOLD_JOBS = 256  # about 4 MB of the write-ahead log: then it is folded into the file in the next pause
+MOST_UNFOLDED_JOBS = 8 * FOLD_JOBS
+PAUSE_S = 0.2  # without a job for so long, the next one is hardly due in the milliseconds that folding takes
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class _Job:
     work: Work[Any]
     then: Callable[[Any], None] | None
     waiter: asyncio.Future[Any]
+    has_slot: bool = False  # one of the places that callers wait for
     result: Any = None
     error: Exception | None = None
 
@@ -44,10 +48,12 @@ class Writer:
         self._path = path
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(MAX_WAITING)
+        self._unanswered = 0
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._is_rousing = False
         self._closing = False
+        self._unfolded_jobs = 0
         self.damage: str | None = None  # what SQLite said of a file that it could no longer make sense of
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sqlite3.Connection | None = schema.connect(path)
@@ -65,32 +71,59 @@ class Writer:
         exception of `work` that is not SQLite's undoes only its own writes and is raised here. Raises
         JournalUnavailable when the disk refuses or the deadline passes.
         """
-        self._loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self._slots.acquire()
-                job = _Job(work, then, self._loop.create_future())
-                job.waiter.add_done_callback(_retrieve)
-                self._put(job)
+                try:
+                    job = self._put(_Job(work, then, _future(), has_slot=True))
+                except JournalUnavailable:
+                    self._slots.release()
+                    raise
                 # Shielded: the commit may still come, and the answer to it must find a live future.
                 result: T = await asyncio.shield(job.waiter)
         except TimeoutError:
-            raise JournalUnavailable(
-                f"The journal did not answer in {self._deadline_s:g} s: see to the disk"
-            ) from None
+            raise self._overdue() from None
         return result
 
-    def _put(self, job: _Job) -> None:
+    def begin(self, work: Work[T], then: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+        """The same at once, for a caller that is bounded by itself and has all of a turn's together."""
+        job = _Job(work, then, _future())
+        try:
+            self._put(job)
+        except JournalUnavailable as closed:
+            job.waiter.set_exception(closed)
+            return job.waiter
+        self._rouse()
+        # The commit may still come later, and `then` with it.
+        late = job.waiter.get_loop().call_later(self._deadline_s, self._give_up, job)
+        job.waiter.add_done_callback(lambda _: late.cancel())
+        return job.waiter
+
+    def _give_up(self, job: _Job) -> None:
+        if not job.waiter.done():
+            job.waiter.set_exception(self._overdue())
+
+    def _overdue(self) -> JournalUnavailable:
+        return JournalUnavailable(f"The journal did not answer in {self._deadline_s:g} s: see to the disk")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was handed over is answered."""
+        return not self._unanswered
+
+    def _put(self, job: _Job) -> _Job:
+        self._loop = loop = job.waiter.get_loop()
         with self._wake:
             if self._closing:
-                self._slots.release()
                 raise JournalUnavailable("The journal is closed: the engine is ending")
             self._jobs.append(job)
+        self._unanswered += 1
         if not self._is_rousing:
             # At the end of the turn: else the first of a burst has a commit to itself, beside which the
             # others fight for the interpreter.
             self._is_rousing = True
-            job.waiter.get_loop().call_soon(self._rouse)
+            loop.call_soon(self._rouse)
+        return job
 
     def _rouse(self) -> None:
         self._is_rousing = False
@@ -108,16 +141,18 @@ class Writer:
         while group := self._take():
             self._commit(group)
             assert self._loop is not None
-            try:
+            # Once the loop is closed nobody is left to hear it, and the record is durable.
+            with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._answer, group)
-            except RuntimeError:  # the loop is closed: nobody is left to hear it, the record is durable
-                continue
+            if self._unfolded_jobs >= MOST_UNFOLDED_JOBS:
+                self._fold_in_part()
         self._fold()
 
     def _take(self) -> list[_Job]:
         with self._wake:
             while not self._jobs and not self._closing:
-                self._wake.wait()
+                if not self._wake.wait(PAUSE_S if self._unfolded_jobs >= FOLD_JOBS else None):
+                    self._fold_in_part()
             return [self._jobs.popleft() for _ in range(min(MAX_GROUP, len(self._jobs)))]
 
     def _commit(self, group: list[_Job]) -> None:
@@ -126,8 +161,9 @@ class Writer:
             connection = self._ready()
             connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                self._attempt(connection, job)
+                self._attempt(connection, job, is_alone=len(group) == 1)
             connection.execute("COMMIT")
+            self._unfolded_jobs += len(group)
         except sqlite3.Error as error:
             self._abandon()
             if guard.is_damage(error):
@@ -136,16 +172,21 @@ class Writer:
                 job.error = JournalUnavailable(f"The journal cannot be written ({error}): see to the disk")
 
     @staticmethod
-    def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
-        connection.execute("SAVEPOINT job")
+    def _attempt(connection: sqlite3.Connection, job: _Job, *, is_alone: bool) -> None:
+        """Run one job, so that a refusal of its own undoes what it wrote and nothing else."""
+        if not is_alone:
+            connection.execute("SAVEPOINT job")
         try:
             job.result = job.work(connection)
         except sqlite3.Error:
             raise
         except Exception as error:  # the work's own refusal, or a fault in it: its caller's, not the group's
-            connection.execute("ROLLBACK TO job")
+            connection.execute("ROLLBACK" if is_alone else "ROLLBACK TO job")
             job.error = error
-        connection.execute("RELEASE job")
+            if is_alone:
+                connection.execute("BEGIN")
+        if not is_alone:
+            connection.execute("RELEASE job")
 
     def _ready(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -159,6 +200,16 @@ class Writer:
                 self._connection.close()  # rolls back what was not committed
             self._connection = None
 
+    def _fold_in_part(self) -> None:
+        """Move the write-ahead log into the file. SQLite would, within a commit that somebody waits for."""
+        self._unfolded_jobs = 0
+        try:
+            self._ready().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            self._abandon()
+            if guard.is_damage(error):
+                self.damage = str(error)
+
     def _fold(self) -> None:
         if self._connection is not None:
             try:
@@ -169,7 +220,9 @@ class Writer:
 
     def _answer(self, group: list[_Job]) -> None:
         for job in group:
-            self._slots.release()
+            self._unanswered -= 1
+            if job.has_slot:
+                self._slots.release()
             if job.error is None and job.then is not None:
                 job.then(job.result)
             if job.waiter.done():
@@ -178,6 +231,12 @@ class Writer:
                 job.waiter.set_result(job.result)
             else:
                 job.waiter.set_exception(job.error)
+
+
+def _future() -> asyncio.Future[Any]:
+    waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    waiter.add_done_callback(_retrieve)
+    return waiter
 
 
 def _retrieve(waiter: asyncio.Future[Any]) -> None:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from solders.pubkey import Pubkey
 
 from engine.domain import Action, Decision, Generation, Side, Verdict
@@ -79,7 +80,7 @@ class DecisionInputs:
 def encode(decision: Decision) -> str:
     """A decision's inputs as one line of JSON."""
     position, price = decision.position, decision.price
-    return json.dumps(
+    return msgspec.json.encode(
         {
             "format": FORMAT,
             "position": {
@@ -108,9 +109,8 @@ def encode(decision: Decision) -> str:
             "action": decision.action.value,
             "amount_e6": str(decision.amount_e6),
             "reason": decision.reason,
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def decode(text: str) -> DecisionInputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -41,19 +41,27 @@ class Departures:
         self._room = asyncio.Semaphore(MOST_UNANSWERED)
 
     async def begin(self, flight: Flight, background: asyncio.TaskGroup) -> None:
-        """Send in the background; returns at once, unless too many are unanswered."""
-        await self._room.acquire()
-        background.create_task(self._send(flight)).add_done_callback(lambda _: self._room.release())
+        """Let the bytes go, if the gate lets them; the nodes' answers are waited for in the background.
 
-    async def _send(self, flight: Flight) -> None:
-        """Let the bytes go, if the gate lets them, and note it; raises nothing."""
-        position = str(flight.intent.position)
+        Returns at once, unless too many are unanswered.
+        """
+        await self._room.acquire()
         if not self._still_wanted(flight):
             # The disk took its time, and the market moved on: the bytes leave if it comes back.
-            log.warning("not sent, no longer liquidatable", position=position)
+            self._room.release()
+            log.warning("not sent, no longer liquidatable", position=str(flight.intent.position))
             return
+        raw = flight.intent.raw_transaction
+        answer = self._wire.send(raw, lambda at_ns: self._on_write(flight, at_ns))
+        background.create_task(self._see_off(flight, answer)).add_done_callback(
+            lambda _: self._room.release()
+        )
+
+    async def _see_off(self, flight: Flight, answer: Awaitable[None]) -> None:
+        """Hear what became of it, and note when it left; raises nothing."""
+        position = str(flight.intent.position)
         try:
-            await self._wire.send(flight.intent.raw_transaction, lambda at_ns: self._on_write(flight, at_ns))
+            await answer
         except SendingStopped:
             flight.withheld = not flight.may_have_left
             log.warning("kept back by the stop", position=position)

@@ -1,32 +1,27 @@
-"""Carries a queued position through its attempts: read, decide, sign, journal, send, and what comes after.
+"""Carries a queued position through its attempts: decide, sign, journal, read again, send; and what follows.
 
 The order is the design's first rule: nothing leaves before its intent is durable, and nothing new is signed
-for a position before its former transaction is final.
+for a position before its former transaction is final, or withdrawn before its first byte.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from engine.book.holdings import Holdings
 from engine.chain.account_reader import AccountReader
-from engine.chain.blockhash import BlockhashCache, NoFreshBlockhash
-from engine.chain.fees import (
-    BASE_FEE_LAMPORTS,
-    FeeBudgetSpent,
-    PriorityFees,
-    priority_fee_lamports,
-)
-from engine.chain.port import RpcFailure
+from engine.chain.blockhash import BlockhashCache
+from engine.chain.fees import PriorityFees
+from engine.chain.port import AccountRead, RpcFailure
 from engine.clock import Clock
 from engine.control import Gate, SendingStopped
 from engine.domain import Action, Decision, Intent, OutcomeClass
 from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.journal import Journal
-from engine.liquidation import decision_record
 from engine.liquidation.classify import classify_failure
 from engine.liquidation.compute_limits import ComputeLimits, kind_of
 from engine.liquidation.decide import decide
@@ -34,22 +29,17 @@ from engine.liquidation.departure import Departures
 from engine.liquidation.flight import Flight
 from engine.liquidation.funds import Funds, FundsShort
 from engine.liquidation.hands import Hands
+from engine.liquidation.outcomes import never_sent_outcome
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
 from engine.liquidation.retry import Retries
+from engine.liquidation.signing import CannotAct, Signing
 from engine.liquidation.sol_price import SolPrice, SolPriceHeld
 from engine.liquidation.tracker import Tracker
-from engine.liquidation.transaction import SignedLiquidation, TransactionBuilder
+from engine.liquidation.transaction import TransactionBuilder
 from engine.oracle.board import PriceBoard
+from engine.protocol.accounts import encode_position
 
 log = structlog.get_logger("executor")
-
-
-class CannotAct(Exception):
-    """Something outside of the position keeps this attempt from being signed."""
-
-    def __init__(self, outcome: OutcomeClass, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
 
 
 class Executor:
@@ -83,9 +73,6 @@ class Executor:
         self._holdings = holdings
         self._board = board
         self._accounts = accounts
-        self._blockhashes = blockhashes
-        self._fees = fees
-        self._builder = builder
         self._journal = journal
         self._gate = gate
         self._departures = departures
@@ -93,13 +80,23 @@ class Executor:
         self._retries = retries
         self._funds = funds
         self._sol_price = sol_price
-        self._clock = clock
         self._node_is_current = node_is_current
         self._limits = limits
-        self._on_budget_spent = on_budget_spent
         self._on_invariant = on_invariant
+        self._builder = builder
+        self._signing = Signing(
+            board=board,
+            blockhashes=blockhashes,
+            fees=fees,
+            builder=builder,
+            journal=journal,
+            tracker=tracker,
+            funds=funds,
+            clock=clock,
+            limits=limits,
+            on_budget_spent=on_budget_spent,
+        )
         self.hands = Hands(workers)
-        self._journaling_lamports = 0
 
     async def work(self) -> None:
         """Take entries and attempt them, for ever; one that breaks never takes the others with it."""
@@ -114,6 +111,8 @@ class Executor:
     async def _work_on(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
         try:
             await self._attempt(entry, departures)
+        except CannotAct as reason:
+            await self._retries.unsigned(entry, reason.outcome, str(reason))
         except (SendingStopped, FundsShort):
             self._queue.requeue(entry)
         except SolPriceHeld:
@@ -129,134 +128,121 @@ class Executor:
             )
 
     async def _attempt(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
-        """One attempt, up to the moment when the tracker has it and its bytes are on their way."""
+        """One attempt, up to the moment when the tracker has it and its bytes have left.
+
+        A first one is signed by what the book says, and the account is read again while the disk writes.
+        Where the book is in doubt, or an attempt has failed, reading comes first: nothing is signed in vain.
+        """
         self._gate.check()
-        try:
-            if not self._node_is_current():
-                raise CannotAct(OutcomeClass.NODE_ERROR, "node error: it announces no new slots")
-            decision = await self._decide_afresh(entry)
-            if decision is None or decision.action is Action.HOLD:
-                await self._retries.dropped(entry, decision.reason if decision else self._why_not(entry))
+        if not self._node_is_current():
+            raise CannotAct(OutcomeClass.NODE_ERROR, "node error: it announces no new slots")
+        decision = self._decided(entry) if entry.attempt == 1 and not entry.is_doubtful else None
+        if decision is None:
+            await self._with_care(entry, departures)
+            return
+        self._sol_price.check()
+        intent = self._signing.sign(entry, decision)
+        self._gate.check()
+        with self._signing.counting(entry.fee_lamports):
+            recording = asyncio.ensure_future(self._journal.record_intent(intent))
+            reading = self._accounts.begin(entry.address)
+            self._rehearse(decision, departures)
+            if not await self._is_durable(entry, recording):
                 return
-            self._sol_price.check()
-            intent = await self._make_durable(entry, decision, departures)
-        except CannotAct as reason:
-            await self._retries.unsigned(entry, reason.outcome, str(reason))
-            return
-        if intent is not None:
-            flight = Flight(intent, entry)
-            self._tracker.follow(flight)
-            entry.stage = Stage.SIGNED
-            await self._departures.begin(flight, departures)
+            try:
+                entry.is_doubtful = not self._is_as_decided(await reading, decision)
+            except RpcFailure as failure:
+                await self._withdraw(entry, intent, classify_failure(failure))
+                return
+            if entry.is_doubtful:
+                await self._withdraw(entry, intent, None)
+                return
+            flight = self._follow(entry, intent)
+        await self._departures.begin(flight, departures)
 
-    def _rehearse(self, decision: Decision, background: asyncio.TaskGroup) -> None:
-        """Have it found out what the like of this one uses, while the disk writes, unless that is known."""
-        kind, feed = kind_of(decision), self._board.feed_of(decision.position.symbol)
-        if feed is None or not self._limits.wants_rehearsal(kind):
-            return
-        try:
-            unsigned = self._builder.rehearsal(decision, feed, self._blockhashes.current())
-        except NoFreshBlockhash:
-            return
-        background.create_task(self._limits.rehearse(kind, unsigned))
-
-    async def _decide_afresh(self, entry: Entry) -> Decision | None:
-        """Read the account again and decide at the price of now; None when it is gone or unreadable."""
+    async def _with_care(self, entry: Entry, departures: asyncio.TaskGroup) -> None:
+        """Read the account again, decide at the price of then, and sign only what is still wanted."""
         try:
             read = await self._accounts.read(entry.address)
         except RpcFailure as failure:
             raise CannotAct(*classify_failure(failure)) from failure
         self._holdings.apply(entry.address, read.data, read.owner, read.slot)
+        entry.is_doubtful = False
+        position = self._holdings.decidable(entry.address)
+        decision = None if position is None else decide(position, self._board.current(position.symbol))
+        if decision is None or decision.action is Action.HOLD:
+            await self._retries.dropped(entry, decision.reason if decision else self._why_not(entry))
+            return
+        self._sol_price.check()
+        intent = self._signing.sign(entry, decision)
+        self._gate.check()
+        with self._signing.counting(entry.fee_lamports):
+            recording = asyncio.ensure_future(self._journal.record_intent(intent))
+            self._rehearse(decision, departures)
+            if not await self._is_durable(entry, recording):
+                return
+            flight = self._follow(entry, intent)
+        await self._departures.begin(flight, departures)
+
+    def _decided(self, entry: Entry) -> Decision | None:
+        """What the book and the price of now say; None unless that is to liquidate."""
         position = self._holdings.decidable(entry.address)
         if position is None:
             return None
-        return decide(position, self._board.current(position.symbol))
+        decision = decide(position, self._board.current(position.symbol))
+        return None if decision.action is Action.HOLD else decision
 
     def _why_not(self, entry: Entry) -> str:
         reason = self._holdings.book.unknown_reason(entry.address)
         return "the account is closed" if reason is None else f"the account cannot be read: {reason}"
 
-    async def _make_durable(
-        self, entry: Entry, decision: Decision, background: asyncio.TaskGroup
-    ) -> Intent | None:
-        """Sign and journal; None when the position turns out to have a transaction in flight already."""
-        intent = self._sign(entry, decision)
-        self._gate.check()
-        self._rehearse(decision, background)
-        # Other workers sign while the disk writes: the day's budget counts this one from now on.
-        fee_lamports = entry.fee_lamports
-        self._journaling_lamports += fee_lamports
+    def _is_as_decided(self, read: AccountRead, decision: Decision) -> bool:
+        """Whether the account still says what was decided on, whatever slot it says it in."""
+        known = decision.position
+        if read.owner != self._holdings.program_id or read.data != encode_position(known):
+            self._holdings.apply(known.address, read.data, read.owner, read.slot)
+        position = self._holdings.decidable(known.address)
+        return position is not None and replace(position, slot=known.slot) == known
+
+    def _rehearse(self, decision: Decision, background: asyncio.TaskGroup) -> None:
+        """Have it found out what the like of this one uses, while the disk writes, unless that is known."""
+        unsigned = self._signing.rehearsal(decision)
+        if unsigned is not None:
+            background.create_task(self._limits.rehearse(kind_of(decision), unsigned))
+
+    async def _is_durable(self, entry: Entry, recording: asyncio.Future[None]) -> bool:
+        """Wait for the disk; False when the position turns out to have a transaction in flight already."""
         try:
-            await self._journal.record_intent(intent)
+            await recording
         except IntentAlreadyOpen:
             self._follow_stray(entry)
-            return None
+            return False
         except JournalUnavailable as error:
             raise CannotAct(OutcomeClass.NODE_ERROR, f"journal unavailable: {error}") from error
-        finally:
-            self._journaling_lamports -= fee_lamports
-        return intent
+        return True
 
-    def _sign(self, entry: Entry, decision: Decision) -> Intent:
-        position = decision.position
-        feed = self._board.feed_of(position.symbol)
-        if feed is None:
-            raise CannotAct(OutcomeClass.STALE_PRICE, f"stale price: no feed for {position.symbol}")
-        limit = max(entry.compute_unit_limit, self._limits.limit_of(kind_of(decision)))
-        price = self._fees.choose_microlamports(
-            value_e6=decision.health.value_e12 // 10**6, attempt=entry.attempt, compute_unit_limit=limit
-        )
-        entry.fee_lamports = BASE_FEE_LAMPORTS + priority_fee_lamports(price, limit)
-        self._funds.check(entry.fee_lamports)
-        now_ns = self._clock.now_ns()
+    def _follow(self, entry: Entry, intent: Intent) -> Flight:
+        """From now on the tracker has it."""
+        flight = Flight(intent, entry)
+        self._tracker.follow(flight)
+        entry.stage = Stage.SIGNED
+        return flight
+
+    async def _withdraw(self, entry: Entry, intent: Intent, trouble: tuple[OutcomeClass, str] | None) -> None:
+        """End an intent whose bytes stay here: the account changed, or (`trouble`) it cannot be read."""
+        why = "the account is not what it was decided on" if trouble is None else trouble[1]
         try:
-            in_flight = self._tracker.fees_in_flight_lamports + self._journaling_lamports
-            self._fees.check_budget(
-                paid_lamports=self._journal.fees_of_day(now_ns),
-                in_flight_lamports=in_flight,
-                next_lamports=entry.fee_lamports,
-            )
-            blockhash = self._blockhashes.current()
-        except FeeBudgetSpent as spent:
-            if not spent.is_paid:
-                raise CannotAct(OutcomeClass.INSUFFICIENT_FUNDS, f"insufficient funds: {spent}") from spent
-            self._on_budget_spent(str(spent))
-            raise SendingStopped(f"fee budget spent: {spent}") from spent
-        except NoFreshBlockhash as missing:
-            raise CannotAct(OutcomeClass.NODE_ERROR, str(missing)) from missing
-        signed = self._builder.build(
-            decision, feed, blockhash, compute_unit_limit=limit, priority_fee_microlamports=price
-        )
-        entry.decided, entry.compute_unit_limit = decision.action, limit
-        entry.health_factor = decision.health.factor
-        return self._intent(entry, decision, signed, price)
-
-    def _intent(
-        self,
-        entry: Entry,
-        decision: Decision,
-        signed: SignedLiquidation,
-        price_microlamports: int,
-    ) -> Intent:
-        position = decision.position
-        return Intent(
-            signature=signed.signature,
-            position=position.address,
-            owner=position.owner,
-            symbol=position.symbol,
-            action=decision.action,
-            amount_e6=decision.amount_e6,
-            attempt=entry.attempt,
-            liquidation_id=entry.liquidation_id,
-            raw_transaction=signed.raw,
-            blockhash=signed.blockhash,
-            last_valid_block_height=signed.last_valid_block_height,
-            compute_unit_limit=entry.compute_unit_limit,
-            priority_fee_microlamports=price_microlamports,
-            detected_at_ns=entry.detected_at_ns,
-            created_at_ns=self._clock.now_ns(),
-            decision_json=decision_record.encode(decision),
-        )
+            await self._journal.record_outcome(never_sent_outcome(intent, why))
+        except JournalUnavailable as error:
+            # Open it stays, and keeps its position, until it is proven that it cannot land.
+            log.error("not recorded as never sent", reason=str(error))
+            self._tracker.follow(Flight(intent, entry, withheld=True))
+            entry.stage = Stage.SIGNED
+            return
+        if trouble is None:
+            self._queue.requeue(entry)
+        else:
+            await self._retries.again(entry, *trouble, intent.signature)
 
     def _follow_stray(self, entry: Entry) -> None:
         """A write that was given up on became durable after all: it is followed to its end first.
@@ -269,7 +255,12 @@ class Executor:
                 self._on_invariant(
                     f"{entry.address} was to be sent again while {flight.intent.signature} is out"
                 )
+        strays = [each for each in self._journal.open_intents() if each.position == entry.address]
+        if not strays:
+            # The very transaction was withdrawn a moment ago: with another limit it has another signature.
+            entry.compute_unit_limit += 1
+            self._queue.requeue(entry)
+            return
         entry.stage = Stage.SIGNED
-        for intent in self._journal.open_intents():
-            if intent.position == entry.address:
-                self._tracker.adopt(Flight(intent, entry, withheld=True))
+        for intent in strays:
+            self._tracker.adopt(Flight(intent, entry, withheld=True))

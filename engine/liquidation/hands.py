@@ -1,4 +1,4 @@
-"""Who is at work on what: so many hands, of which the last is kept for what is more urgent than all of it."""
+"""Who is at work on what: so many hands, and one more that is kept for what is more urgent than all of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.liquidation.queue import Entry
 
 
 class Hands:
-    """The entries that are worked on, `count` at most. A single hand takes whatever comes."""
+    """The entries that are worked on: `count` of whatever comes, and one that is worse than all of those."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -19,14 +19,14 @@ class Hands:
         return len(self._held)
 
     def may_take(self, entry: Entry) -> bool:
-        """Whether one more may be taken: the last free hand is for what is worse than all that is held.
+        """Whether one more may be taken: beyond `count` only what is worse than all that is held.
 
-        So a node, a disk or a connection that keeps every other hand waiting does not keep the worst position
+        So a node, a disk or a connection that keeps every hand waiting does not keep the worst position
         waiting with them.
         """
-        if len(self._held) < max(1, self._count - 1):
+        if len(self._held) < self._count:
             return True
-        return len(self._held) < self._count and all(_rank(entry) < _rank(held) for held in self._held)
+        return len(self._held) == self._count and all(_rank(entry) < _rank(held) for held in self._held)
 
     @contextmanager
     def hold(self, entry: Entry) -> Iterator[None]:

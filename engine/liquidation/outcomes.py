@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solders.pubkey import Pubkey
 
@@ -96,4 +96,13 @@ def expired_outcome(intent: Intent, stamps: Stamps) -> Outcome:
         submitted_at_ns=stamps.submitted_at_ns,
         confirmed_at_ns=None,
         finalized_at_ns=stamps.finalized_at_ns,
+    )
+
+
+def never_sent_outcome(intent: Intent, why: str) -> Outcome:
+    """The outcome of a transaction that was signed and whose bytes never left, and never will."""
+    return replace(
+        expired_outcome(intent, Stamps(None, None, None)),
+        outcome=OutcomeClass.NEVER_SENT,
+        error_message=f"never sent: {why}",
     )

@@ -51,6 +51,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     ticket: int = 0  # the heap item that is valid for this entry
     crosser: Crosser | None = None  # what it was found by, at `mark_e6`
     mark_e6: int = 0
+    is_doubtful: bool = False  # its account was not what the book says: it is read before anything is signed
     history: tuple[FailedAttempt, ...] = ()  # of its attempts that did not liquidate, oldest first
 
     @property

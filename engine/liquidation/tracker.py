@@ -36,8 +36,8 @@ UNREAD_NS = 60 * 10**9  # final for so long and not to be read: somebody has to 
 class Wire(Protocol):
     """The gated way out; see engine.chain.sender."""
 
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
-        """Send one transaction's bytes."""
+    def send(self, raw: bytes, on_write: Callable[[int], None]) -> Awaitable[None]:
+        """Send one transaction's bytes: at once where it can, else while the answer is awaited."""
         ...
 
 

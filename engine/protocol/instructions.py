@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from hashlib import sha256
 
 from solders.instruction import AccountMeta, Instruction
@@ -28,6 +29,7 @@ class Name(StrEnum):
     LIQUIDATE_FULL = "liquidate_full"
 
 
+@cache
 def discriminator(name: Name) -> bytes:
     """Anchor's first eight bytes of an instruction: sha256("global:NAME")[:8]."""
     return sha256(f"global:{name.value}".encode()).digest()[:8]

@@ -23,7 +23,6 @@ from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
 from engine.journal.records import OutboxKind
-from engine.journal.writer import MAX_WAITING
 from engine.liquidation.queue import Entry
 from engine.liquidation.tracker import Wire
 from engine.parts import Parts, assemble
@@ -147,13 +146,13 @@ class Rig:
 
     async def settle(self) -> None:
         """Let everything run that waits for neither time nor news."""
-        slots = self.journal._writer._slots
+        writer = self.journal._writer
         idle = 0
         deadline = time.monotonic() + 5
         while idle < 2 and time.monotonic() < deadline:
             for _ in range(15):
                 await asyncio.sleep(0)
-            idle = idle + 1 if slots._value == MAX_WAITING else 0
+            idle = idle + 1 if writer.is_idle else 0
             if not idle:
                 await asyncio.sleep(0.0005)
 

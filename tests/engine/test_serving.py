@@ -328,7 +328,7 @@ async def test_a_failed_liquidation_is_shown_and_tried_again_on_demand(served, a
     answer = await served.client.retry(row.liquidation_id)
     assert answer.message == f"Queued {position.address} again"
     await rig.until(lambda: position.address not in rig.parts.queue)
-    assert rig.outcomes()[0].error_message is None
+    assert rig.outcomes()[-1].error_message is None
     assert (await served.client.snapshot()).failed == []
     assert [each["command"] for each in await audit()] == ["retry"]
 

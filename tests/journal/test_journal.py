@@ -339,7 +339,7 @@ async def test_a_cancelled_caller_leaves_an_intent_that_is_found_open(path, reco
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     intent = records.intent()
-    caller = asyncio.create_task(journal.record_intent(intent))
+    caller = asyncio.ensure_future(journal.record_intent(intent))
     await asyncio.sleep(0)
     caller.cancel()
     blocker.execute("ROLLBACK")

@@ -15,7 +15,7 @@ from typing import Any
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from engine.domain import Intent, Outcome
+from engine.domain import Intent, Outcome, OutcomeClass
 from engine.liquidation import decision_record
 from sim.cluster import Cluster, Landed, Liquidation
 from sim.knowledge import Knowledge
@@ -47,7 +47,8 @@ INVARIANTS = (
 )
 
 
-_SHIPPED = frozenset({"intent", "outcome", "failed", "record", "movement"})
+_WITHDRAWN = "never sent"
+_SHIPPED = frozenset({"intents", "outcome", "failed", "record", "movement"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ class _Life:
     transaction: Liquidation
     left: int = 0
     outcome: Outcome | None = None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether it was closed before its first byte left: nothing of it can land."""
+        return self.outcome is not None and self.outcome.outcome.value == _WITHDRAWN and not self.left
+
+
+def _was_withdrawn(life: _Life) -> bool:
+    """Whether it was recorded that its bytes never left, and they did not."""
+    return life.outcome is not None and life.outcome.outcome is OutcomeClass.NEVER_SENT and not life.left
 
 
 class Observer:
@@ -103,8 +114,10 @@ class Observer:
             if not isinstance(work, partial):
                 continue
             self.has_history |= bool(work.keywords.keys() & _SHIPPED)
-            if "intent" in work.keywords:
-                self._on_intent(work.keywords["intent"])
+            if "intents" in work.keywords:
+                for intent, is_open in zip(work.keywords["intents"], job.result[1], strict=True):
+                    if is_open:
+                        self._on_intent(intent)
             elif "outcome" in work.keywords:
                 self._on_outcome(work.keywords["outcome"])
 
@@ -125,7 +138,8 @@ class Observer:
         if earlier.outcome is None:
             self.blame(ONE_OPEN, f"{later.intent.signature} beside {earlier.intent.signature}")
         signature = earlier.intent.signature
-        if self._cluster.is_final(signature) or self._cluster.is_dead(earlier.transaction):
+        is_over = self._cluster.is_final(signature) or self._cluster.is_dead(earlier.transaction)
+        if is_over or _was_withdrawn(earlier):
             return
         self.blame(
             ONCE, f"{later.intent.signature} signed while {signature} may still land, or be taken back"
@@ -139,9 +153,14 @@ class Observer:
             self.blame(RECORDED, f"an outcome of {outcome.signature}, which has no intent")
             return
         life.outcome = life.outcome or outcome
+        if life.is_withdrawn:
+            return
         landed = self._cluster.landed.get(outcome.signature)
         if outcome.landed and (landed is None or not self._cluster.is_final(outcome.signature)):
             self.blame(TRUE_SUCCESS, f"{outcome.signature} recorded as landed, and is not in a final block")
+        elif outcome.outcome is OutcomeClass.NEVER_SENT:
+            if life.left:
+                self.blame(TRUE_SUCCESS, f"{outcome.signature} recorded as never sent, and it was")
         elif not outcome.landed and not self._cluster.is_dead(life.transaction):
             self.blame(TRUE_SUCCESS, f"{outcome.signature} recorded as expired, and is or may be in a block")
         elif landed is not None and outcome.landed:
@@ -165,6 +184,8 @@ class Observer:
         if life is None:
             self.blame(INTENT_FIRST, f"{signature} left")
         else:
+            if _was_withdrawn(life):
+                self.blame(ONCE, f"{signature} left, after it was withdrawn")
             life.left += 1
             if life.left > 1:
                 self.count("the same bytes left again")
@@ -227,7 +248,9 @@ class Observer:
         may = sum(
             life.transaction.fee_lamports
             for signature, life in self.lives.items()
-            if signature not in self._cluster.landed and not self._cluster.is_dead(life.transaction)
+            if not life.is_withdrawn
+            and signature not in self._cluster.landed
+            and not self._cluster.is_dead(life.transaction)
         )
         if paid + may > self._limits.fee_budget_lamports:
             self.blame(CAPS, f"{paid} paid and {may} in flight, of {self._limits.fee_budget_lamports}")
