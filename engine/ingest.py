@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from solders.pubkey import Pubkey
 
-from engine.book.holdings import Holdings
+from engine.book.holdings import Holdings, Update
 from engine.chain.frames import AccountNews
 from engine.chain.port import Chain, RpcFailure
 from engine.clock import Clock
@@ -17,12 +17,15 @@ from engine.liquidation.detector import Detector
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
 from engine.price_watch import PriceWatch
+from engine.silence_watch import SilenceWatch
+from engine.subscription_log import SubscriptionLog
 from engine.telemetry.events import EventLog, Level
 from engine.wallet.watch import WalletWatch
 
 log = structlog.get_logger("ingest")
 
 RESYNC_S = 60.0
+DEAF_RESYNC_S = 10.0
 DOUBT_REST_S = 5.0  # a node that casts doubt with every slot is not read again with every slot
 REST_FACTOR = 20
 RETRY_S = 1.0
@@ -47,6 +50,7 @@ class Ingest:
         tracker: Tracker,
         events: EventLog,
         clock: Clock,
+        renew_feed: Callable[[str], None],
     ) -> None:
         self._chain = chain
         self._program_id = program_id
@@ -62,6 +66,8 @@ class Ingest:
         self._clock = clock
         self._due = asyncio.Event()
         self._doubt: asyncio.TimerHandle | None = None
+        self._subscriptions = SubscriptionLog(events, clock)
+        self._silence = SilenceWatch(renew_feed, events)
         self._took_s = 0.0
         self._taken_ns = 0
         self._connections = 0
@@ -76,6 +82,11 @@ class Ingest:
     def subscribed(self) -> bool:
         """Whether a node tells what happens."""
         return self._connections > 0
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether positions changed of which no feed told: they are known from snapshots alone."""
+        return self._silence.is_deaf
 
     @property
     def watched(self) -> list[Pubkey]:
@@ -97,13 +108,17 @@ class Ingest:
     def on_connected(self) -> None:
         """Subscribed: what happened before is read in a snapshot."""
         self._connections += 1
-        self._due.set()
-        self._events.add(Level.INFO, "subscribed to the node")
+        self._subscriptions.connected()
+        if self._connections > 1 and self._subscriptions.untold:
+            # One that comes and goes must not have everything read each time: the other one goes on.
+            self.on_doubt("a feed was made anew, again")
+        else:
+            self._due.set()
 
     def on_disconnected(self, reason: str) -> None:
         """Not subscribed any more."""
         if self.subscribed:
-            self._events.add(Level.ATTENTION, f"subscription lost: {reason}")
+            self._subscriptions.lost(reason)
         self._connections = max(0, self._connections - 1)
 
     def on_slot(self, slot: int) -> None:
@@ -114,6 +129,8 @@ class Ingest:
             self._slot_seen_ns = self._clock.monotonic_ns()
         self.updated_at_ns = self._clock.now_ns()
         self._tracker.kick()
+        self._subscriptions.look()
+        self._silence.on_slot(slot)
         if self._is_held and self.node_is_current():
             # What crossed meanwhile was not decided on.
             self._is_held = False
@@ -122,14 +139,14 @@ class Ingest:
     def on_accounts(self, news: Sequence[AccountNews]) -> None:
         """Accounts changed: positions first, so that a price among them finds the book as it is now."""
         self.updated_at_ns = self._clock.now_ns()
-        watched = self._watched
-        single = [each for each in news if each.address in watched]
-        if len(single) < len(news):
-            positions = [
-                (each.address, each.data, each.owner, each.slot)
-                for each in news
-                if each.address not in watched
-            ]
+        watched, single, positions = self._watched, list[AccountNews](), list[Update]()
+        for each in news:
+            if each.address in watched:
+                single.append(each)
+            else:
+                positions.append((each.address, each.data, each.owner, each.slot))
+        if positions:
+            self._silence.on_positions()
             self._detector.look_at_many(self._holdings.apply_many(positions))
         for each in single:
             self._on_watched(each)
@@ -158,7 +175,8 @@ class Ingest:
         """
         while True:
             try:
-                async with asyncio.timeout(max(RESYNC_S, self._rest_s)):
+                period_s = DEAF_RESYNC_S if self._silence.is_deaf else RESYNC_S
+                async with asyncio.timeout(max(period_s, self._rest_s)):
                     await self._due.wait()
             except TimeoutError:
                 pass
@@ -205,12 +223,10 @@ class Ingest:
     async def _load(self, slot: int) -> None:
         """Every position, decoded in slices between which the event loop goes on."""
         load = self._holdings.begin_snapshot(slot)
-        try:
-            async for addresses, accounts in self._chain.position_slices(self._program_id, slot):
-                self._holdings.take(load, addresses, accounts)
-                await self._clock.sleep(0)
-            for _ in self._holdings.finish(load):
-                await self._clock.sleep(0)
-        except BaseException:
-            self._holdings.abandon()
-            raise
+        async for addresses, accounts in self._chain.position_slices(self._program_id, slot):
+            self._holdings.take(load, addresses, accounts)
+            await self._clock.sleep(0)
+        for _ in self._holdings.finish(load):
+            await self._clock.sleep(0)
+        if not load.is_first:
+            self._silence.on_snapshot(load.changed, self.slot)

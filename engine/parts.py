@@ -192,6 +192,7 @@ def assemble(
         tracker=tracker,
         events=events,
         clock=clock,
+        renew_feed=lambda reason: feed.renew(reason),  # noqa: PLW0108  # it is made further down
     )
     vigil = None
     if settings.low_latency:
@@ -201,6 +202,16 @@ def assemble(
             is_busy=lambda: len(queue) > 0,
             heard_ns=lambda: ingest.updated_at_ns,
         )
+    feed = LiveFeeds(
+        settings.ws_urls,
+        settings.program_id,
+        ingest.watched,
+        ingest,
+        clock,
+        steady=board.accounts,
+        is_fit=fitness.is_fit,
+        believes=fitness.believes,
+    )
     accounts = AccountReader(chain)
     blockhashes = BlockhashCache(chain, clock)
     fee_limits = FeeLimits(
@@ -407,16 +418,7 @@ def assemble(
         sentinel=sentinel,
         ingest=ingest,
         vigil=vigil,
-        feed=LiveFeeds(
-            settings.ws_urls,
-            settings.program_id,
-            ingest.watched,
-            ingest,
-            clock,
-            steady=board.accounts,
-            is_fit=fitness.is_fit,
-            believes=fitness.believes,
-        ),
+        feed=feed,
         blockhashes=blockhashes,
         confirmations=confirmations,
         fees=fees,

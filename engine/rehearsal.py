@@ -85,6 +85,7 @@ class Rehearsal:
             tracker=tracker,
             events=events,
             clock=clock,
+            renew_feed=lambda _: None,
         )
         feed = FeedConnection(
             listener,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from engine.clock import Clock
 
-REHEARSE_NS = 500_000
+REHEARSE_NS = 100_000
 BUSY_S = 0.001
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from engine.api import wire
 from engine.api.clean import clean
 from engine.chain.port import Chain
-from engine.ingest import Ingest
+from engine.ingest import DEAF_RESYNC_S, Ingest
 
 NAME_LIMIT = 60
 WHY_LIMIT = 160
@@ -60,6 +60,11 @@ class ChainViews:
         found += [clean(f"held until they agree: {text}", WHY_LIMIT) for text in self._chain.disputes()[:3]]
         if not self._ingest.subscribed:
             found.append("not subscribed to the node")
+        elif self._ingest.is_deaf:
+            found.append(
+                f"the feed tells nothing of positions: they are read every {DEAF_RESYNC_S:.0f} s instead: "
+                "check SOLANA_WS_URL"
+            )
         if self._chain.is_current():
             reports = self._chain.endpoints()
             found += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
@@ -20,6 +20,7 @@ from engine.protocol.position_columns import decode_positions
 log = structlog.get_logger("book")
 
 MAX_DEFERRED = 200_000
+_DEFERRED_AT_ONCE = 1024
 _FEW = 8  # updates that are taken one by one more quickly than in columns
 
 Update = tuple[Pubkey, bytes | None, Pubkey | None, int]
@@ -29,8 +30,8 @@ Update = tuple[Pubkey, bytes | None, Pubkey | None, int]
 class Holdings:
     """The book with its door: every account of the program comes through here.
 
-    While an empty book is being filled by its first snapshot, news wait. `lost_news` says that there were
-    more of them than may wait: then only another snapshot helps.
+    While an empty book is being filled by its first snapshot, news wait; when that fails, they wait for the
+    next. `lost_news` says that there were more of them than may wait: then only another snapshot helps.
     """
 
     def __init__(self, book: Book, program_id: Pubkey) -> None:
@@ -39,7 +40,7 @@ class Holdings:
         self.skipped: Counter[str] = Counter()
         self.unread = UnreadAccounts()
         self.lost_news = False
-        self._deferred: list[Update] | None = None
+        self._deferred: deque[Update] | None = None
 
     # --- news ---
 
@@ -84,11 +85,12 @@ class Holdings:
     # --- snapshots ---
 
     def begin_snapshot(self, slot: int) -> SnapshotLoad:
-        """A snapshot that is at least as new as `slot` begins; end it with `finish` or `abandon`."""
+        """A snapshot that is at least as new as `slot` begins; end it with `finish`."""
         load = SnapshotLoad(self.book, slot)
         self.lost_news = False
         if load.is_first:
-            self._deferred = []
+            # What waits since a snapshot that failed, and is older than this one, is in this one.
+            self._deferred = deque(update for update in self._deferred or () if update[-1] >= slot)
         return load
 
     def take(self, load: SnapshotLoad, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> None:
@@ -102,11 +104,7 @@ class Holdings:
         """The snapshot is complete: what it lacks was closed, unless it is newer. Yields to give way."""
         yield from load.finish()
         self.unread.forget_before(load.slot)
-        self._take_deferred()
-
-    def abandon(self) -> None:
-        """The snapshot did not come to its end."""
-        self._take_deferred()
+        yield from self._take_deferred()
 
     # --- one position ---
 
@@ -128,10 +126,16 @@ class Holdings:
         else:
             self.lost_news = True
 
-    def _take_deferred(self) -> None:
-        deferred, self._deferred = self._deferred, None
-        for update in deferred or ():
-            self.apply(*update)
+    def _take_deferred(self) -> Iterator[None]:
+        """In the order in which they came; more may come meanwhile, behind them."""
+        waiting = self._deferred
+        while waiting:
+            some = [waiting.popleft() for _ in range(min(_DEFERRED_AT_ONCE, len(waiting)))]
+            self._deferred = None
+            self.apply_many(some)
+            self._deferred = waiting
+            yield
+        self._deferred = None
 
     def _skip(self, address: Pubkey, reason: str, slot: int) -> None:
         self.skipped[reason] += 1

@@ -46,6 +46,7 @@ class SnapshotLoad:
         self._slices: list[_Slice] = []
         self._limbo: list[Part] = []
         self.count = 0
+        self.changed = 0  # positions of which the book was told something new, in a book that held some
 
     def take(self, addresses: Sequence[bytes], accounts: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """Take some accounts of the snapshot; returns those that are no positions, with the reason."""
@@ -54,7 +55,7 @@ class SnapshotLoad:
             self._collect(addresses, columns)
         else:
             slots = np.full(len(columns.rows), self.slot, dtype=np.uint64)
-            apply_many(self._book, addresses, columns, slots, self._epoch)
+            self.changed += len(apply_many(self._book, addresses, columns, slots, self._epoch))
         self.count += len(accounts)
         return [(addresses[index], reason) for index, reason in columns.refused]
 
@@ -74,7 +75,9 @@ class SnapshotLoad:
             self._limbo.clear()
             self._book.forget_closings(self.slot)
         else:
+            held = len(self._book)
             yield from self._book.sweep(self.slot)
+            self.changed += max(0, held - len(self._book))
 
     # --- into an empty book ---
 

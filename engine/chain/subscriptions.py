@@ -26,6 +26,8 @@ log = structlog.get_logger("chain")
 CONNECT_DEADLINE_S = 10.0  # until everything is subscribed
 SILENCE_DEADLINE_S = 5.0  # twelve slots without one: nothing is decided any more then
 RECONNECT_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+PATIENT_DELAYS_S = (*RECONNECT_DELAYS_S, 5.0, 10.0, 30.0)  # while another feed tells what happens
+STEADY_NS = 30 * 10**9  # a connection that stood so long was no failure
 FEEDS_AT_ONCE = 2
 MESSAGE_BYTES = 16 * 1024 * 1024  # an account has at most ten megabytes, and base64 a third more
 
@@ -52,6 +54,10 @@ def _believe_everything(slot: int) -> bool:
     return slot >= 0
 
 
+def _alone() -> bool:
+    return False
+
+
 class LiveFeed:
     """Keeps one subscribed connection, for ever; `next_url` says to whom, each time that one is made."""
 
@@ -67,8 +73,10 @@ class LiveFeed:
         comparison: FeedComparison | None = None,
         is_fit: Callable[[str], bool] = _is_fit_as_far_as_known,
         believes: Callable[[int], bool] = _believe_everything,
+        has_other: Callable[[], bool] = _alone,
     ) -> None:
         self._next_url = next_url
+        self._has_other = has_other
         self._is_fit = is_fit
         self._believes = believes
         self._program_id = program_id
@@ -79,12 +87,19 @@ class LiveFeed:
         self._comparison = comparison or FeedComparison(clock)
         self.url = ""  # of the connection that stands or is tried
         self.is_subscribed = False
+        self._leave: Callable[[str], None] | None = None
+        self._failures: dict[str, int] = {}  # in a row, by URL
+
+    def renew(self, reason: str) -> None:
+        """Give the connection up, if one stands, and make another."""
+        if self._leave is not None:
+            self._leave(reason)
 
     async def run(self) -> None:
         """Connect, deliver, and connect again; ends only by cancellation."""
-        failures = 0
+        self.url = self._next_url()
         while True:
-            self.url = self._next_url()
+            began_ns = self._clock.monotonic_ns()
             try:
                 await self._serve_one_connection(self.url)
             except asyncio.CancelledError:
@@ -93,13 +108,15 @@ class LiveFeed:
                 # Whatever broke the connection, the answer is the same: say so and connect again.
                 log.warning("subscription lost", reason=f"{type(error).__name__}: {error}"[:200])
                 if self.is_subscribed:
-                    failures = 0
                     named = isinstance(error, (FeedFailure, WebSocketFailure))
                     self._listener.on_disconnected(str(error) if named else type(error).__name__)
-            self.is_subscribed = False
-            delay = RECONNECT_DELAYS_S[min(failures, len(RECONNECT_DELAYS_S) - 1)]
-            failures += 1
-            await self._clock.sleep(delay)
+            if self.is_subscribed and self._clock.monotonic_ns() - began_ns >= STEADY_NS:
+                self._failures.pop(self.url, None)
+            self.is_subscribed, self._leave = False, None
+            self._failures[self.url] = self._failures.get(self.url, 0) + 1
+            self.url = self._next_url()
+            delays = PATIENT_DELAYS_S if self._has_other() else RECONNECT_DELAYS_S
+            await self._clock.sleep(delays[min(max(0, self._failures.get(self.url, 0) - 1), len(delays) - 1)])
 
     async def _serve_one_connection(self, url: str) -> None:
         async with asyncio.timeout(CONNECT_DEADLINE_S) as deadline:
@@ -107,7 +124,8 @@ class LiveFeed:
 
             def on_subscribed() -> None:
                 self.is_subscribed = True
-                watch.begin(lambda reason: socket.fail(FeedFailure(reason)))
+                self._leave = lambda reason: socket.fail(FeedFailure(reason))
+                watch.begin(self._leave)
                 self._listener.on_connected()
 
             connection = FeedConnection(
@@ -201,6 +219,7 @@ class LiveFeeds:
                 comparison=comparison,
                 is_fit=is_fit,
                 believes=believes,
+                has_other=lambda: any(feed.is_subscribed for feed in self.feeds),
             )
             for _ in range(min(FEEDS_AT_ONCE, len(urls)))
         ]
@@ -210,6 +229,11 @@ class LiveFeeds:
         async with asyncio.TaskGroup() as group:
             for feed in self.feeds:
                 group.create_task(feed.run())
+
+    def renew(self, reason: str) -> None:
+        """Make every connection anew."""
+        for feed in self.feeds:
+            feed.renew(reason)
 
     def _next_url(self) -> str:
         """The URL that was left alone for longest, is fit, and is not another feed's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from solders.pubkey import Pubkey
 from tellers import (
@@ -15,7 +17,7 @@ from tellers import (
 )
 
 from engine.chain.feed_connection import QUIET_SLOTS, REGULAR_SLOTS, UNREADABLE_MOST
-from engine.chain.subscriptions import RECONNECT_DELAYS_S
+from engine.chain.subscriptions import PATIENT_DELAYS_S, RECONNECT_DELAYS_S, STEADY_NS
 
 SOMEBODY = Pubkey.from_bytes(b"s" * 32)
 
@@ -247,3 +249,50 @@ async def test_a_listener_that_breaks_on_news_ends_the_connection_and_not_the_fe
         await feeds.heard.until(lambda: feeds.heard.lost == ["LookupError"])
         await feeds.reconnect(0)
         await feeds.heard.until(lambda: feeds.heard.connected == 2)
+
+
+async def close_and_see_the_wait(feeds, number: int, wait_s: float) -> None:
+    """The node hangs up as soon as it is subscribed to: how long the feed waits for its next try."""
+    node, waits = feeds.nodes[number], len(feeds.clock.slept_s)
+    assert node.socket is not None
+    await node.socket.close()
+    async with asyncio.timeout(30):
+        while len(feeds.clock.slept_s) == waits:  # noqa: ASYNC110  # virtual time has no event for it
+            await asyncio.sleep(0)
+        assert feeds.clock.slept_s[waits:] == [wait_s]
+        await feeds.clock.advance(wait_s)
+        await node.subscribed.get()
+    await feeds.heard.until(lambda: feeds.heard.connected == len(feeds.nodes) + len(feeds.clock.slept_s))
+
+
+async def test_a_node_that_hangs_up_again_and_again_is_left_alone_ever_longer_while_another_one_serves(
+    monkeypatch,
+):
+    monkeypatch.setattr("engine.chain.subscriptions.SILENCE_DEADLINE_S", 600.0)
+    async with telling_nodes(2) as feeds:
+        await feeds.subscribed(0, 1)
+        for wait_s in (*PATIENT_DELAYS_S, PATIENT_DELAYS_S[-1]):
+            await close_and_see_the_wait(feeds, 1, wait_s)
+        await feeds.clock.advance(STEADY_NS / 1e9)
+        await close_and_see_the_wait(feeds, 1, PATIENT_DELAYS_S[0])
+        assert feeds.nodes[0].connections == 1
+        await feeds.nodes[0].position(SOMEBODY, 50)
+        await feeds.heard.until(lambda: feeds.heard.news)
+
+
+async def test_the_only_node_is_never_left_alone_for_long(monkeypatch):
+    monkeypatch.setattr("engine.chain.subscriptions.SILENCE_DEADLINE_S", 600.0)
+    async with telling_nodes(1) as feeds:
+        await feeds.subscribed(0)
+        for wait_s in (*RECONNECT_DELAYS_S, *RECONNECT_DELAYS_S[-1:] * 4):
+            await close_and_see_the_wait(feeds, 0, wait_s)
+
+
+async def test_feeds_that_are_to_be_renewed_are_made_anew():
+    async with telling_nodes(2) as feeds:
+        await feeds.subscribed(0, 1)
+        feeds.feeds.renew("deaf")
+        await feeds.heard.until(lambda: feeds.heard.lost == ["deaf", "deaf"])
+        async with asyncio.timeout(30):
+            while feeds.heard.connected < 4:
+                await feeds.clock.advance(0.1)
