@@ -1,17 +1,26 @@
 """Every setting of the engine: its environment variable, its bounds, its default.
 
-Values come from an environment mapping and nowhere else, and are frozen once read. Units are in the names.
+Values come from a mapping and nowhere else (engine.setting_sources makes it), and are frozen once read. Units
+are in the names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BeforeValidator, Field, InstanceOf, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,6 +37,9 @@ from engine.protocol.addresses import PROGRAM_ID
 from engine.setting_values import LAMPORTS_PER_SOL, MAX_COMPUTE_UNITS, MOST_ENDPOINTS
 from engine.symbol_settings import SymbolSettings, default_symbols
 
+ENVIRONMENT: Final = "environment"
+_NO_NODE: Final = "SOLANA_RPC_URL is not set (your node's URL)"
+
 
 class Settings(BaseSettings):
     """One engine's settings, frozen; `load_settings` is the way to make them."""
@@ -39,6 +51,8 @@ class Settings(BaseSettings):
         validate_default=False,
         use_attribute_docstrings=True,  # they are what a viewer of the settings reads
     )
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     rpc_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(may_be.urls("http", "https"))] = Field(
         validation_alias="SOLANA_RPC_URL", repr=False
@@ -234,6 +248,10 @@ class Settings(BaseSettings):
             )
         return self
 
+    def source_of(self, name: str) -> str:
+        """Where the setting of this name was given, as in `config.toml`; empty when it was not."""
+        return self._sources.get(name, "")
+
     @property
     def rpc_url(self) -> str:
         """The first node."""
@@ -277,18 +295,30 @@ def derive_ws_url(rpc_url: str) -> str:
     return urlunsplit((scheme, location, parts.path, parts.query, ""))
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables; an empty variable counts as not set.
+NAMES: Final = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
+"""What the settings are called wherever they are given."""
 
+
+def load_settings(
+    environ: Mapping[str, str], *, sources: Mapping[str, str] | None = None, complaints: Sequence[str] = ()
+) -> Settings:
+    """Read the settings from texts by name, as in the environment; an empty one counts as not set.
+
+    `sources` says where each was given (see engine.setting_sources), `complaints` what is wrong already.
     Raises SettingsError that names every bad setting in one line, without values that may be secret.
     """
+    origins = dict(sources or {})
     values: dict[str, Any] = _Environ(environ)()
     if "SOLANA_WS_URL" not in values and "SOLANA_RPC_URL" in values:
         values["SOLANA_WS_URL"] = _derived_or_placeholder(str(values["SOLANA_RPC_URL"]))
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_one_line(error)) from None
+        raise SettingsError(_one_line([*complaints, *_complaints(error, origins)])) from None
+    if complaints:
+        raise SettingsError(_one_line(complaints))
+    settings._sources = origins
+    return settings
 
 
 def _derived_or_placeholder(rpc_url: str) -> str:
@@ -299,16 +329,22 @@ def _derived_or_placeholder(rpc_url: str) -> str:
         return "ws://localhost"
 
 
-def _one_line(error: ValidationError) -> str:
-    complaints = []
+def _complaints(error: ValidationError, sources: Mapping[str, str]) -> Iterator[str]:
+    """Each bad setting by its name, and where it was given when that is not the environment."""
     for each in error.errors(include_url=False, include_input=False):
         name = str(each["loc"][0]) if each["loc"] else ""
         if each["type"] == "missing":
             if name == "SOLANA_RPC_URL":
-                complaints.append("SOLANA_RPC_URL is not set (your node's URL)")
+                yield _NO_NODE
             continue
-        complaints.append(f"{name} {each['msg'].removeprefix('Value error, ')}".strip())
-    remedy = "correct the environment"
-    if any(complaint.startswith("SOLANA_RPC_URL is not set") for complaint in complaints):
+        source = sources.get(name, ENVIRONMENT)
+        where = "" if source == ENVIRONMENT else f" ({source})"
+        yield f"{name}{where} {each['msg'].removeprefix('Value error, ')}".strip()
+
+
+def _one_line(complaints: Sequence[str]) -> str:
+    in_files = any("config.toml" in each or "(.env)" in each for each in complaints)
+    remedy = "correct the files and the environment" if in_files else "correct the environment"
+    if _NO_NODE in complaints:
         remedy += ", or use --sandbox, which needs none"
     return f"Bad settings: {'; '.join(complaints)}: {remedy}"

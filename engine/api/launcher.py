@@ -227,6 +227,7 @@ def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:
         "WALLET_PATH": descriptor.wallet_path,
         "PROGRAM_ID": descriptor.program_id,
         "HERMES_URL": descriptor.hermes_url,
+        "SOLANA_GENESIS_HASH": "",
     }
     if not os.environ.get("SERVER_PORT") and not _is_free(DEFAULT_SERVER_PORT):
         environment["SERVER_PORT"] = "0"

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from engine.api import wire
 from engine.api.clean import clean
 from engine.setting_values import LAMPORTS_PER_SOL
-from engine.settings import Settings, derive_ws_url
+from engine.settings import ENVIRONMENT, Settings, derive_ws_url
 from engine.telemetry.redaction import without_credentials
 
 MASK = "***"
@@ -35,15 +35,15 @@ def _source(name: str, settings: Settings) -> str:
         return "default"
     if name == "ws_urls" and settings.ws_urls == tuple(map(derive_ws_url, settings.rpc_urls)):
         return "derived from SOLANA_RPC_URL"
-    return "environment"
+    return settings.source_of(str(Settings.model_fields[name].validation_alias)) or ENVIRONMENT
 
 
 def _text(name: str, field: FieldInfo, settings: Settings) -> str:
     value = getattr(settings, name)
     if value is None:
         return ""
-    if isinstance(value, SecretStr):
-        return MASK
+    if isinstance(value, SecretStr | bool):
+        return MASK if isinstance(value, SecretStr) else ("on" if value else "off")
     if name.endswith("_milli") and isinstance(value, int):
         return f"{value / 1000:g}"
     if str(field.validation_alias).endswith("_SOL") and isinstance(value, int):

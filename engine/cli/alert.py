@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
-from engine.cli.options import ProfileOption, checked_profile
+from engine.cli.options import ProfileOption, checked_profile, given_settings
 
 if TYPE_CHECKING:
     from engine.api import wire
     from engine.paths import ProfilePaths
+    from engine.setting_sources import Given
 
 app = typer.Typer(help="Shows alerts, acknowledges them, and tries the channels that they go to.")
 
@@ -52,9 +52,10 @@ def acknowledge(
 
 
 @app.command()
-def test() -> None:
+def test(context: typer.Context, profile: ProfileOption = None) -> None:
     """Send one message over every channel of ALERT_URLS, and say of each whether it arrived."""
-    if not run_async(_test()):
+    given = given_settings(context, checked_profile(context, profile))
+    if not run_async(_test(given)):
         fail("A channel did not deliver: correct it in ALERT_URLS, or look at its server", EXIT_REFUSED)
 
 
@@ -81,15 +82,15 @@ def _line(row: wire.AlertRow) -> str:
     return f"{row.id:>5}  {row.severity:<7}  since {since}  {state}  {row.rule}: {row.text}"
 
 
-async def _test() -> bool:
+async def _test(given: Given) -> bool:
     """Whether every channel delivered. Needs no engine and no node: only what the settings say of alerts."""
-    from engine.settings import load_settings
     from engine.telemetry.alerts import Alert, Severity
     from engine.telemetry.channels import channels_of
     from engine.telemetry.notices import attempt, compose
 
-    unneeded = {"SOLANA_RPC_URL": os.environ.get("SOLANA_RPC_URL") or "http://localhost"}
-    channels = channels_of(load_settings({**os.environ, **unneeded}))
+    if "SOLANA_RPC_URL" not in given.values:
+        given = given.under({"SOLANA_RPC_URL": "http://localhost"}, "not needed")
+    channels = channels_of(given.settings())
     print("log and console: always told, by the engine itself")
     if not channels:
         print("ALERT_URLS names no channel: nobody else is told")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import sys
@@ -27,7 +26,8 @@ from engine.cli.service_manager import notify
 from engine.dry_run import dry_run_signer
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths
-from engine.settings import Settings, load_settings
+from engine.setting_sources import Given, Source
+from engine.settings import Settings
 from engine.telemetry.logs import configure_logging
 from engine.wallet import Signer, open_signer
 
@@ -41,6 +41,7 @@ DRAIN_S = 60.0
 _STAND_IN = {
     **dict.fromkeys(("SOLANA_WS_URL", "DATABASE_URL", "WALLET_PATH", "PROGRAM_ID", "HERMES_URL"), ""),
     "SOLANA_RPC_URL": "http://sandbox",
+    "SOLANA_GENESIS_HASH": "",
 }
 
 log = structlog.get_logger()
@@ -53,22 +54,28 @@ class SandboxEnded(OperatorError):
 
 
 def run(
-    paths: ProfilePaths, flags: SandboxFlags | None, *, duration_s: float | None, with_summary: bool
+    paths: ProfilePaths,
+    flags: SandboxFlags | None,
+    given: Given,
+    *,
+    duration_s: float | None,
+    with_summary: bool,
 ) -> None:
-    """Run an engine until a signal or the end of `duration_s`; on a private sandbox when `flags` is given.
+    """Run an engine until a signal or the end of `duration_s`; on a private sandbox when `flags` are given.
 
-    Raises OperatorError. A summary that shows something wrong ends the process with exit code 1.
+    `given` are the settings of all sources; a sandbox's own are put over them. Raises OperatorError. A
+    summary that shows something wrong ends the process with exit code 1.
     """
     headless = _Headless(paths, duration_s, with_summary)
     if flags is None:
-        settings = load_settings(os.environ)
+        settings = given.settings()
         configure_logging(settings.log_level)
         _run(settings.event_loop, headless.on_cluster(settings, _signer(settings, paths)))
     else:
         # Every other setting is checked before anything starts; the sandbox's own are not known yet.
-        settings = load_settings({**os.environ, **_STAND_IN})
+        settings = given.under(_STAND_IN, Source.SANDBOX).settings()
         configure_logging(settings.log_level)
-        _run(settings.event_loop, headless.on_private_sandbox(flags))
+        _run(settings.event_loop, headless.on_private_sandbox(flags, given))
     if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
 
@@ -91,14 +98,14 @@ class _Headless:
         self._asked_to_end = asyncio.Event()
         self.found_wrong = False
 
-    async def on_private_sandbox(self, flags: SandboxFlags) -> None:
+    async def on_private_sandbox(self, flags: SandboxFlags, given: Given) -> None:
         """Run the engine on a cluster of our own, which ends with us."""
         self._paths.prepare()
         descriptor, process = await start_private_sandbox(
             flags.arguments(), log=self._paths.state / "sandbox.log"
         )
         try:
-            settings = load_settings({**os.environ, **engine_environment(descriptor)})
+            settings = given.under(engine_environment(descriptor), Source.SANDBOX).settings()
             signer = _signer(settings, self._paths)
             await self.on_cluster(settings, signer, descriptor, process)
             if not self.found_wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from engine import __version__
-from engine.cli import alert, commands, drill, sandbox, token, verification
+from engine.cli import alert, commands, config, drill, sandbox, token, verification
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
 from engine.cli.options import (
     AsciiOption,
@@ -27,11 +28,13 @@ from engine.cli.options import (
     SandboxFlags,
     ScenarioOption,
     SeedOption,
+    SetOption,
     SlotOption,
     ThemeOption,
     TrendOption,
     TroubleOption,
     checked_profile,
+    given_settings,
     refuse_without,
 )
 from engine.stopping.stop_signal import hold_signal
@@ -42,6 +45,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches leveraged positions on Solana, liquidates the ones that must be, and shows it all.",
 )
+
+
+READ_SETTINGS = frozenset({"verify", "alert", "config"})
+"""The commands that read the settings themselves, so that --set means something before them."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,6 +92,7 @@ def root(
     ascii_only: AsciiOption = None,
     mouse: MouseOption = None,
     read_only: ReadOnlyOption = False,
+    settings: SetOption = None,
     profile: ProfileOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
@@ -92,7 +100,7 @@ def root(
 ) -> None:
     """With no command: open the console on this profile's engine, and start the engine if none runs."""
     del version
-    context.ensure_object(dict)["profile"] = profile
+    context.ensure_object(dict).update(profile=profile, set=settings)
     flags = SandboxFlags(
         seed=seed,
         positions=positions,
@@ -116,7 +124,9 @@ def root(
     looks = ConsoleFlags(theme, ascii_only, mouse, read_only)
     of_the_sandbox = [(flag, True) for flag in flags.arguments() if flag.startswith("--")]
     if context.invoked_subcommand is not None:
-        _refuse_beside_command(context.invoked_subcommand, [*of_the_run, *of_the_sandbox, *looks.given()])
+        misplaced = [*of_the_run, *of_the_sandbox, *looks.given()]
+        misplaced.append(("--set", bool(settings) and context.invoked_subcommand not in READ_SETTINGS))
+        _refuse_beside_command(context.invoked_subcommand, misplaced)
         return
     if not use_sandbox:
         refuse_without("--sandbox", of_the_sandbox)
@@ -137,11 +147,19 @@ def root(
         hold_signal()
         from engine.cli import headless
 
-        headless.run(paths, flags if use_sandbox else None, duration_s=duration, with_summary=summary)
+        headless.run(
+            paths,
+            flags if use_sandbox else None,
+            given_settings(context, paths),
+            duration_s=duration,
+            with_summary=summary,
+        )
     else:
         from engine.cli import console
 
-        console.open_console(paths, flags if use_sandbox else None, looks)
+        # Asked for only when an engine has to be started: a broken file keeps nobody from attaching.
+        given = functools.partial(given_settings, context, paths)
+        console.open_console(paths, flags if use_sandbox else None, looks, given, settings or [])
 
 
 def _refuse_beside_command(command: str, flags: Sequence[tuple[str, bool]]) -> None:
@@ -158,6 +176,7 @@ app.command("retry")(commands.retry)
 app.command("clear-queue")(commands.clear_queue)
 app.command("verify")(verification.verify)
 app.add_typer(alert.app, name="alert")
+app.add_typer(config.app, name="config")
 app.add_typer(drill.app, name="drill")
 app.add_typer(token.app, name="token")
 

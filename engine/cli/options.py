@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,16 @@ from engine.paths import DEFAULT_PROFILE, DRY_RUN_SUFFIX, ProfilePaths, profile_
 
 if TYPE_CHECKING:
     from engine.sandbox.options import SandboxOptions
+    from engine.setting_sources import Given
 
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="Which profile's engine and state to use.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting, over the environment and the files; may be repeated."
+    ),
 ]
 SeedOption = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Sandbox: the same seed gives the same run.")
@@ -193,6 +201,14 @@ def checked_profile(context: typer.Context, name: str | None) -> ProfilePaths:
     if not own.replace("-", "").replace("_", "").isalnum() or not own.isascii() or len(own) > 40:
         raise BadUsage(f"--profile {chosen!a} is no name: use up to 40 letters, digits, - and _")
     return profile_paths(chosen)
+
+
+def given_settings(context: typer.Context, paths: ProfilePaths) -> Given:
+    """What the command line, the environment and the files say for this profile. Raises SettingsError."""
+    from engine.setting_sources import given_settings as gather
+    from engine.setting_sources import parse_choices
+
+    return gather(paths.profile, os.environ, parse_choices(context.ensure_object(dict).get("set") or []))
 
 
 def refuse_without(needed: str, given: Sequence[tuple[str, bool]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -13,12 +12,13 @@ import typer
 
 from engine.api.launcher import engine_environment, running_sandbox
 from engine.cli.failures import EXIT_REFUSED, run_async
-from engine.cli.options import ProfileOption, checked_profile
+from engine.cli.options import ProfileOption, checked_profile, given_settings
 from engine.paths import ProfilePaths
 
 if TYPE_CHECKING:
     from solders.pubkey import Pubkey
 
+    from engine.setting_sources import Given
     from engine.settings import Settings
     from engine.verify import VerifyReport
 
@@ -30,7 +30,7 @@ def verify(
 ) -> None:
     """Compare the cluster with the database, not asking the engine; exit code 1 when they differ."""
     paths = checked_profile(context, profile)
-    objects = run_async(_verify(settings_of(paths), paths))
+    objects = run_async(_verify(settings_of(paths, given_settings(context, paths)), paths))
     if as_json:
         print(json.dumps(objects))
     else:
@@ -43,13 +43,11 @@ def verify(
         sys.exit(EXIT_REFUSED)
 
 
-def settings_of(paths: ProfilePaths) -> Settings:
-    """The environment's settings; without any, those of the sandbox that the profile runs."""
-    from engine.settings import load_settings
-
-    if not os.environ.get("SOLANA_RPC_URL") and (descriptor := running_sandbox(paths)):
-        return load_settings({**os.environ, **engine_environment(descriptor)})
-    return load_settings(os.environ)
+def settings_of(paths: ProfilePaths, given: Given) -> Settings:
+    """The settings that are given; without a node among them, those of the sandbox that the profile runs."""
+    if "SOLANA_RPC_URL" not in given.values and (descriptor := running_sandbox(paths)):
+        given = given.under(engine_environment(descriptor), "sandbox")
+    return given.settings()
 
 
 async def _verify(settings: Settings, paths: ProfilePaths) -> dict[str, dict[str, int]]:

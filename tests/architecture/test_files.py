@@ -20,6 +20,7 @@ VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "stuff", 
 SOURCES = sorted([*ROOT.glob("engine/**/*.py"), *ROOT.glob("tui/**/*.py")])
 EVERY_PYTHON = sorted([*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
 OURS = {"engine", "tui", "migrations"}
+PACKAGE_OF = {"dotenv": "python-dotenv"}  # where the module's name is not the package's
 INSTRUCTIONS = [
     "open_position",
     "create_position",
@@ -128,7 +129,9 @@ def test_every_library_that_is_imported_is_a_declared_dependency_and_every_decla
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.split(".")[0])
-    foreign = {name.replace("_", "-") for name in imported - sys.stdlib_module_names - OURS}
+    foreign = {
+        PACKAGE_OF.get(name, name.replace("_", "-")) for name in imported - sys.stdlib_module_names - OURS
+    }
     declared = {re.split(r"[=\s]", each)[0] for each in project_table()["dependencies"]}
     assert foreign - declared == set()
     # One is what textual-plotext draws with, the other is run as a program.

@@ -43,6 +43,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="le-") as folder:
         monkeypatch.setenv("XDG_STATE_HOME", f"{folder}/state")
         monkeypatch.setenv("XDG_RUNTIME_DIR", f"{folder}/run")
+        monkeypatch.setenv("XDG_CONFIG_HOME", f"{folder}/config")
         monkeypatch.setenv("HOME", folder)
         for name in SETTINGS:
             monkeypatch.delenv(name, raising=False)
