@@ -369,6 +369,7 @@ def assemble(
             wallet_source=signer.source,
             fund_minimum_lamports=settings.insurance_fund_minimum_lamports,
             is_dry_run=is_dry_run,
+            fee_budget_lamports=settings.fee_budget_lamports,
         ),
         phase=lambda: phase.name,
         gate=gate,

@@ -314,6 +314,8 @@ class Totals(Message, frozen=True):
     bad_debt_uncovered_lamports: int
     liquidatable_seen: int  # positions that were found liquidatable, each liquidation once
     rehearsed: int = 0  # by a dry run: they would have liquidated, and count as nothing else
+    fees_today_lamports: int = 0  # of this UTC day, restarts and all
+    fee_budget_lamports: int | None = None  # of a UTC day; nothing is sent that would go beyond it
 
 
 class EventRow(Message, frozen=True):

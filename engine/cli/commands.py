@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import typer
 from engine.api.clean import clean
 from engine.api.launcher import engine_answers, engine_pid
 from engine.api.standing_stop import leave_standing_stop
-from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async
+from engine.cli.failures import EXIT_REFUSED, BadUsage, fail, run_async, say
 from engine.cli.options import ProfileOption, checked_profile
 from engine.errors import EngineNotRunning
 from engine.paths import ProfilePaths
@@ -27,6 +28,8 @@ _STOP_DEADLINE_S = 2.0  # an engine that lives answers a stop within a tenth of 
 _FILE_DEADLINE_S = 1.0
 _POLL_S = 0.02
 _LONGEST_ANSWER = 500
+_WATCH_S = 1.0
+_SHORTEST_WATCH_S, _LONGEST_WATCH_S = 0.2, 3600.0
 
 
 def _client(paths: ProfilePaths) -> EngineClient:
@@ -114,19 +117,50 @@ async def _look(paths: ProfilePaths) -> tuple[wire.GateView, list[wire.ResumeChe
 def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="The whole snapshot as JSON.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again, until interrupted; also while none answers.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option("--every", metavar="S", help="With --watch: seconds between two looks.")
+    ] = _WATCH_S,
     profile: ProfileOption = None,
 ) -> None:
     """What the engine is doing."""
     paths = checked_profile(context, profile)
-    snapshot = run_async(_snapshot(paths))
+    if not watch:
+        print(_told(run_async(_snapshot(paths)), as_json=as_json))
+        return
+    if not _SHORTEST_WATCH_S <= every <= _LONGEST_WATCH_S:
+        raise BadUsage(
+            f"--every {every:g} is out of range: give seconds, {_SHORTEST_WATCH_S} to {_LONGEST_WATCH_S}"
+        )
+    run_async(_watch(paths, every, as_json=as_json))
+
+
+def _told(snapshot: wire.Snapshot, *, as_json: bool) -> str:
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(snapshot).decode())
-        return
+        return msgspec.json.encode(snapshot).decode()
     from engine.cli.status import status_lines
 
-    print("\n".join(status_lines(snapshot)))
+    return "\n".join(status_lines(snapshot))
+
+
+async def _watch(paths: ProfilePaths, every_s: float, *, as_json: bool) -> None:
+    """Look until interrupted. A terminal shows the newest look in place, a pipe gets one after the other."""
+    clear = "\x1b[H\x1b[J" if sys.stdout.isatty() and not as_json else ""
+    while True:
+        try:
+            told = _told(await _snapshot(paths), as_json=as_json)
+        except EngineNotRunning as error:
+            told = "" if as_json else f"DISCONNECTED {error}"
+            if as_json:
+                say(str(error))
+        when = "" if as_json else f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+        if told:
+            print(f"{clear}{when}{told}", flush=True)
+        await asyncio.sleep(every_s)
 
 
 async def _snapshot(paths: ProfilePaths) -> wire.Snapshot:

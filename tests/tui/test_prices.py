@@ -43,11 +43,11 @@ def oracle(state: str) -> wire.OracleView:
     [(150_000_000, "+0.00 %"), (150_014_999, "+0.00 %"), (151_500_000, "+1.00 %"), (145_500_000, "−3.00 %")],
 )
 def test_a_usable_price_says_how_far_the_second_source_is_from_it(second_e6: int, difference: str) -> None:
-    assert text(row(second_e6=second_e6))[0].endswith(f"ok  {difference}")
+    assert text(row(second_e6=second_e6))[0].endswith(f"ok±5bp  {difference}")
 
 
 def test_without_a_second_source_nothing_is_said_of_it() -> None:
-    assert text(row())[0].endswith("ok")
+    assert text(row())[0].endswith("ok±5bp")
     assert len(text(row(verdict="stale", held_since_ns=NOW_NS))) == 2
     assert _second_source(oracle("off")) == ()
 
@@ -56,7 +56,7 @@ def test_a_held_price_says_why_since_when_and_what_the_second_source_says() -> N
     held = row(verdict="sources diverged", held_since_ns=NOW_NS - 12 * NS, second_e6=145_500_000)
     first, why, second = text(held)
     assert first.endswith("▲")
-    assert why == "   held 12 s: sources diverged"
+    assert why == "   held 12 s: sources diverged ±5bp"
     assert second == "   Hermes 145.50  −3.00 %"
 
 
@@ -66,7 +66,7 @@ def test_a_halt_is_red_and_a_hold_is_not() -> None:
     halted = _lines(row(verdict="stale", held_since_ns=since_ns, halted=True), NOW_NS)
     assert {part.tone for part in held[1]} == {Tone.ATTENTION}
     assert {part.tone for part in halted[1]} == {Tone.DANGER}
-    assert halted[1][0].text == "   HALTED 6m00s: stale"
+    assert halted[1][0].text == "   HALTED 6m00s: stale ±5bp"
 
 
 async def test_the_screen_shows_how_the_second_source_is(paths: ProfilePaths, peer: Peer) -> None:

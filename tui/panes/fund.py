@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
+
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, spread
@@ -9,6 +12,9 @@ from tui.panes.figures import Figures
 
 UTILIZATION_LIMIT_BPS = 5_000  # the operational guide's alarm
 _GAUGE_MARGIN = 2
+_MOST_LOOKS = 900
+_SHORTEST_WATCH_NS = 10 * 10**9
+_SHORT_RUNWAY_MS = 3_600_000
 
 
 class FundPane(Figures):
@@ -16,14 +22,37 @@ class FundPane(Figures):
 
     TITLE = "INSURANCE FUND"
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._seen: deque[tuple[int, int]] = deque(maxlen=_MOST_LOOKS)
+
     def show_fund(self, fund: wire.FundView | None, now_ns: int) -> None:
         """Show the fund as the engine last read it."""
         if fund is None:
             self.show_figures((), [line(Span(" its account was not read yet", Tone.MUTED))])
             return
         width = max(10, self.size.width - _GAUGE_MARGIN)
+        self._seen.append((fund.updated_at_ns, fund.balance_lamports))
         age_ms = max(0, now_ns - fund.updated_at_ns) // 10**6
-        self.show_figures((Span(f"{fmt.age(age_ms)} old", Tone.MUTED),), _body(fund, width))
+        body = [*_body(fund, width), line(Span(" runway ", Tone.MUTED), runway(self._seen, fund))]
+        self.show_figures((Span(f"{fmt.age(age_ms)} old", Tone.MUTED),), body)
+
+
+def runway(seen: Sequence[tuple[int, int]], fund: wire.FundView) -> Span:
+    """How long the balance stays above the minimum at the pace at which this console saw it fall.
+
+    `seen` holds (Unix nanoseconds, lamports), oldest first.
+    """
+    (first_ns, first), (last_ns, last) = seen[0], seen[-1]
+    watched_ns, fallen, left = last_ns - first_ns, first - last, last - fund.minimum_lamports
+    if left <= 0:
+        return Span("none: below the minimum", Tone.DANGER, bold=True)
+    if watched_ns < _SHORTEST_WATCH_NS:
+        return Span("watching its course", Tone.MUTED)
+    if fallen <= 0:
+        return Span(f"does not fall ({fmt.age(watched_ns // 10**6)})")
+    left_ms = left * watched_ns // fallen // 10**6
+    return Span(f"{fmt.age(left_ms)} at this pace", Tone.DANGER if left_ms < _SHORT_RUNWAY_MS else Tone.PLAIN)
 
 
 def fund_tone(fund: wire.FundView) -> Tone:

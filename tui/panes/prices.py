@@ -34,19 +34,25 @@ def _second_source(oracle: wire.OracleView) -> Line:
 
 
 def _lines(price: wire.PriceRow, now_ns: int) -> list[Line]:
-    figures = Span(f"{fmt.price(price.price_e6):>10} {fmt.age(price.age_ms):>6}  ")
-    symbol = span(f" {price.symbol:<8.8}")
+    figures = Span(f"{fmt.price(price.price_e6):>10} {fmt.age(price.age_ms):>5} ")
+    symbol = span(f" {price.symbol:<7.7}")
     if price.verdict == "ok":
-        return [(symbol, figures, Span("ok", Tone.HEALTHY), *_difference(price))]
+        sure = Span(f"±{_confidence_bps(price)}bp")
+        return [(symbol, figures, Span("ok", Tone.HEALTHY), sure, *_difference(price))]
     held = "" if price.held_since_ns is None else f" {fmt.age((now_ns - price.held_since_ns) // 10**6)}"
     tone, how = (Tone.DANGER, "HALTED") if price.halted else (Tone.ATTENTION, "held")
     shown = [
         (symbol, figures, Span("✕" if price.halted else "▲", tone, bold=True)),
-        line(span(f"   {how}{held}: {price.verdict}", tone, bold=price.halted)),
+        line(span(f"   {how}{held}: {price.verdict} ±{_confidence_bps(price)}bp", tone, bold=price.halted)),
     ]
     if price.second_e6 is not None:
         shown.append((Span(f"   Hermes {fmt.price(price.second_e6)}", tone), *_difference(price)))
     return shown
+
+
+def _confidence_bps(price: wire.PriceRow) -> int:
+    """Half the width of the price's confidence interval, in basis points of the price, rounded up."""
+    return -(-price.conf_e6 * 10_000 // price.price_e6) if price.price_e6 > 0 else 0
 
 
 def _difference(price: wire.PriceRow) -> Line:

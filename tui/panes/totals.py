@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, spread
 from tui.panes.figures import Figures
 
+_MINUTE_MS = 60_000
+_MOST_LOOKS = 400  # a minute of looks five times a second, and some
 SUCCESS_GOAL_PERMILLE = 990  # the operational guide's goal
+
+
+class Pace:
+    """How many were liquidated in the last minute of the engine's time, as far as this console saw it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque(maxlen=_MOST_LOOKS)
+
+    def add(self, done: int, uptime_ms: int) -> None:
+        """A look at the count; one of another run of the engine begins anew."""
+        if self._seen and uptime_ms < self._seen[-1][0]:
+            self._seen.clear()
+        self._seen.append((uptime_ms, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= uptime_ms - _MINUTE_MS:
+            self._seen.popleft()
+
+    def per_minute(self) -> str:
+        """The count of that minute; while it was not watched for as long, the seconds that it is of."""
+        (first_ms, first), (last_ms, last) = self._seen[0], self._seen[-1]
+        watched_ms = last_ms - first_ms
+        if watched_ms >= _MINUTE_MS:
+            return fmt.count(last - first)
+        return f"{fmt.count(last - first)} in {fmt.age(watched_ms)}"
 
 
 class TotalsPane(Figures):
@@ -15,10 +42,17 @@ class TotalsPane(Figures):
 
     TITLE = "SINCE START"
 
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._pace = Pace()
+
     def show_totals(self, totals: wire.Totals, uptime_ms: int) -> None:
         """Show the counts of a run of that length."""
         width = max(10, self.size.width - 1)
-        self.show_figures((Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, width))
+        self._pace.add(totals.full + totals.partial, uptime_ms)
+        self.show_figures(
+            (Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, self._pace.per_minute(), width)
+        )
 
 
 def _fees(lamports: int) -> str:
@@ -26,7 +60,16 @@ def _fees(lamports: int) -> str:
     return fmt.sol(lamports, 6) if lamports < 10**9 else fmt.sol_short(lamports)
 
 
-def _body(totals: wire.Totals, width: int) -> list[Line]:
+def _budget(totals: wire.Totals) -> Span:
+    """What today's fees leave of the day's budget; nothing is sent beyond it."""
+    spent, budget = totals.fees_today_lamports, totals.fee_budget_lamports
+    if budget is None:
+        return Span(fmt.UNKNOWN)
+    tone = Tone.DANGER if spent >= budget else Tone.ATTENTION if 5 * spent >= 4 * budget else Tone.PLAIN
+    return Span(f"{_fees(spent)} of {fmt.sol_short(budget)}", tone)
+
+
+def _body(totals: wire.Totals, per_minute: str, width: int) -> list[Line]:
     done = totals.full + totals.partial
     tried = done + totals.failed
     success = Tone.HEALTHY if 1000 * done >= SUCCESS_GOAL_PERMILLE * tried else Tone.ATTENTION
@@ -40,11 +83,14 @@ def _body(totals: wire.Totals, width: int) -> list[Line]:
     return [
         first,
         row("  full · partial", Span(f"{fmt.count(totals.full)} · {fmt.count(totals.partial)}")),
+        row("  in the last minute", Span(per_minute)),
         row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
         row("others were first", Span(fmt.count(totals.already_liquidated))),
         row(
-            "success", Span(f"{fmt.success_percent(done, totals.failed)} %", success if tried else Tone.PLAIN)
+            "success, goal 99 %",
+            Span(f"{fmt.success_percent(done, totals.failed)} %", success if tried else Tone.PLAIN),
         ),
         row("fees paid", Span(f"{_fees(totals.fees_lamports)} SOL")),
+        row("  today, of budget", _budget(totals)),
         row("bad debt covered", Span(f"{fmt.sol_short(totals.bad_debt_covered_lamports)} SOL")),
     ]
