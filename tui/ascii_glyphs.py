@@ -15,7 +15,7 @@ _GLYPHS = {
     **dict(zip("●■◐▲✕◆▸▴▾‖◎", "*#o!x+>^v|@", strict=True)),
     **dict.fromkeys("┤├┼┐┌┬┴└┘╭╮╰╯", "+"),
     **dict(zip("─│═║", "-|=|", strict=True)),
-    **dict(zip("…·–—−×→←↑↓≈≥≤“”‘’", "~.---x><^v~><\"\"''", strict=True)),
+    **dict(zip("…·–—−×→←↑↓≈±≥≤“”‘’", "~.---x><^v~~><\"\"''", strict=True)),
     **dict(zip("━╸░▒▓┃▁▂▃▄▅▆▇█", "=-.:%|_.-=+*%#", strict=True)),
     **dict.fromkeys("▘▝▀▖▌▞▛▗▚▐▜▙▟", "#"),
     **dict.fromkeys("▊▎▔▕▏▍▋▉", " "),

@@ -78,8 +78,9 @@ async def _write(
     file.write(b"[" if kind is Format.JSON else _csv([FIELDS]))
     async for page in pages:
         # Pages are counted from the newest row on: one that came in late shifts another to the next page.
-        fresh = [row for row in page if row.signature not in seen][: MOST_ROWS - len(seen)]
-        for row in fresh:
+        for row in page:
+            if row.signature in seen or len(seen) >= MOST_ROWS:
+                continue
             if kind is Format.JSON:
                 file.write((b",\n" if seen else b"\n") + msgspec.json.encode(row))
             else:

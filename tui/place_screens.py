@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tui.screens.alerts import AlertsScreen
 from tui.screens.audit import AuditScreen
 from tui.screens.fund import FundScreen
 from tui.screens.history import HistoryScreen
@@ -16,6 +17,7 @@ _SCREENS: dict[str, Callable[[Access], PlaceScreen]] = {
     "history": HistoryScreen,
     "risk": lambda _: RiskScreen(),
     "fund": FundScreen,
+    "alerts": AlertsScreen,
     "audit": AuditScreen,
     "settings": SettingsScreen,
     "log": LogScreen,

@@ -21,6 +21,7 @@ PLACES = (
     Place("history", "h", "History", "liquidations that ended: search, filter, export"),
     Place("risk", "l", "Risk", "each symbol's bands and ladder: what a move would bring"),
     Place("fund", "f", "Fund", "the insurance fund: its movements; contribute"),
+    Place("alerts", "a", "Alerts", "what wants attention now, and what did; acknowledge"),
     Place("audit", "t", "Audit", "every command: who gave it, when, from where, and whether it was taken"),
     Place("settings", "s", "Settings", "every setting with its value and where it comes from"),
     Place("log", "g", "Log", "the engine's events and this console's own, by level"),

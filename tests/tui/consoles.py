@@ -60,7 +60,7 @@ class Console:
             await console.pilot.pause()
             yield console
 
-    async def until(self, holds: Callable[[], bool], deadline_s: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], deadline_s: float = 20.0) -> None:
         """Return when `holds` does; fail with the banner's text when it does not in time."""
         try:
             async with asyncio.timeout(deadline_s):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import records
 import snapshots
 from aiohttp import WSCloseCode, web
 
@@ -27,6 +28,14 @@ class Peer:
         self.commands: list[tuple[str, dict[str, object]]] = []
         self.arrived = asyncio.Condition()
         self.refusal: wire.ErrorBody | None = None
+        self.pages: dict[str, wire.Message | wire.ErrorBody] = {
+            "/liquidations/recent": records.history(),
+            "/insurance/history": records.movements(),
+            "/admin/audit": records.audit(),
+            "/settings": records.settings(),
+            "/alerts": records.alerts(),
+        }
+        self.asked: list[tuple[str, dict[str, str]]] = []  # path and query of each page that was asked for
         self.checks = [
             wire.ResumeCheck(name="reconciled", ok=True, detail="no open intents"),
             wire.ResumeCheck(name="prices", ok=True, detail="3 of 3 usable"),
@@ -47,8 +56,11 @@ class Peer:
         app.router.add_get("/snapshot", self._snapshot)
         app.router.add_get("/positions/{address}", self._position)
         app.router.add_get("/admin/resume", self._checks)
+        for path in self.pages:
+            app.router.add_get(path, self._page)
         app.router.add_post("/admin/{command}", self._command)
         app.router.add_post("/admin/{command}/{id}", self._command)
+        app.router.add_post("/admin/{command}/{id}/{what}", self._command)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.UnixSite(self._runner, str(self.socket)).start()
@@ -72,6 +84,19 @@ class Peer:
         async with asyncio.timeout(deadline_s), self.arrived:
             await self.arrived.wait_for(lambda: any(each == name for each, _ in self.commands))
         return next(body for each, body in self.commands if each == name)
+
+    async def question(
+        self, path: str, wanted: dict[str, str | None], deadline_s: float = 20.0
+    ) -> dict[str, str]:
+        """The query of the first question for that page that says what is wanted, waiting for it."""
+
+        def fitting() -> list[dict[str, str]]:
+            asked = [query for each, query in self.asked if each == path]
+            return [query for query in asked if all(query.get(name) == wanted[name] for name in wanted)]
+
+        async with asyncio.timeout(deadline_s), self.arrived:
+            await self.arrived.wait_for(fitting)
+        return fitting()[0]
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         reader = web.WebSocketResponse()
@@ -99,6 +124,16 @@ class Peer:
                 return _json(snapshots.detail(row))
         body = wire.ErrorBody(code="unknown_position", message=f"No position {address} is known")
         return _json(wire.ErrorReply(error=body), 404)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        async with self.arrived:
+            self.asked.append((request.path, dict(request.query)))
+            self.arrived.notify_all()
+        await self.answering.wait()
+        page = self.pages[request.path]
+        if isinstance(page, wire.ErrorBody):
+            return _json(wire.ErrorReply(error=page), 503)
+        return _json(page)
 
     async def _checks(self, request: web.Request) -> web.Response:
         return _json(self.checks)

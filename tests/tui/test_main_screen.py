@@ -197,7 +197,7 @@ async def test_detail_writes_the_arithmetic_out_with_its_numbers(console: Consol
         snapshots.signature(0),
         "blockhash expired",
         "price_slot 312884171",
-        "last 100 prices",
+        "last 100 samples",
     ):
         assert wanted in text, wanted
 

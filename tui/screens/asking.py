@@ -19,6 +19,7 @@ from tui.state import NS_PER_MS, ConsoleState
 
 ANSWER_DEADLINE_S = 5.0
 _UNKNOWN_PAGE = "not_found"
+_BEAT_MS = 2_000  # states come once a second: a question is asked so much late at most
 
 Answer = TypeVar("Answer")
 
@@ -89,12 +90,14 @@ class AskingScreen(PlaceScreen, Generic[Answer]):
         self.run_worker(self._ask(self._question), group="ask", exclusive=True)
 
     def freshness(self) -> Line:
-        """How old the answer is, or that there is none yet."""
+        """How old the answer is, or that there is none yet; while it is in time it stands still."""
         if self.answer is None:
             return (Span("not known" if self.trouble else "loading…", Tone.MUTED),)
         age_ms = (time.time_ns() - self._answered_ns) // NS_PER_MS
-        tone = Tone.MUTED if age_ms < 3_000 * self.REFRESH_S else Tone.ATTENTION
-        return (Span(f"{fmt.age(age_ms)} old", tone),)
+        in_time_ms = round(1_000 * self.REFRESH_S) + _BEAT_MS
+        if age_ms < in_time_ms:
+            return (Span(f"<{in_time_ms // 1000} s", Tone.MUTED),)
+        return (Span(f"{fmt.age(age_ms // 1000 * 1000)} old", Tone.ATTENTION),)
 
     async def _ask(self, question: int) -> None:
         try:
@@ -104,7 +107,7 @@ class AskingScreen(PlaceScreen, Generic[Answer]):
             waited = f"The engine did not answer within {ANSWER_DEADLINE_S:.0f} s"
             self.post_message(self.Unanswered(question, f"{waited}: it is asked again, see its log"))
         except (OperatorError, msgspec.MsgspecError) as error:
-            self.post_message(self.Unanswered(question, _reason(error)))
+            self.post_message(self.Unanswered(question, reason_of(error)))
         else:
             self.post_message(self.Answered(question, answer))
 
@@ -128,10 +131,10 @@ class AskingScreen(PlaceScreen, Generic[Answer]):
             self.draw()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why there is no answer, and what to do about it."""
     if isinstance(error, CommandRefused) and error.code == _UNKNOWN_PAGE:
-        return "This engine does not know this page: use the same version of engine and console"
+        return "This engine does not know what it is asked: use the same version of engine and console"
     if isinstance(error, msgspec.MsgspecError):
         return f"The engine's answer is not understood ({error}): use the same version of engine and console"
     return str(error)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain, repeat
 from textwrap import wrap
 
 from engine.api import wire
 from tui import format as fmt
+from tui.decision_text import decision_text
 from tui.lines import Line, Span, Tone, line, span
 
 _INDENT = 22
-_KNOWN = frozenset({"address", "owner"})
 
 
 def attempt_lines(attempts: Sequence[wire.AttemptRow], width: int) -> list[Line]:
@@ -22,47 +21,55 @@ def attempt_lines(attempts: Sequence[wire.AttemptRow], width: int) -> list[Line]
     return [shown for attempt in attempts for shown in _lines(attempt, width)]
 
 
+def ended_lines(rows: Sequence[wire.LiquidationRow], width: int) -> list[Line]:
+    """Attempts out of the record, newest first; their decisions are in the database."""
+    if not rows:
+        return [line(Span(" none is recorded: this engine did nothing with it", Tone.MUTED))]
+    return [shown for row in rows for shown in _ended(row, width)]
+
+
 def _lines(attempt: wire.AttemptRow, width: int) -> list[Line]:
     succeeded = attempt.error_message is None
     tone = Tone.HEALTHY if attempt.outcome == "confirmed" else Tone.OURS if succeeded else Tone.DANGER
-    cost = f"  fee {fmt.lamports_short(attempt.fee_lamports)} lamports" if attempt.fee_lamports else ""
-    landed = f"  slot {fmt.count(attempt.slot)}" if attempt.slot is not None else ""
-    error = () if succeeded else (span(f"  {attempt.error_message}", Tone.DANGER),)
-    inputs = wrap(_inputs(attempt.decision_json), max(20, width - _INDENT - 1), break_on_hyphens=False)
+    head = _head(attempt.created_at_ns, attempt.outcome, tone)
+    what = span(f"  attempt {attempt.attempt}  {attempt.action} {fmt.size(attempt.amount_e6)}")
+    first = f"  {attempt.liquidated_by} was first" if attempt.liquidated_by else ""
     return [
-        line(
-            Span(f" {fmt.clock_time(attempt.created_at_ns)}  ", Tone.MUTED),
-            span(f"{attempt.outcome}", tone, bold=True),
-            span(f"  attempt {attempt.attempt}  {attempt.action} {fmt.size(attempt.amount_e6)}"),
-            Span(landed + cost),
-            *error,
-        ),
+        line(*head, what, _cost(attempt.slot, attempt.fee_lamports), span(first)),
+        *_message(attempt.error_message, width),
         line(Span("signature ".rjust(_INDENT), Tone.MUTED), span(attempt.signature)),
-        *(
-            line(Span(("decided on " if first else "").rjust(_INDENT), Tone.MUTED), span(shown))
-            for first, shown in zip(chain([True], repeat(False)), inputs, strict=False)
-        ),
+        *_indented("decided on", decision_text(attempt.decision_json), width),
     ]
 
 
-def _inputs(decision_json: str) -> str:
-    """The decision's inputs as `name value` pairs; what is no JSON object is shown as it is."""
-    try:
-        inputs = json.loads(decision_json)
-    except ValueError:
-        return decision_json
-    if not isinstance(inputs, dict):
-        return decision_json
-    # A pair must not be torn apart by the wrapping, hence the blank that does not break.
-    return " · ".join(f"{name}\u00a0{value}" for name, value in _flat(inputs))
+def _ended(row: wire.LiquidationRow, width: int) -> list[Line]:
+    tone = Tone.HEALTHY if row.error_message is None else Tone.DANGER
+    what = span(f"  attempt {row.attempt}  {row.action} {fmt.size(row.liquidated_size_e6)}")
+    price = Span(f" at {fmt.price(row.liquidation_price_e6 or None)}")
+    return [
+        line(*_head(row.at_ns, row.outcome, tone), what, price, _cost(row.slot, row.fee_lamports)),
+        *_message(row.error_message, width),
+        line(Span("signature ".rjust(_INDENT), Tone.MUTED), span(row.signature)),
+    ]
 
 
-def _flat(inputs: dict[str, object]) -> list[tuple[str, object]]:
-    """Nested inputs as one list, the position's own identity left out: the screen is about it."""
-    pairs: list[tuple[str, object]] = []
-    for name, value in inputs.items():
-        if isinstance(value, dict):
-            pairs += [(f"{name}.{inner}", each) for inner, each in value.items() if inner not in _KNOWN]
-        else:
-            pairs.append((name, value))
-    return pairs
+def _head(at_ns: int, outcome: str, tone: Tone) -> tuple[Span, Span]:
+    return Span(f" {fmt.date_time(at_ns)}  ", Tone.MUTED), span(outcome, tone, bold=True)
+
+
+def _cost(slot: int | None, fee_lamports: int) -> Span:
+    landed = f"  slot {fmt.count(slot)}" if slot is not None else ""
+    return Span(landed + (f"  fee {fmt.lamports_short(fee_lamports)} lamports" if fee_lamports else ""))
+
+
+def _message(message: str | None, width: int) -> list[Line]:
+    return [] if message is None else _indented("message", message, width, Tone.DANGER)
+
+
+def _indented(name: str, text: str, width: int, tone: Tone = Tone.PLAIN) -> list[Line]:
+    """A named text in as many lines as it needs, all of them behind the name."""
+    rows = wrap(text, max(20, width - _INDENT - 1), break_on_hyphens=False)
+    return [
+        line(Span((f"{name} " if first else "").rjust(_INDENT), Tone.MUTED), span(shown, tone))
+        for first, shown in zip(chain([True], repeat(False)), rows, strict=False)
+    ]

@@ -19,6 +19,7 @@ from engine.errors import OperatorError
 from engine.paths import ProfilePaths
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span, wrapped
+from tui.screens.asking import reason_of
 from tui.screens.dialog import Dialog
 
 LAMPORTS_PER_SOL = 10**9
@@ -133,7 +134,7 @@ class ContributionDialog(Dialog[Contribution]):
             async with EngineClient(self._paths.socket) as client:
                 said = await client.contribute(lamports)
         except (OperatorError, msgspec.MsgspecError) as error:
-            self.post_message(self.Rehearsed(lamports, str(error), ok=False))
+            self.post_message(self.Rehearsed(lamports, reason_of(error), ok=False))
         else:
             self.post_message(self.Rehearsed(lamports, said.message, ok=True))
 
@@ -149,11 +150,11 @@ class ContributionDialog(Dialog[Contribution]):
     def _draw(self) -> None:
         wallet, fund = self._wallet, self._fund
         text: list[Line] = [
+            line(Span("from  ", Tone.MUTED), "the engine's wallet ", span(wallet.address, bold=True)),
+            line(f"      which has {fmt.sol(wallet.balance_lamports)} SOL"),
             line(
-                "From the engine's wallet ",
-                span(fmt.address(wallet.address), bold=True),
-                f" ({fmt.sol(wallet.balance_lamports)} SOL) to the insurance fund",
-                f" ({fmt.sol(fund.balance_lamports)} SOL).",
+                Span("to    ", Tone.MUTED),
+                f"the insurance fund, which has {fmt.sol(fund.balance_lamports)} SOL",
             ),
             line(Span("What is given cannot be taken back: the fund only pays bad debt.", Tone.ATTENTION)),
             line(""),
@@ -174,13 +175,11 @@ class ContributionDialog(Dialog[Contribution]):
         return [line(Span("Nothing is sent yet: a node is asked first what would happen.", Tone.MUTED))]
 
     def _after(self, lamports: int) -> list[Line]:
-        left = (self._wallet.balance_lamports or 0) - lamports
+        left = fmt.sol((self._wallet.balance_lamports or 0) - lamports)
+        then = fmt.sol(self._fund.balance_lamports + lamports)
         return [
-            line(
-                Span(f"Sending {fmt.sol(lamports, 9)} SOL", bold=True),
-                f" leaves about {fmt.sol(left)} in the wallet",
-                f" and {fmt.sol(self._fund.balance_lamports + lamports)} in the fund.",
-            ),
+            line(Span(f"Sending {fmt.sol(lamports, 9)} SOL", bold=True), " leaves about"),
+            line(f"{left} in the wallet and {then} in the fund."),
             line("Type the amount again and press enter to send it; escape sends nothing."),
         ]
 

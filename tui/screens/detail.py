@@ -1,4 +1,4 @@
-"""One position written out: margin arithmetic with its numbers, attempts, and the course of its health."""
+"""One position written out: its margin arithmetic, why and why not, health over time, attempts."""
 
 from __future__ import annotations
 
@@ -6,36 +6,45 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import Screen
 from textual_plotext import PlotextPlot
 
 from engine.api import wire
-from engine.api.client import EngineClient
-from engine.errors import OperatorError
-from engine.paths import ProfilePaths
+from engine.api.client import CommandRefused, EngineClient
 from tui import format as fmt
 from tui.arithmetic import margin_lines
-from tui.lines import Line, Lines, Span, Tone, line, span
+from tui.lines import Line, Lines, Span, Tone, line, span, wrapped
 from tui.panes.banner import Banner
 from tui.panes.keybar import KeyBar
 from tui.panes.rule import Rule
-from tui.screens.attempts import attempt_lines
+from tui.reasons import reason_lines
+from tui.screens.asking import AskingScreen
+from tui.screens.attempts import attempt_lines, ended_lines
+from tui.screens.main import MainScreen
+from tui.screens.place import Access
+from tui.screens.table_place import told_at_length
 from tui.state import ConsoleState
 
-REFRESH_S = 2.0
 CHART_REFRESH_S = 5.0
+ENDED_ROWS = 20
 _SHOW_LINE_BELOW = 1.2  # far above 1 the line would only flatten the chart
+_NO_POSITION = "unknown_position"
+
+Ended = tuple[str, wire.LiquidationPage]  # why there is no position, and what was done with it
 
 
-class DetailScreen(Screen[None]):
-    """Asks the engine for the position when it opens, and again with the snapshots, REFRESH_S apart."""
+class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
+    """Asks the engine for the position when it opens, and again with the snapshots.
 
+    A position that is gone stays on the screen as it was last seen; one that was never seen shows what the
+    record has of it.
+    """
+
+    NAME = "position"
+    REFRESH_S = 2.0
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", key_display="esc", id="position.back"),
         Binding(
             "y",
             "copy_address",
@@ -43,15 +52,20 @@ class DetailScreen(Screen[None]):
             tooltip="through the terminal's clipboard (OSC 52)",
             id="position.copy",
         ),
+        Binding("x", "explore", "Explorer", tooltip="this position in the explorer", id="position.explore"),
     ]
 
-    def __init__(self, paths: ProfilePaths, address: str) -> None:
-        super().__init__()
-        self._paths = paths
+    DEFAULT_CSS = """
+    DetailScreen #reasons { height: auto; }
+    """
+
+    def __init__(self, access: Access, address: str) -> None:
+        super().__init__(access)
         self._address = address
-        self._asked_s = float("-inf")
         self._charted_s = float("-inf")
         self._charted: Sequence[int] = ()
+        self._detail: wire.PositionDetail | None = None
+        self._ended: Ended | None = None
 
     @property
     def address(self) -> str:
@@ -59,7 +73,7 @@ class DetailScreen(Screen[None]):
         return self._address
 
     def compose(self) -> ComposeResult:
-        """Arithmetic and chart side by side, attempts below."""
+        """Arithmetic and chart side by side, reasons and attempts below."""
         yield Banner()
         with VerticalScroll(id="detail-body"):
             with Horizontal(id="detail-top"):
@@ -69,6 +83,8 @@ class DetailScreen(Screen[None]):
                 with Vertical(id="detail-right"):
                     yield Rule("HEALTH", id="health-rule")
                     yield PlotextPlot(id="chart")
+            yield Rule("WHY, AND WHY NOT", id="reasons-rule")
+            yield Lines(id="reasons")
             yield Rule("ATTEMPTS", id="attempts-rule")
             yield Lines(id="attempts")
         yield KeyBar()
@@ -76,51 +92,72 @@ class DetailScreen(Screen[None]):
     def on_mount(self) -> None:
         """Name the position at once; its figures come from the engine."""
         self.query_one(VerticalScroll).focus()
-        self.query_one("#position", Lines).show([line(""), line(Span(" asking the engine…", Tone.MUTED))])
-        self.query_one("#position-rule", Rule).show_facts((span(self._address),))
         self.query_one("#chart", PlotextPlot).theme = "clear"
 
-    def show_state(self, state: ConsoleState, now_ns: int) -> None:
-        """The banner, and with it a fresh look at the position."""
-        self.query_one(Banner).show_state(state, now_ns)
-        if not state.paused_ns and time.monotonic() - self._asked_s >= REFRESH_S:
-            self._asked_s = time.monotonic()
-            self.run_worker(self._ask(), group="detail", exclusive=True)
-
-    def action_back(self) -> None:
-        """Back to the main screen."""
-        self.dismiss(None)
+    async def fetch(self, client: EngineClient) -> wire.PositionDetail | Ended:
+        """The position; when there is none any more, what was done with it."""
+        try:
+            return await client.position(self._address)
+        except CommandRefused as refusal:
+            if refusal.code != _NO_POSITION:
+                raise
+            return str(refusal), await client.recent(ENDED_ROWS, 0, search=self._address)
 
     def action_copy_address(self) -> None:
         """Put the whole address into the terminal's clipboard."""
-        self.app.copy_to_clipboard(self._address)
-        self.app.notify("the whole address is in the clipboard", markup=False)
+        self.post_message(MainScreen.WantsCopy(self._address))
 
-    async def _ask(self) -> None:
-        try:
-            async with EngineClient(self._paths.socket) as client:
-                detail = await client.position(self._address)
-        except (OperatorError, msgspec.MsgspecError) as error:
-            self._show_trouble(str(error))
+    def action_explore(self) -> None:
+        """Ask for the explorer's page of the position."""
+        self.post_message(MainScreen.WantsExplorer(self._address))
+
+    def accept(self, answer: wire.PositionDetail | Ended) -> None:
+        """Keep the last sight of the position beside the newest answer."""
+        if isinstance(answer, wire.PositionDetail):
+            self._detail, self._ended = answer, None
         else:
-            self._show_detail(detail)
+            self._ended = answer
+        super().accept(answer)
 
-    def _show_trouble(self, trouble: str) -> None:
-        """Say why nothing new came; what was shown before stays."""
-        rule = self.query_one("#position-rule", Rule)
-        rule.show_facts((span(self._address), Span("  "), span(trouble, Tone.DANGER)))
+    def draw(self) -> None:
+        """Show what is known, and why it is not more."""
+        self._draw_position()
+        self._draw_attempts()
+        if self._detail is not None:
+            self._draw_health(self._detail.health_history_milli)
+            if self.state.snapshot is not None:
+                self.query_one("#reasons", Lines).show(reason_lines(self._detail, self.state.snapshot))
 
-    def _show_detail(self, detail: wire.PositionDetail) -> None:
-        self.query_one("#position-rule", Rule).show_facts((span(self._address, bold=True),))
-        self.query_one("#position", Lines).show(position_lines(detail))
-        self.query_one("#attempts-rule", Rule).show_facts((Span(str(len(detail.attempts))),))
-        attempts = self.query_one("#attempts", Lines)
-        attempts.show(attempt_lines(detail.attempts, attempts.size.width))
-        history = detail.health_history_milli
-        self.query_one("#health-rule", Rule).show_facts((Span(f"last {len(history)} prices", Tone.MUTED),))
-        if history != self._charted and time.monotonic() - self._charted_s >= CHART_REFRESH_S:
-            self._charted_s, self._charted = time.monotonic(), history
-            draw_health(self.query_one("#chart", PlotextPlot), history)
+    def _draw_position(self) -> None:
+        width = max(1, self.query_one("#position", Lines).size.width)
+        trouble = self.trouble or (self._ended[0] if self._ended else "")
+        lines = wrapped(f"✕ {trouble}", width, Tone.DANGER) if trouble else []
+        if self._detail is not None:
+            lines += position_lines(self._detail, self.state, width)
+        elif not trouble:
+            lines = [line(""), line(Span(" asking the engine…", Tone.MUTED))]
+        self.query_one("#position", Lines).show(lines)
+        facts = (span(self._address, bold=True), Span("  "), *self.freshness())
+        self.query_one("#position-rule", Rule).show_facts(facts)
+
+    def _draw_attempts(self) -> None:
+        attempts, facts = self.query_one("#attempts", Lines), self.query_one("#attempts-rule", Rule)
+        if self._detail is not None:
+            facts.show_facts((Span(str(len(self._detail.attempts))),))
+            attempts.show(attempt_lines(self._detail.attempts, attempts.size.width))
+        elif self._ended is not None:
+            page = self._ended[1]
+            facts.show_facts(
+                (Span(f"{fmt.count(page.total)} recorded"), span(f"  {page.note}", Tone.ATTENTION))
+            )
+            attempts.show(ended_lines(page.rows, attempts.size.width))
+
+    def _draw_health(self, history_milli: Sequence[int]) -> None:
+        facts = (Span(f"last {len(history_milli)} samples, newest right", Tone.MUTED),)
+        self.query_one("#health-rule", Rule).show_facts(facts)
+        if history_milli != self._charted and time.monotonic() - self._charted_s >= CHART_REFRESH_S:
+            self._charted_s, self._charted = time.monotonic(), history_milli
+            draw_health(self.query_one("#chart", PlotextPlot), history_milli)
 
 
 def draw_health(chart: PlotextPlot, history_milli: Sequence[int]) -> None:
@@ -137,8 +174,8 @@ def draw_health(chart: PlotextPlot, history_milli: Sequence[int]) -> None:
     chart.refresh()
 
 
-def position_lines(detail: wire.PositionDetail) -> list[Line]:
-    """Owner, account and band, then the arithmetic, then what the engine would do and why."""
+def position_lines(detail: wire.PositionDetail, state: ConsoleState, width: int) -> list[Line]:
+    """The account as it was read and its band, then the arithmetic, then what the engine would do and why."""
     row = detail.row
     band_tone = (
         Tone.DANGER
@@ -151,14 +188,28 @@ def position_lines(detail: wire.PositionDetail) -> list[Line]:
         line(""),
         _field("owner", span(row.owner)),
         _field("market", span(f"{row.symbol} {row.side} {row.leverage}×")),
-        _field("account", span(f"{detail.generation} layout, read at slot {detail.account_slot:,}")),
+        _field("account", span(_account(detail, state))),
+        _field(
+            "holds",
+            Span(f"{fmt.size(row.size_e6)} entered at {fmt.price(row.entry_price_e6)}"),
+            Span(f"  collateral {fmt.usd(row.collateral_e6)}"),
+        ),
         _field("band", span(row.band, band_tone, bold=True)),
         line(""),
         *margin_lines(detail),
         line(""),
-        _field("decision", span(_decision(detail), Tone.OURS, bold=True), span(f"  {detail.reason}")),
-        *([_field("why", span(row.why))] if row.why not in ("", detail.reason) else []),
+        _field("decision", span(_decision(detail), Tone.OURS, bold=True)),
+        *told_at_length("because", detail.reason, width),
+        *(told_at_length("but", row.why, width) if row.why not in ("", detail.reason) else []),
     ]
+
+
+def _account(detail: wire.PositionDetail, state: ConsoleState) -> str:
+    read = f"{detail.generation} layout, of slot {detail.account_slot:,}"
+    if state.snapshot is None:
+        return read
+    slots = max(0, state.snapshot.chain.slot - detail.account_slot)
+    return f"{read}, ≈ {fmt.slots_wait(slots)} ago"
 
 
 def _decision(detail: wire.PositionDetail) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -15,12 +14,12 @@ from engine.api import wire
 from engine.api.client import EngineClient
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, span
-from tui.live_table import Column, LiveTable, Row
+from tui.live_table import Column, Row
 from tui.panes.fund import FundPane
 from tui.panes.table_pane import TablePane
 from tui.screens.contribute import Contribution, ContributionDialog
 from tui.screens.place import Access
-from tui.screens.table_place import PAGE_ROWS, TablePlace, told
+from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
 from tui.state import ConsoleState
 
 _COLUMNS = (
@@ -73,7 +72,6 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
     def on_mount(self) -> None:
         """The chart has the terminal's own colours."""
         self.query_one("#fund-chart", PlotextPlot).theme = "clear"
-        super().on_mount()
 
     async def fetch(self, client: EngineClient) -> wire.FundHistoryPage:
         """The page that is on the screen."""
@@ -113,7 +111,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
             told("when", Span(fmt.full_date_time(row.at_ns)), Span(f"  slot {fmt.count(row.slot)}")),
             told("amount", Span(f"{fmt.sol(row.amount_lamports, 9)} SOL"), span(f"  {row.kind}")),
             told(whose, span(row.account)),
-            told("signature", span(row.signature)),
+            *told_at_length("signature", row.signature, self.size.width),
         ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -140,11 +138,6 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
     async def _contribute(self, contribution: Contribution) -> None:
         await self.access.commands.contribute(contribution.lamports, contribution.confirm_text)
         self.ask()
-
-    @on(LiveTable.Chosen)
-    def _choose(self, event: LiveTable.Chosen) -> None:
-        """The whole movement stands below already."""
-        event.stop()
 
     def _keyed(self, answer: wire.FundHistoryPage) -> list[tuple[str, wire.FundMovementRow]]:
         """Rows with their number from the oldest on, which stays the same when new ones come."""

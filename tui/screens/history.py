@@ -21,14 +21,15 @@ from tui import format as fmt
 from tui.export import Exported, Format, export
 from tui.history_query import OUTCOMES, WINDOWS, HistoryQuery, as_typed, following, typed
 from tui.lines import Line, Span, Tone, span
-from tui.live_table import Column, LiveTable, Row
+from tui.live_table import Column, Row
 from tui.panes.table_pane import TablePane
-from tui.screens.asking import ANSWER_DEADLINE_S
+from tui.screens.asking import ANSWER_DEADLINE_S, reason_of
 from tui.screens.main import MainScreen
 from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, Note, TablePlace, told, told_at_length
 
 EXPORT_PAGE_ROWS = 500
+_LONG_NS = 10**9
 _COLUMNS = (
     Column("when", 14, rank=0),
     Column("position", 9, rank=1),
@@ -144,12 +145,11 @@ class HistoryScreen(TablePlace[wire.LiquidationPage]):
         self.draw()
         self.run_worker(self._export(Format(kind)), group="export", exclusive=True)
 
-    @on(LiveTable.Chosen)
-    def _choose(self, event: LiveTable.Chosen) -> None:
-        event.stop()
+    def choose(self, key: str) -> None:
+        """Open the position that the attempt was about."""
         rows = self.answer.rows if self.answer is not None else []
         for row in rows:
-            if row.signature == event.key:
+            if row.signature == key:
                 self.post_message(MainScreen.WantsDetail(row.address))
 
     def _ask_for(self, query: HistoryQuery) -> None:
@@ -173,7 +173,7 @@ class HistoryScreen(TablePlace[wire.LiquidationPage]):
             waited = f"the engine did not answer within {ANSWER_DEADLINE_S:.0f} s"
             self.post_message(self.NotWritten(f"{waited}: try again when it does"))
         except (OperatorError, msgspec.MsgspecError) as error:
-            self.post_message(self.NotWritten(str(error)))
+            self.post_message(self.NotWritten(reason_of(error)))
         else:
             self.post_message(self.Written(exported))
 
@@ -242,7 +242,7 @@ def _row(row: wire.LiquidationRow) -> Row:
 
 
 def _glyph(row: wire.LiquidationRow) -> str:
-    return "●" if row.error_message is None else "○" if row.outcome in _HARMLESS else "✕"
+    return "●" if row.error_message is None else "·" if row.outcome in _HARMLESS else "✕"
 
 
 _HARMLESS = ("already liquidated", "healthy again", "dry run")
@@ -259,8 +259,6 @@ def _told(row: wire.LiquidationRow, width: int) -> list[Line]:
     message = told_at_length("message", row.error_message, width, _tone(row)) if row.error_message else []
     first = (span(f"  {row.liquidated_by} was first"),) if row.liquidated_by else ()
     return [
-        told("signature", span(row.signature)),
-        told("position", span(row.address), span(f"  of {row.owner}", Tone.MUTED)),
         told(
             "done",
             span(f"{row.action} {fmt.size(row.liquidated_size_e6)} {row.symbol}"),
@@ -269,6 +267,8 @@ def _told(row: wire.LiquidationRow, width: int) -> list[Line]:
         ),
         told("outcome", span(row.outcome, _tone(row), bold=True), *first),
         *message,
+        *told_at_length("signature", row.signature, width),
+        *told_at_length("position", f"{row.address}  of {row.owner}", width),
         told(
             "cost",
             Span(f"fee {fmt.sol(row.fee_lamports, 9)} SOL  reward {fmt.sol(row.reward_lamports, 9)} SOL"),
@@ -279,8 +279,12 @@ def _told(row: wire.LiquidationRow, width: int) -> list[Line]:
             Span(f"covered by the fund {fmt.sol(row.bad_debt_covered_lamports, 9)} SOL  not covered "),
             Span(f"{fmt.sol(uncovered, 9)} SOL", Tone.DANGER if uncovered else Tone.PLAIN),
         ),
-        told("course", span(_course(row))),
+        *told_at_length("course", _course(row), width),
     ]
+
+
+def _duration(ns: int) -> str:
+    return f"{fmt.ms_of_us(ns // 1000)} ms" if ns < _LONG_NS else fmt.age(ns // 10**6)
 
 
 def _course(row: wire.LiquidationRow) -> str:
@@ -289,5 +293,5 @@ def _course(row: wire.LiquidationRow) -> str:
     ended = "confirmed" if row.landed else "known"
     for name, at_ns in (("sent", row.submitted_at_ns), (ended, row.at_ns), ("final", row.finalized_at_ns)):
         if at_ns is not None:
-            steps.append(f"{name} +{fmt.ms_of_us(max(0, at_ns - row.created_at_ns) // 1000)} ms")
+            steps.append(f"{name} +{_duration(max(0, at_ns - row.created_at_ns))}")
     return " · ".join([*steps, *([f"slot {fmt.count(row.slot)}"] if row.slot is not None else [])])

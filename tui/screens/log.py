@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
 from textual.binding import Binding, BindingType
 
 from tui import format as fmt
 from tui.happenings import CAPACITY, CONSOLE, ENGINE, Happening
 from tui.lines import Line, Span, Tone, span
-from tui.live_table import Column, LiveTable, Row
+from tui.live_table import Column, Row
 from tui.panes.events import LEVELS
 from tui.panes.table_pane import TablePane
 from tui.screens.place import Access
@@ -32,6 +31,9 @@ _CHOICES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"ours"}), "done by the engine"),
 )
 _ORIGINS = ("", ENGINE, CONSOLE)
+_MORE = (
+    f"the newest {fmt.count(CAPACITY)} of each origin are kept here; the engine's log file has all of its own"
+)
 
 
 class LogScreen(TablePlace[list[Happening]]):
@@ -94,13 +96,7 @@ class LogScreen(TablePlace[list[Happening]]):
         return [
             told("when", Span(fmt.full_date_time(row.at_ns)), span(f"  {row.origin}, {row.level}")),
             *told_at_length("what", row.text, self.size.width, _level(row)[1]),
-            told(
-                "more",
-                span(
-                    f"the newest {fmt.count(CAPACITY)} of each are kept here; the engine's log file has all",
-                    Tone.MUTED,
-                ),
-            ),
+            *told_at_length("more", _MORE, self.size.width, Tone.MUTED),
         ]
 
     def action_level(self) -> None:
@@ -112,11 +108,6 @@ class LogScreen(TablePlace[list[Happening]]):
         """The next origin."""
         self._origin = (self._origin + 1) % len(_ORIGINS)
         self.turn_to(0)
-
-    @on(LiveTable.Chosen)
-    def _choose(self, event: LiveTable.Chosen) -> None:
-        """The whole line stands below already."""
-        event.stop()
 
     def _matching(self, answer: list[Happening]) -> list[Happening]:
         levels, origin = _CHOICES[self._levels][0], _ORIGINS[self._origin]

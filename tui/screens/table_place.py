@@ -23,7 +23,7 @@ from tui.screens.asking import Answer, AskingScreen
 from tui.screens.place import Access
 
 PAGE_ROWS = 100
-_ROW_FROM_HEIGHT = 22  # below it the table needs the lines more than the written-out row does
+_ROW_SHARE = 3  # the written-out row takes one line in so many, and what is left of it is cut
 _NAME_CELLS = 12
 
 
@@ -59,6 +59,7 @@ class TablePlace(AskingScreen[Answer]):
         self.first_row = 0
         self.note: Note | None = None
         self.wanted = ""
+        self._is_row_shown = True
 
     # What a subclass says
 
@@ -110,7 +111,6 @@ class TablePlace(AskingScreen[Answer]):
     def on_mount(self) -> None:
         """The table has the keys."""
         self.set_focus(self.pane.table)
-        super().on_mount()
 
     def on_resize(self) -> None:
         """Long lines are broken anew."""
@@ -122,18 +122,19 @@ class TablePlace(AskingScreen[Answer]):
         self._draw_notice(answer)
         if answer is None:
             why = "no answer yet" if self.trouble else "asking the engine…"
-            self.pane.show_rows(self.freshness(), (), line(Span(why, Tone.MUTED)))
+            self.pane.show_rows((), (), line(Span(why, Tone.MUTED)))
         else:
             rows = self.rows(answer)
-            facts = (self._range(answer, len(rows)), *self.facts(answer), *self.freshness())
+            facts = (self._range(answer, len(rows)), *self.facts(answer))
             self.pane.show_rows(_spaced(facts), rows, line(span(self.empty(answer), Tone.MUTED)))
+        self.pane.show_age(self.freshness())
         self._draw_row()
         self.refresh_bindings()
 
     def _range(self, answer: Answer, shown: int) -> Span:
         total = self.total(answer)
         if shown == total:
-            return Span(fmt.count(total))
+            return Span(fmt.count(total) if total else "")
         return Span(
             f"{fmt.count(self.first_row + 1)}–{fmt.count(self.first_row + shown)} of {fmt.count(total)}"
         )
@@ -150,14 +151,24 @@ class TablePlace(AskingScreen[Answer]):
     def _draw_row(self) -> None:
         key = self.pane.table.cursor_key
         lines: Sequence[Line] = ()
-        if key is not None and self.answer is not None and self.size.height >= _ROW_FROM_HEIGHT:
-            said = self.row_lines(key, self.answer)
+        if key is not None and self.answer is not None and self._is_row_shown:
+            said = self.row_lines(key, self.answer)[: self.size.height // _ROW_SHARE - 1]
             lines = (rule("ROW", (), self.size.width), *said) if said else ()
         self.query_one("#row", Lines).show(lines)
 
     @on(LiveTable.Moved)
     def _follow_cursor(self, event: LiveTable.Moved) -> None:
         event.stop()
+        self._draw_row()
+
+    @on(LiveTable.Chosen)
+    def _choose(self, event: LiveTable.Chosen) -> None:
+        event.stop()
+        self.choose(event.key)
+
+    def choose(self, key: str) -> None:  # noqa: ARG002 - it is the row under the cursor anyway
+        """Show the row in full, or leave its lines to the table."""
+        self._is_row_shown = not self._is_row_shown
         self._draw_row()
 
     # Search
