@@ -30,8 +30,8 @@ from engine.telemetry.tally import Tally
 SMALL, LARGE = 10_000, 1_000_000
 TICKS, ROUNDS = 4_000, 5
 CROSSING, CROSSINGS = 10_000, 9
+_IN_USD = ("size_e6", "entry_price_e6", "collateral_e6")
 QUIET_P99_US, CROSS_MS, GROWTH = 50.0, 30.0, 2.0
-PYTHON_POSITIONS = 50_000
 
 
 def measure() -> Iterator[Measurement]:
@@ -146,17 +146,21 @@ def _numpy_us() -> float:
 
 
 def _python_us() -> float:
-    """A loop over objects with floats; measured on some and counted up."""
-    columns = decode_positions(make_accounts(PYTHON_POSITIONS)[1])
+    """A loop over objects with floats."""
+    columns = decode_positions(make_accounts(LARGE)[1])
+    named = zip(
+        *(columns.rows[name].tolist() for name in ("is_short", *_IN_USD, "leverage")),
+        strict=True,
+    )
     positions = [
         {
-            "side": "short" if row["is_short"] else "long",
-            "size": int(row["size_e6"]) / 1e6,
-            "entry": int(row["entry_price_e6"]) / 1e6,
-            "collateral": int(row["collateral_e6"]) / 1e6,
-            "leverage": int(row["leverage"]),
+            "side": "short" if is_short else "long",
+            "size": size / 1e6,
+            "entry": entry / 1e6,
+            "collateral": collateral / 1e6,
+            "leverage": leverage,
         }
-        for row in columns.rows
+        for is_short, size, entry, collateral, leverage in named
     ]
 
     def tick() -> object:
@@ -168,4 +172,4 @@ def _python_us() -> float:
                 found.append(each)
         return found
 
-    return median(_timed(tick) for _ in range(3)) / 1e3 * (LARGE / PYTHON_POSITIONS)
+    return median(_timed(tick) for _ in range(3)) / 1e3

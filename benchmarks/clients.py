@@ -111,6 +111,8 @@ async def load_at_once(url: str) -> dict[str, float]:
 
 async def load_plainly(url: str) -> dict[str, float]:
     """solana-py's AsyncClient, an object for each position."""
+    settle()
+    before = _rss()
     began = time.perf_counter()
     async with AsyncClient(url, timeout=600) as client:
         answer = await client.get_program_accounts(PROGRAM_ID, Processed, "base64", filters=[_POSITIONS_ONLY])
@@ -119,7 +121,15 @@ async def load_plainly(url: str) -> dict[str, float]:
     }
     took_s = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"count": len(positions), "seconds": took_s, "peak_mb": peak / 1e6}
+    del answer
+    settle()
+    kept = _rss() - before
+    return {
+        "count": len(positions),
+        "seconds": took_s,
+        "peak_mb": peak / 1e6,
+        "kept_bytes": kept / len(positions),
+    }
 
 
 class Taker:

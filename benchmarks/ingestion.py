@@ -36,7 +36,7 @@ def measure_load() -> Iterator[Measurement]:
     figures = (
         ("load_1m", "s", "seconds", LOAD_S, Baseline(name, plain["seconds"])),
         ("load_1m_peak", "MB", "peak_mb", PEAK_MB, Baseline(name, plain["peak_mb"])),
-        ("load_1m_kept", "B/position", "kept_bytes", KEPT_BYTES, None),
+        ("load_1m_kept", "B/position", "kept_bytes", KEPT_BYTES, Baseline(name, plain["kept_bytes"])),
     )
     for figure, unit, key, goal, baseline in figures:
         samples = [each[key] for each in loads]
