@@ -67,7 +67,11 @@ class AlertWatch:
 
     async def _look_on(self) -> None:
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # What only watches must never take down what liquidates; the figures' age tells of it.
+                log.exception("the engine could not look at itself")
             await self._clock.sleep(PERIOD_S)
 
     async def _keep_on(self) -> None:

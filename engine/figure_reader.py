@@ -117,6 +117,7 @@ class FigureReader:
             failed=tally.failed,
             attempts=tally.attempts,
             already_liquidated=tally.already_liquidated,
+            rehearsed=tally.rehearsed,
             failed_by_outcome={each.value: tally.failed_by_outcome[each] for each in OutcomeClass},
             fees_lamports=tally.fees_lamports,
             fees_today_lamports=self._journal.fees_of_day(now_ns),

@@ -73,6 +73,7 @@ class Figures:
     failed: int
     attempts: int
     already_liquidated: int
+    rehearsed: int  # by a dry run: they would have liquidated
     failed_by_outcome: Mapping[str, int]
     fees_lamports: int
     fees_today_lamports: int

@@ -132,6 +132,12 @@ def _liquidations(figures: Figures) -> Iterator[Metric]:
         (),
         [((), figures.already_liquidated)],
     )
+    yield _counter(
+        "engine_rehearsed",
+        "Liquidations that a dry run rehearsed: they would have succeeded, and count as nothing else",
+        (),
+        [((), figures.rehearsed)],
+    )
 
 
 def _positions(figures: Figures) -> Iterator[Metric]:

@@ -154,7 +154,7 @@ class _Way:
 
 
 async def attempt(channel: Channel, notice: Notice) -> ChannelFailure | None:
-    """Deliver once, within the deadline; None when it arrived."""
+    """Deliver once, within the deadline; None when it arrived. A fault of the channel is a failure."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             await channel.deliver(notice)
@@ -162,6 +162,9 @@ async def attempt(channel: Channel, notice: Notice) -> ChannelFailure | None:
         return failure
     except TimeoutError:
         return ChannelFailure(f"no answer within {DEADLINE_S:.0f} s")
+    except Exception as error:
+        # A hundred protocols that strangers wrote stand behind a channel; its text may hold the URL.
+        return ChannelFailure(f"broke ({type(error).__name__})")
     return None
 
 

@@ -27,6 +27,7 @@ WELL = Figures(
     failed=0,
     attempts=0,
     already_liquidated=0,
+    rehearsed=0,
     failed_by_outcome={},
     fees_lamports=0,
     fees_today_lamports=0,

@@ -145,6 +145,23 @@ async def test_a_record_of_alerts_that_cannot_be_read_costs_no_start(rig: Rig) -
     assert on(rig) == []
 
 
+async def test_a_look_that_fails_takes_nothing_down_and_the_next_one_is_made(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = rig.parts.alerts
+    before = watch.figures
+
+    def fail() -> None:
+        raise KeyError("a fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(watch._reader, "read", fail)
+        await rig.tick(10)
+        assert watch.figures is before
+    await rig.tick(10)
+    assert watch.figures.at_ns > before.at_ns
+
+
 async def test_what_starts_and_ends_goes_to_the_channels(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     async with post_office() as office:

@@ -23,6 +23,9 @@ from engine.telemetry.logs import configure_logging
 from engine.telemetry.notices import ChannelFailure, NoticeLimits, Notices, attempt, compose
 from engine.telemetry.webhook import Webhook
 
+# Apprise looks for a module that newer Pythons lack, and does without.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
 NODE = {"SOLANA_RPC_URL": "http://127.0.0.1:8899"}
 DANGER = Alert(
     number=7, rule="fund-low", subject="", severity=Severity.DANGER, text="9 SOL", since_ns=START_NS
@@ -117,6 +120,13 @@ async def test_a_server_that_is_not_there_or_says_nothing_is_a_failure(
         assert failure is not None
         assert not failure.is_final
         assert "SECRET" not in str(failure)
+
+
+@pytest.mark.parametrize("url", ["http://a..b/SECRET", "http://" + "x" * 70 + ".example/SECRET"])
+async def test_a_host_that_cannot_be_one_is_a_failure_and_no_fault(url: str) -> None:
+    failure = await attempt(Webhook(url), NOTICE)
+    assert failure is not None
+    assert "SECRET" not in str(failure)
 
 
 async def test_apprise_delivers_by_its_own_protocols() -> None:

@@ -233,6 +233,26 @@ async def test_an_attempt_has_a_deadline(monkeypatch: Any) -> None:
     assert DEADLINE_S > 1
 
 
+class Broken(Recorder):
+    """A channel with a fault of its own."""
+
+    async def deliver(self, notice: Notice) -> None:
+        raise KeyError("https://hooks.example.com/SECRET")
+
+
+async def test_a_channel_with_a_fault_takes_nothing_else_down_and_its_text_is_not_told() -> None:
+    failure = await attempt(Broken(), compose("source", [alert(1)]))
+    assert str(failure) == "broke (KeyError)"
+    broken, quick = Broken("broken"), Recorder("quick")
+    async with telling(broken, quick, group_s=0) as (notices, clock):
+        notices.tell(alert(1))
+        await clock.advance(sum(PAUSES_S) + 1)
+        notices.tell(alert(2))
+        await clock.advance(1)
+        assert [len(notice.alerts) for notice in quick.notices] == [1, 1]
+        assert notices.counts()["broken", "failed"] == 1
+
+
 async def test_with_no_channel_nothing_waits() -> None:
     async with telling() as (notices, clock):
         for number in range(10_000):
