@@ -131,6 +131,21 @@ def test_a_transaction_goes_out_once_with_no_retries_by_the_node(run, tmp_path):
     run(main())
 
 
+def test_where_a_connection_is_ready_the_bytes_leave_within_the_call(run, tmp_path):
+    async def main() -> None:
+        async with sending(tmp_path) as (node, _, sender):
+            await sender.send(RAW, ignore)  # its connection is ready from now on
+            times: list[int] = []
+            answer = sender.send(RAW, times.append)
+            assert len(times) == 1
+            node.got_request.clear()
+            await node.got_request.wait()
+            assert len(node.received) > 2 * len(RAW)
+            await answer
+
+    run(main())
+
+
 def test_not_one_byte_leaves_when_the_gate_is_closed(run, tmp_path):
     async def main() -> None:
         async with sending(tmp_path) as (node, gate, sender):

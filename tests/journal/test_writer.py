@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
 from engine.journal import JournalUnavailable, schema
+from engine.journal import writer as writer_module
 from engine.journal.writer import Writer
 
 
@@ -24,6 +26,13 @@ async def writer(tmp_path: Path):
 def put(key: str):
     def work(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO meta VALUES (?, '')", (key,))
+
+    return work
+
+
+def put_much(key: str):
+    def work(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES (?, zeroblob(20000))", (key,))
 
     return work
 
@@ -77,3 +86,50 @@ async def test_what_follows_a_commit_is_told_in_order_even_when_nobody_waits(wri
     await asyncio.gather(*callers, return_exceptions=True)
     await writer.run(keys)
     assert told == [0, 1, 2, 3, 4]
+
+
+async def test_the_log_is_folded_into_the_file_in_a_pause_and_not_by_a_commit(writer, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "FOLD_JOBS", 8)
+    path = tmp_path / "journal.db"
+    before = path.stat().st_size
+    for number in range(6):
+        await writer.run(put_much(f"key {number}"))
+    assert path.stat().st_size == before, "nothing but the log grew"
+    for number in range(6, 12):
+        await writer.run(put_much(f"key {number}"))
+    async with asyncio.timeout(20):
+        while path.stat().st_size == before:  # noqa: ASYNC110  # nothing tells when it is done
+            await asyncio.sleep(0.01)
+    found = await writer.run(keys)
+    assert {f"key {number}" for number in range(12)} <= found
+
+
+async def test_in_a_time_without_pauses_the_log_is_folded_all_the_same(writer, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "MOST_UNFOLDED_JOBS", 20)
+    monkeypatch.setattr(writer_module, "PAUSE_S", 3600)
+    before = (tmp_path / "journal.db").stat().st_size
+    for number in range(30):
+        await writer.run(put_much(f"key {number}"))
+    assert (tmp_path / "journal.db").stat().st_size > before
+
+
+async def test_what_is_begun_and_not_answered_in_time_is_given_up_and_told_when_it_came_after_all(tmp_path):
+    path = tmp_path / "slow.db"
+    schema.create(path, "identity", "id")
+    slow = Writer(path, 0.01)
+    may_go_on, told = threading.Event(), []
+
+    def work(connection: sqlite3.Connection) -> int:
+        assert may_go_on.wait(20)
+        return 7
+
+    with pytest.raises(JournalUnavailable, match="did not answer"):
+        await slow.begin(work, told.append)
+    may_go_on.set()
+    async with asyncio.timeout(20):
+        while not slow.is_idle:  # noqa: ASYNC110  # nothing tells when it is
+            await asyncio.sleep(0)
+    assert told == [7]
+    await slow.close()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await slow.begin(keys)
