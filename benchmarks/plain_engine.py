@@ -24,6 +24,7 @@ from engine.cli import headless
 from engine.clock import Clock
 from engine.control import Gate
 from engine.paths import profile_paths
+from engine.setting_sources import Given
 
 _URL = os.environ["SOLANA_RPC_URL"]
 
@@ -81,4 +82,5 @@ class PlainSender:
 if __name__ == "__main__":
     vars(runtime).update(RpcPool=PlainPool)
     vars(transport).update(Sender=PlainSender)
-    headless.run(profile_paths(), None, duration_s=None, with_summary=False)
+    given = Given(os.environ, dict.fromkeys(os.environ, "environment"))
+    headless.run(profile_paths(), None, given, duration_s=None, with_summary=False)
