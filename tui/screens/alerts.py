@@ -95,10 +95,11 @@ class AlertsScreen(TablePlace[wire.AlertPage]):
         ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Dim the key where it would do nothing."""
+        """Dim the key where it would do nothing, and where one may only look."""
         if action == "acknowledge":
             row = self._alert(self.pane.table.cursor_key)
-            return True if row is not None and row.acknowledged_ns is None else None
+            is_open = row is not None and row.acknowledged_ns is None
+            return True if is_open and not self.state.is_read_only else None
         return super().check_action(action, parameters)
 
     def action_acknowledge(self) -> None:

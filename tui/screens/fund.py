@@ -115,8 +115,10 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Dim the contribution while the fund or the wallet is not known."""
+        """Dim the contribution while the fund or the wallet is not known, and where one may only look."""
         if action == "contribute":
+            if self.state.is_read_only:
+                return None
             snapshot = self.state.snapshot
             known = snapshot is not None and snapshot.fund is not None
             return True if known and snapshot and snapshot.wallet.balance_lamports else None
