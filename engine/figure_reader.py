@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from engine.api.clean import clean
@@ -23,7 +24,7 @@ from engine.oracle.hermes import HermesClient
 from engine.protocol.margin import utilization_bps
 from engine.risk_board import RiskBoard
 from engine.stopping.emergency import BY_ENGINE
-from engine.telemetry.figures import EndpointFigures, Figures, HistogramFigures, PriceFigures
+from engine.telemetry.figures import Figures, HistogramFigures, PriceFigures
 from engine.telemetry.latency import BOUNDS_US, Latencies, Latency
 from engine.telemetry.loop_lag import BOUNDS_US as LAG_BOUNDS_US
 from engine.telemetry.loop_lag import LoopLag
@@ -200,19 +201,9 @@ def _is_own(gate: GateState) -> bool:
     return gate.by == BY_ENGINE and not gate.reason.startswith(FIRST_START)
 
 
-def _endpoint(report: EndpointReport) -> EndpointFigures:
-    return EndpointFigures(
-        name=clean(report.name, NAME_LIMIT),
-        state=report.state,
-        why=clean(report.why, TEXT_LIMIT),
-        slot=report.slot,
-        behind_slots=report.behind_slots,
-        error_permille=report.error_permille,
-        p50_us=report.p50_us,
-        p99_us=report.p99_us,
-        requests_left=report.requests_left,
-        requests_per_s=report.requests_per_s,
-    )
+def _endpoint(report: EndpointReport) -> EndpointReport:
+    """With texts that may be shown."""
+    return replace(report, name=clean(report.name, NAME_LIMIT), why=clean(report.why, TEXT_LIMIT))
 
 
 def _histogram(latency: Latency) -> HistogramFigures:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.chain.port import EndpointReport
+
 
 @dataclass(frozen=True, slots=True)
 class HistogramFigures:
@@ -22,22 +24,6 @@ class HistogramFigures:
     def total(self) -> int:
         """How many there were."""
         return sum(self.counts)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointFigures:
-    """One RPC endpoint; `why` says why it is not used, empty while its state is ok."""
-
-    name: str
-    state: str
-    why: str
-    slot: int
-    behind_slots: int
-    error_permille: int
-    p50_us: int
-    p99_us: int
-    requests_left: int
-    requests_per_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +87,7 @@ class Figures:
     is_subscribed: bool
     is_current: bool
     why_not_current: str
-    endpoints: tuple[EndpointFigures, ...]
+    endpoints: tuple[EndpointReport, ...]  # their texts cleaned
     disputes: tuple[str, ...]
     prices: tuple[PriceFigures, ...]
     second_source: str  # off, connecting, ok, away, refused

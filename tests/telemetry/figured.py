@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from engine.telemetry.figures import EndpointFigures, Figures, HistogramFigures, PriceFigures
+from engine.chain.port import EndpointReport
+from engine.telemetry.figures import Figures, HistogramFigures, PriceFigures
 from engine.telemetry.latency import BOUNDS_US
 
 SOL = 10**9
 START_NS = 1_760_000_000 * 10**9
 
-NODE = EndpointFigures("node:8899", "ok", "", 1000, 0, 0, 800, 2_000, 500, 500)
+NODE = EndpointReport("node:8899", "ok", "", 1000, 0, 0, 800, 2_000, 500, 500)
 PRICE = PriceFigures("SOL/USD", "ok", is_halted=False, age_ms=300, held_ms=0)
 WELL = Figures(
     at_ns=START_NS,
