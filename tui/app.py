@@ -59,6 +59,7 @@ RATES_MS = (200, 500, 1_000, 2_000, 5_000, 10_000)
 STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
 _LONGEST_NOTE = 400
+_LONGEST_TITLE = 60
 
 
 @runtime_checkable
@@ -339,10 +340,10 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     def tell(self, text: str, *, trouble: str = "") -> None:
         """Show a note for a moment; `trouble` is its title when something did not work."""
-        note = clean(text, _LONGEST_NOTE)
-        self.happenings.tell("attention" if trouble else "info", f"{trouble}: {note}" if trouble else note)
+        note, title = clean(text, _LONGEST_NOTE), clean(trouble, _LONGEST_TITLE)
+        self.happenings.tell("attention" if trouble else "info", f"{title}: {note}" if trouble else note)
         if trouble:
-            self.notify(note, title=trouble, severity="error", markup=False, timeout=2 * _TOAST_S)
+            self.notify(note, title=title, severity="error", markup=False, timeout=2 * _TOAST_S)
         else:
             self.notify(note, markup=False, timeout=_TOAST_S)
 

@@ -32,7 +32,9 @@ sys.exit(run_console(LaunchPlan(ProfilePaths("test", state, runtime), attach_onl
 class TerminalConsole:
     """Use as a context manager. `output` holds every byte that was read so far."""
 
-    def __init__(self, state: Path, runtime: Path, *, columns: int = 120, rows: int = 40) -> None:
+    def __init__(
+        self, state: Path, runtime: Path, *, columns: int = 120, rows: int = 40, **environment: str
+    ) -> None:
         self.output = b""
         self.master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -43,7 +45,15 @@ class TerminalConsole:
             stdout=self._slave,
             stderr=self._slave,
             cwd=ROOT,
-            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)},
+            env={
+                **os.environ,
+                "TERM": "xterm-256color",
+                "COLUMNS": str(columns),
+                "LINES": str(rows),
+                "LC_ALL": "C.UTF-8",
+                "XDG_CONFIG_HOME": str(state / "config"),
+                **environment,
+            },
             preexec_fn=_own_terminal,  # noqa: PLW1509 - this process has no other threads here
         )
 
@@ -61,10 +71,10 @@ class TerminalConsole:
             except OSError:
                 continue
 
-    def read_until(self, wanted: bytes, deadline_s: float = 15.0) -> bytes:
-        """Read until `wanted` was written, and return all that was."""
+    def read_until(self, wanted: bytes, deadline_s: float = 30.0, *, after: int = 0) -> bytes:
+        """Read until `wanted` was written behind the first `after` bytes, and return all that was."""
         deadline = time.monotonic() + deadline_s
-        while wanted not in self.output:
+        while wanted not in self.output[after:]:
             left = deadline - time.monotonic()
             assert left > 0, f"{wanted!r} was not written; the last bytes: {self.output[-2000:]!r}"
             self._read(left)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
+import sys
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
-import msgspec
 import pytest
-import snapshots
 from consoles import Console
+from hostile import HOSTILE, hostile_snapshot
 from peer import Peer
+from terminals import TerminalConsole
 
 from engine.api import wire
 from engine.api.clean import clean
+from engine.paths import ProfilePaths
 from tui.lines import span
-
-HOSTILE = (
-    "\x1b]0;owned\x07"
-    "\x1b[2J\x1b[31m[/red][bold]x[/]"
-    "\x1b]52;c;c3dhcHBlZA==\x1b\\"
-    "\x9b2J\x9d0;c1\x9c"
-    "\u202egnp\u2066.exe\u200b"
-    "\x00\x08\x7f\r\n\tend"
-)
 
 
 def test_escape_sequences_go_with_their_parameters() -> None:
@@ -98,36 +95,6 @@ def test_a_span_is_clean_even_when_its_maker_forgot() -> None:
     assert span(HOSTILE).text.isprintable()
 
 
-def hostile_snapshot(snapshot: wire.Snapshot) -> wire.Snapshot:
-    """An engine that forgot to clean: every text that can be is hostile."""
-    texts = {"by": HOSTILE, "reason": HOSTILE}
-    return msgspec.structs.replace(
-        snapshot,
-        gate=snapshots.gate("stopped", 5, **texts),
-        engine=msgspec.structs.replace(snapshot.engine, cluster=HOSTILE, degraded=[HOSTILE]),
-        wallet=msgspec.structs.replace(snapshot.wallet, address=HOSTILE),
-        database=msgspec.structs.replace(snapshot.database, state=HOSTILE, message=HOSTILE),
-        at_risk=[
-            msgspec.structs.replace(
-                row, symbol=HOSTILE, side=HOSTILE, owner=HOSTILE, why=HOSTILE, band=HOSTILE
-            )
-            for row in snapshot.at_risk
-        ],
-        queue=[
-            msgspec.structs.replace(row, symbol=HOSTILE, action=HOSTILE, stage=HOSTILE)
-            for row in snapshot.queue
-        ],
-        failed=[
-            msgspec.structs.replace(
-                row, address=HOSTILE, symbol=HOSTILE, outcome=HOSTILE, message=HOSTILE, next_step=HOSTILE
-            )
-            for row in snapshot.failed
-        ],
-        prices=[msgspec.structs.replace(row, symbol=HOSTILE, verdict=HOSTILE) for row in snapshot.prices],
-        events=[msgspec.structs.replace(row, level=HOSTILE, text=HOSTILE) for row in snapshot.events],
-    )
-
-
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 50)])
 async def test_no_pane_passes_hostile_text_on(console: Console, peer: Peer, size: tuple[int, int]) -> None:
     await console.pilot.resize_terminal(*size)
@@ -142,3 +109,49 @@ async def test_no_pane_passes_hostile_text_on(console: Console, peer: Peer, size
         assert painted.isprintable(), [c for c in painted if not c.isprintable()]
         assert "[/red][bold]x[/]" in painted or size == (80, 24)
     assert console.app.is_running
+
+
+# What the console itself writes: cursor, colours, modes, the pointer's shape, questions to the terminal.
+_OURS = re.compile(r"\x1b\[[?>=<]?[0-9;:]*\$?[A-Za-z]|\x1b[78=>]|\x1b\(B|\x1b\]22;[a-z-]*\x07")
+_NEVER = ("\x1b[2J", "\x1b]0", "\x1b]52", "\x1bP", "\x1b_", "owned", "c3dhcHBlZA")
+
+
+@pytest.fixture
+def hostile_engine(paths: ProfilePaths) -> Iterator[ProfilePaths]:
+    """A profile whose engine serves nothing but hostile texts, in a process of its own."""
+    script = Path(__file__).parent / "hostile.py"
+    peer = subprocess.Popen([sys.executable, str(script), str(paths.socket)], stdout=subprocess.PIPE)
+    assert peer.stdout is not None
+    assert peer.stdout.readline() == b"ready\n"
+    yield paths
+    peer.kill()
+    peer.wait()
+    peer.stdout.close()
+
+
+def test_no_byte_of_what_strangers_wrote_commands_the_terminal(hostile_engine: ProfilePaths) -> None:
+    escape = b"\x1b[27u"  # as terminals write it that tell an escape key from a sequence's begin
+    places = (
+        (b"3r", b"Try this liquidation again?"),
+        (escape + b"\r", b"POSITION"),
+        (escape + b"u", b"type RESUME"),
+        (escape + b"l", b"UNKNOWN"),
+        (b"g", b"LOG"),
+        (b"a", b"ALERTS"),
+        (b"h", b"HISTORY"),
+        (b"t", b"AUDIT"),
+        (b"s", b"SETTINGS"),
+        (b"?", b"Everywhere"),
+    )
+    with TerminalConsole(hostile_engine.state, hostile_engine.runtime) as terminal:
+        terminal.read_until("■ STOPPED".encode(), 30)
+        for keys, landmark in places:
+            seen = len(terminal.output)
+            terminal.send(keys)
+            terminal.read_until(landmark, 30, after=seen)
+        written = terminal.output.decode()
+    text = _OURS.sub("", written)
+    left = {character for character in text if not character.isprintable()} - {"\r", "\n"}
+    assert {f"{ord(character):x}" for character in left} == set()
+    assert "[/red][bold]x[/]" in text
+    assert [each for each in _NEVER if each in written] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui import format as fmt
-from tui.lines import Line, Lines, Span, Tone, cut, width_of
+from tui.lines import Line, Lines, Span, Tone, cut, span, width_of
 
 _FRESH_MS = 2_000  # below it the age stands still: a figure that changes with every frame says nothing
 _STALE_MS = 5_000
@@ -59,7 +59,7 @@ def age_mark(age_ms: int) -> Line:
 def rule(title: str, facts: Line, width: int, *, active: bool = False, end: Line = ()) -> Line:
     """A rule of `width` cells with a title and facts in it, and something at its end where there is room."""
     tone = Tone.OURS if active else Tone.PLAIN
-    head: Line = (Span("─ ", Tone.MUTED), Span(title, tone, bold=True), Span("  " if facts else ""), *facts)
+    head: Line = (Span("─ ", Tone.MUTED), span(title, tone, bold=True), Span("  " if facts else ""), *facts)
     tail: Line = (Span(" "), *end, Span(" ─", Tone.MUTED)) if end else ()
     head = cut(head, max(0, width - 2 - width_of(tail)))
     dashes = max(0, width - width_of(head) - width_of(tail) - 1)

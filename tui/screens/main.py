@@ -226,7 +226,7 @@ class MainScreen(Screen[None]):
             return None
         if action in ("retry", "retry_alike", "dismiss_failed"):
             failed = self.query_one(FailedPane)
-            return True if failed.table.has_focus and failed.thing_under_cursor else None
+            return True if self.focused is failed.table and failed.thing_under_cursor else None
         if action == "clear_queue":
             return True if self._snapshot is not None and self._snapshot.queue_length else None
         if action in ("copy", "explore"):
@@ -288,7 +288,10 @@ class MainScreen(Screen[None]):
         self.action_pane((index + step) % len(_PANES))
 
     def _focused_pane(self) -> SiftedPane[Any] | None:
-        return next((pane for pane in self.query(SiftedPane) if pane.has_focus_within), None)
+        # Asked of the screen: a widget hears of its focus later, and keys may come faster.
+        if self.focused is None:
+            return None
+        return next((pane for pane in self.query(SiftedPane) if pane in self.focused.ancestors), None)
 
     def _address(self) -> str | None:
         pane = self._focused_pane()
