@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ log = structlog.get_logger("control")
 
 MINIMUM_RESUME_LAMPORTS = 100_000  # about ten transactions
 RETRIED_AT_ONCE = 200
+WRITTEN_LATE_S = 1.0
+MOST_UNWRITTEN = 1_000  # records of the audit that wait for the journal; the oldest are lost beyond
 
 
 class CommandError(OperatorError):
@@ -96,6 +99,8 @@ class Commands:
         self._ask_to_end = ask_to_end
         self._forget_standing_stop = forget_standing_stop
         self._audits: set[asyncio.Task[None]] = set()
+        self._unwritten: deque[ControlRecord] = deque(maxlen=MOST_UNWRITTEN)
+        self._late: asyncio.Task[None] | None = None
         self.emergency = EmergencyStop(gate, tracker, events, self._audit_stop)
 
     async def stop(self, actor: Who, reason: str) -> str:
@@ -294,8 +299,11 @@ class Commands:
         return "Ending: what is in flight is followed again at the next start"
 
     async def settle_audits(self) -> None:
-        """Wait for the audit records that are still being written."""
+        """Wait for the audit records that are being written, and try once more what could not be."""
+        if self._late is not None:
+            self._late.cancel()
         await asyncio.gather(*self._audits, return_exceptions=True)
+        await self._write_late()
 
     def audit_refused(self, actor: Who, command: str, why: str) -> None:
         """Record a command that was refused before it came here."""
@@ -322,7 +330,27 @@ class Commands:
         try:
             await self._journal.record_control(record)
         except JournalUnavailable as error:
-            log.error("command not in the audit", command=record.command, reason=str(error))
+            log.error("command not in the audit yet", command=record.command, reason=str(error))
+            self._unwritten.append(record)
+            if self._late is None or self._late.done():
+                self._late = asyncio.create_task(self._write_late_until_done())
+
+    async def _write_late_until_done(self) -> None:
+        """The command has had its effect; its record follows when the journal takes it."""
+        while self._unwritten:
+            await self._clock.sleep(WRITTEN_LATE_S)
+            await self._write_late()
+
+    async def _write_late(self) -> None:
+        while self._unwritten:
+            record = self._unwritten[0]
+            try:
+                await self._journal.record_control(record)
+            except JournalUnavailable:
+                return
+            # Another one may have pushed it out meanwhile.
+            if self._unwritten and self._unwritten[0] is record:
+                self._unwritten.popleft()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

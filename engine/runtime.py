@@ -20,6 +20,7 @@ import structlog
 from engine import __version__
 from engine.api.access import Access
 from engine.api.history_view import HistoryViews
+from engine.api.news import NewsDesk
 from engine.api.server import ApiServer
 from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
@@ -182,6 +183,7 @@ async def _listen(
         pages=parts.pages,
         readiness=parts.readiness,
         metrics=parts.metrics.render,
+        news=NewsDesk(engine, parts.snapshots, parts.journal.path),
         host=settings.server_host,
         tls=_tls(settings),
         group=settings.admin_group,

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -27,12 +28,14 @@ from engine.api.connections import Connections
 from engine.api.dispatch import BODY_LIMIT, Dispatcher, application
 from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
+from engine.api.news import NewsDesk
+from engine.api.openapi import document
 from engine.api.parameters import Whole
 from engine.api.peers import peer_name, share_with_group
 from engine.api.position_pages import PositionPages
 from engine.api.readiness import ReadinessView
 from engine.api.reads import Reads
-from engine.api.routes import Call, Route, Scope
+from engine.api.routes import JSON, Call, Plain, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.api.stop_token import StopToken
 from engine.commands import Commands
@@ -65,6 +68,7 @@ class ApiServer:
         pages: PositionPages | None = None,
         readiness: ReadinessView | None = None,
         metrics: Callable[[], bytes] | None = None,
+        news: NewsDesk | None = None,
         host: str = LOOPBACK,
         tls: ssl.SSLContext | None = None,
         group: str | None = None,
@@ -75,14 +79,18 @@ class ApiServer:
         self._history = history
         self._access = access or Access(stop_token=stop_token)
         self._dispatcher = Dispatcher(self._engine, commands)
+        self._news = news
         self._routes = [
             *self._picture_routes(),
+            *(news.routes() if news is not None else ()),
             *Figures(self._engine, snapshots, pages, readiness, metrics).routes(),
             *Reads(self._engine, snapshots, history).routes(),
             *Admin(self._engine, commands, snapshots, history, settings).routes(),
         ]
         self._host, self._tls, self._group = host, tls, group
-        self._following: asyncio.Task[None] | None = None
+        self._document = msgspec.json.encode(document([*self._routes, self._document_route()]))
+        self._routes.append(self._document_route())
+        self._following: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self._streams: set[web.WebSocketResponse] = set()
@@ -95,12 +103,16 @@ class ApiServer:
         await self._access.refresh()
         await self._listen_unix(socket_path)
         await self._listen_tcp(port)
-        self._following = asyncio.ensure_future(self._access.run())
+        self._following.append(asyncio.ensure_future(self._access.run()))
+        if self._news is not None:
+            self._following.append(asyncio.ensure_future(self._news.run()))
 
     async def close(self) -> None:
         """Say goodbye to the viewers and stop listening; in the loop of `start`."""
-        if self._following is not None:
-            self._following.cancel()
+        for task in self._following:
+            task.cancel()
+        if self._news is not None:
+            await self._news.close()
         for listener in self._listeners:
             listener.close()
         for stream in set(self._streams):
@@ -160,6 +172,12 @@ class ApiServer:
         self._runners.append(runner)
         assert runner.server is not None, "it is there after setup"
         return connections.guarded(runner.server)
+
+    def _document_route(self) -> Route:
+        return Route("GET", "/openapi.json", Scope.OPEN, self._describe, "This document", dict[str, Any])
+
+    async def _describe(self, _: Call) -> Plain:
+        return Plain(self._document, JSON)
 
     def _picture_routes(self) -> list[Route]:
         """What consoles live on."""

@@ -13,6 +13,7 @@ from engine.api import answers, wire
 from engine.api.alerts_view import AlertViews
 from engine.api.chain_view import ChainViews
 from engine.api.clean import clean
+from engine.api.news_types import InsuranceFund, PriceUpdate, Pulse, Queue, State
 from engine.api.oracle_view import OracleViews
 from engine.api.position_view import TEXT_LIMIT, PositionViews, clamp_milli
 from engine.api.risk_view import RiskViews, account_reason, unknown_reasons
@@ -175,6 +176,41 @@ class Snapshots:
             latency=self._latency(),
             loop_lag=self._loop_lag_view(),
             totals=self._totals(),
+        )
+
+    def pulse(self) -> Pulse:
+        """What changes from moment to moment, for those who want to be told of it."""
+        prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        state = self._gate.state
+        return Pulse(
+            at_ns=self._clock.now_ns(),
+            journal_seq=self._journal.last_seq,
+            prices=[
+                PriceUpdate(
+                    symbol=clean(price.symbol, 32),
+                    price_e6=price.price_e6,
+                    conf_e6=price.conf_e6,
+                    publish_time_s=price.publish_time_s,
+                    verdict=price.verdict.value,
+                )
+                for price in prices
+            ],
+            fund=None
+            if (fund := self._fund.state) is None
+            else InsuranceFund(
+                balance=fund.balance_lamports,
+                total_contributions=fund.total_contributions_lamports,
+                total_bad_debt_covered=fund.total_bad_debt_covered_lamports,
+            ),
+            queue=Queue(length=len(self._queue), in_flight=len(self._tracker), failed=len(self._failures)),
+            state=State(
+                state=state.state,
+                version=state.version,
+                by=clean(state.by, TEXT_LIMIT),
+                since_ns=state.at_ns,
+                reason=clean(state.reason, TEXT_LIMIT),
+                phase=self._phase(),
+            ),
         )
 
     def risk(self) -> list[wire.SymbolRiskRow]:

@@ -1,4 +1,4 @@
-"""The attempts whose ends the journal still has, for viewers while the database is away."""
+"""What viewers read of the journal: the last attempts that ended, and the newest records as they come."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.domain import Intent, Outcome
 from engine.journal import encoding, schema
 from engine.journal.errors import JournalUnavailable
+from engine.journal.records import OutboxKind, OutboxRow
 
 Ended = tuple[Intent, Outcome, int]
 """An intent, its outcome, and when that was recorded (ns)."""
@@ -34,3 +35,15 @@ def newest_ended(path: Path, limit: int) -> list[Ended]:
             (encoding.intent_from(encoding.load(body)), encoding.outcome_from(raw), raw["recorded_at_ns"])
         )
     return ended
+
+
+def records_after(path: Path, seq: int, limit: int) -> list[OutboxRow]:
+    """The first `limit` records behind a number, oldest first; for a thread. Raises JournalUnavailable."""
+    try:
+        with closing(schema.connect_reader(path)) as reader:
+            rows = reader.execute(
+                "SELECT seq, kind, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise JournalUnavailable(f"The journal cannot be read ({error}): see to the disk") from None
+    return [OutboxRow(number, OutboxKind(kind), encoding.load(payload)) for number, kind, payload in rows]

@@ -17,11 +17,13 @@ from rig import Rig
 from engine.api.access import Access
 from engine.api.client import EngineClient
 from engine.api.history_view import HistoryViews
+from engine.api.news import NewsDesk
 from engine.api.server import ApiServer
 from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
 from engine.api.tokens import TokenFile
 from engine.clock import SystemClock
+from engine.own_loop import SameLoop
 from engine.settings import load_settings
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import Database, open_pool
@@ -106,6 +108,7 @@ async def served(rig: Rig, tmp_path: Path, database_url: str) -> AsyncIterator[S
         pages=parts.pages,
         readiness=parts.readiness,
         metrics=parts.metrics.render,
+        news=NewsDesk(SameLoop(), parts.snapshots, rig.journal.path),
     )
     served = Served(rig, server, tmp_path, database)
     served.token = token
@@ -115,3 +118,9 @@ async def served(rig: Rig, tmp_path: Path, database_url: str) -> AsyncIterator[S
         yield served
     await server.close()
     await database.close()
+
+
+@pytest.fixture
+def served_paths(served: Served) -> set[str]:
+    """The paths that are served over TCP."""
+    return {route.path for route in served.server._routes if not route.unix_only}
