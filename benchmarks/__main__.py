@@ -45,7 +45,10 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     book_ticks.measure: ("tick_quiet_1m", "tick_cross_10k", "tick_growth"),
     sandbox_ready.measure: ("sandbox_ready",),
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
-    execution.measure: ("frame_to_bytes", "frame_to_bytes_p99", "burst_32"),
+    execution.measure: (
+        *("frame_to_bytes", "frame_to_bytes_p99", "burst_32"),
+        *("frame_to_bytes_bare", "frame_to_bytes_p99_bare", "burst_32_bare"),
+    ),
     burst.measure: ("burst_500",),
     burst_1000.measure: ("burst_1000", "burst_1000_recorded"),
     restart_1000.measure: ("restart_1000",),

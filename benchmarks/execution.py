@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -28,6 +29,7 @@ FRAME_P50_MS, FRAME_P99_MS, BURST_P50_MS = 1.5, 6.0, 8.0
 BASELINE = "the same engine, account read and transaction sent by solana-py's AsyncClient"
 ENGINE = command("--no-ui")
 PLAIN = [sys.executable, "-m", "benchmarks.plain_engine"]
+BARE = [sys.executable, "-m", "benchmarks.bare_sender"]
 START_S, LINE_S = 20.0, 40.0
 
 
@@ -40,9 +42,10 @@ class Falls:
 
 
 def measure() -> Iterator[Measurement]:
-    """Three runs of the engine and one of the baseline, each in new processes."""
+    """Three runs of the engine, one of the baseline, and one without any engine, each in new processes."""
     runs = [asyncio.run(_run(ENGINE)) for _ in range(RUNS)]
     plain = asyncio.run(_run(PLAIN))
+    bare = asyncio.run(_run_bare())
     single = median(plain.single_ms)
     yield Measurement(
         "frame_to_bytes",
@@ -68,29 +71,72 @@ def measure() -> Iterator[Measurement]:
         goal=BURST_P50_MS,
         baseline=Baseline(BASELINE, median(plain.burst_ms)),
     )
+    # What sockets and the disk of this machine take by themselves: the engine cannot be quicker.
+    least = {
+        "frame_to_bytes_bare": ("ms p50", median(bare.single_ms), SINGLES, FRAME_P50_MS),
+        "frame_to_bytes_p99_bare": ("ms p99", _p99(bare.single_ms), SINGLES, FRAME_P99_MS),
+        "burst_32_bare": ("ms p50", median(bare.burst_ms), BURSTS * BURST, BURST_P50_MS),
+    }
+    for name, (unit, value, n, goal) in least.items():
+        yield Measurement(name, unit, [value], n=n, goal=goal)
 
 
 def _p99(samples: Sequence[float]) -> float:
     return quantiles(samples, n=100)[98]
 
 
+def _rounds() -> list[int]:
+    """How many positions each fall reaches: one at a time, and then bursts."""
+    return [1] * (WARM_UP_SINGLES + SINGLES) + [BURST] * (WARM_UP_BURSTS + BURSTS)
+
+
 async def _run(program: Sequence[str]) -> Falls:
-    """One engine on one node: falls that reach one position each, and then bursts."""
-    rounds = [1] * (WARM_UP_SINGLES + SINGLES) + [BURST] * (WARM_UP_BURSTS + BURSTS)
+    """One engine on one node."""
+    async with _node() as (node, http, ws):
+        with fresh_home() as home:
+            settings = _settings(http, ws, Path(home["XDG_STATE_HOME"]).parent)
+            async with engine_with({**home, **settings}, program):
+                return await _falls(node, _rounds())
+
+
+async def _run_bare() -> Falls:
+    """The same falls and the same bytes without an engine."""
+    async with _node() as (node, http, ws):
+        with fresh_home() as home:
+            folder = Path(home["XDG_STATE_HOME"]).parent
+            sender = await asyncio.create_subprocess_exec(
+                *BARE,
+                str(http),
+                str(ws),
+                str(folder),
+                json.dumps(_rounds()),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            try:
+                assert sender.stdout is not None
+                async with asyncio.timeout(START_S):
+                    await sender.stdout.readline()
+                return await _falls(node, _rounds())
+            finally:
+                if sender.returncode is None:
+                    sender.terminate()
+                await sender.wait()
+
+
+@asynccontextmanager
+async def _node() -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+    """A stand-in node, and the ports of its HTTP and WebSocket."""
     node = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "benchmarks.execution_node",
-        json.dumps(rounds),
+        json.dumps(_rounds()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         http, ws = await _line(node, START_S)
-        with fresh_home() as home:
-            settings = _settings(http, ws, Path(home["XDG_STATE_HOME"]).parent)
-            async with engine_with({**home, **settings}, program):
-                return await _falls(node, rounds)
+        yield node, http, ws
     finally:
         assert node.stdin is not None
         node.stdin.close()
