@@ -26,13 +26,14 @@ RUNS = 3
 OPEN_INTENTS = 1_000
 GOAL_S = 3.0
 FINAL_SLOTS = 40
+SLOTS = ["--slot-ms", "150"]  # finality is 31 of them: time enough to have a thousand in flight at once
 DEADLINE_S = 60.0
 
 
 def measure() -> Iterator[Measurement]:
     """Three crashes; beside them the start of the same engine with nothing in flight."""
     with tempfile.TemporaryDirectory() as folder:
-        market = falling_market(Path(folder), POSITIONS)
+        market = [*falling_market(Path(folder), POSITIONS), *SLOTS]
         runs = [asyncio.run(_crash(market)) for _ in range(RUNS)]
     yield Measurement(
         "restart_1000",

@@ -219,7 +219,7 @@ def assemble(
         settings.priority_fee_cap_lamports,
         settings.fee_budget_lamports,
     )
-    fees = PriorityFees(chain, [fund.address], fee_limits, clock)
+    fees = PriorityFees(chain, [fund.address], fee_limits, clock, settings.compute_unit_limit)
     sentinel = Sentinel(
         chain=chain,
         wallet=None if is_dry_run else signer.address,  # whoever sends with it meanwhile, it is not we

@@ -43,10 +43,18 @@ class FeeLimits:
 class PriorityFees:
     """Chooses the compute-unit price of a transaction."""
 
-    def __init__(self, chain: Chain, writable: Sequence[Pubkey], limits: FeeLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        writable: Sequence[Pubkey],
+        limits: FeeLimits,
+        clock: Clock,
+        compute_unit_limit: int,
+    ) -> None:
         self._chain = chain
         self._writable = tuple(writable)
         self._limits = limits
+        self._compute_unit_limit = compute_unit_limit  # of a transaction of which nothing is known so far
         self._clock = clock
         self._recent: list[int] = []
 
@@ -59,6 +67,12 @@ class PriorityFees:
         percentile = next(percent for floor, percent in _TIERS if value_usd >= floor)
         price = max(self._limits.floor_microlamports, self._percentile(percentile)) * attempt
         return min(price, self._limits.cap_lamports * 10**6 // compute_unit_limit)
+
+    def lowest_lamports(self) -> int:
+        """What a transaction costs now where the least value is at risk, the base fee included."""
+        limit = self._compute_unit_limit
+        price = self.choose_microlamports(value_e6=0, attempt=1, compute_unit_limit=limit)
+        return BASE_FEE_LAMPORTS + priority_fee_lamports(price, limit)
 
     def check_budget(self, *, paid_lamports: int, in_flight_lamports: int, next_lamports: int) -> None:
         """Raise FeeBudgetSpent when the next transaction's fee does not fit into the day's budget.

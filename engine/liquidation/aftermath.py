@@ -98,9 +98,16 @@ class Aftermath:
                 Level.OURS, f"{done} {_name(flight)}  {intent.action.value}{size}  slot {status.slot}"
             )
             # A closed account is not announced to subscribers of its program: it has to be looked for.
-            looking = asyncio.create_task(self._read_again(intent.position))
-            self._looking.add(looking)
-            looking.add_done_callback(self._looking.discard)
+            self._look_again(intent.position)
+
+    def on_taken_back(self, flight: Flight) -> None:
+        """Operators hear of it, and the book learns at once what the position is like without it.
+
+        Only of a position that the book has are the same bytes sent again.
+        """
+        flight.entry.stage = Stage.SENT
+        self._events.add(Level.ATTENTION, f"taken back by a fork, followed on  {_name(flight)}")
+        self._look_again(flight.intent.position)
 
     async def on_owed(self, flight: Flight) -> bool:
         """Keep it as owed, tell of it, and let its position go on."""
@@ -219,6 +226,11 @@ class Aftermath:
         except decision_record.DecisionRecordInvalid:
             return False
         return position is None or terms_of(position) != decided_on
+
+    def _look_again(self, address: Pubkey) -> None:
+        looking = asyncio.create_task(self._read_again(address))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
 
     async def _read_again(self, address: Pubkey) -> None:
         """After a liquidation the account is closed, or smaller: the book learns it at once."""

@@ -42,10 +42,14 @@ class Wire(Protocol):
 
 
 class Follower(Protocol):
-    """Who wants to know; both are awaited before the tracker goes on with that flight."""
+    """Who wants to know; what is awaited is over before the tracker goes on with that flight."""
 
     async def on_confirmed(self, flight: Flight) -> None:
         """The transaction landed and is confirmed, with or without an error; not yet final."""
+        ...
+
+    def on_taken_back(self, flight: Flight) -> None:
+        """It was confirmed, and is unknown now: a fork took it back, and what it did with it."""
         ...
 
     async def on_final(self, flight: Flight, outcome: Outcome) -> bool:
@@ -316,7 +320,9 @@ class Tracker:
         overdue: list[Flight] = []
         resend: list[Awaitable[None]] = []
         for flight in unknown:
-            flight.status, flight.confirmed_at_ns = None, None  # a fork took it back
+            if flight.status is not None:
+                flight.status, flight.confirmed_at_ns = None, None
+                follower.on_taken_back(flight)
             if height > flight.intent.last_valid_block_height:
                 overdue.append(flight)
             elif self._is_due(flight) and follower.still_wanted(flight):

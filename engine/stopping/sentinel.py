@@ -13,7 +13,7 @@ import structlog
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from engine.chain.fees import BASE_FEE_LAMPORTS, FeeBudgetSpent, PriorityFees
+from engine.chain.fees import FeeBudgetSpent, PriorityFees
 from engine.chain.port import Chain, Level, RpcFailure
 from engine.clock import Clock
 from engine.journal.errors import JournalUnavailable
@@ -39,10 +39,11 @@ class Cause(StrEnum):
     JOURNAL = "journal unreadable"
 
 
+_RAISE = "raise FEE_BUDGET_LAMPORTS and start anew"
 REMEDIES = {
     Cause.FOREIGN: "find out who else has the key; resume accepts it",
     Cause.INVARIANT: "keep the log, start the engine anew, then resume",
-    Cause.BUDGET: "raise FEE_BUDGET_LAMPORTS and start anew, or resume tomorrow (UTC)",
+    Cause.BUDGET: f"{_RAISE}, or resume tomorrow (UTC)",
     Cause.JOURNAL: "start the engine anew: its first line says what to do",
 }
 
@@ -50,8 +51,8 @@ REMEDIES = {
 class Sentinel:
     """Looks for what must never happen, hears of it from others, and stops. Belongs to the event loop.
 
-    `wallet` is None where others may send with it, as beside a dry run. `stop` shuts the gate at once, with
-    the reason that it gets, in the engine's name; False: it was shut.
+    `wallet` is None where others may send with it, as beside a dry run. `stop` shuts the gate at once,
+    with the reason that it gets, in the engine's name; False: it was shut.
     """
 
     def __init__(
@@ -197,11 +198,14 @@ class Sentinel:
         return Check("invariants", ok=False, detail=detail, required=True)
 
     def _budget_check(self) -> Check:
-        paid = self._journal.fees_of_day(self._clock.now_ns())
+        """A budget without room for one more transaction would undo the resume at once."""
+        paid, next_lamports = self._journal.fees_of_day(self._clock.now_ns()), self._fees.lowest_lamports()
         try:
-            self._fees.check_budget(paid_lamports=paid, in_flight_lamports=0, next_lamports=BASE_FEE_LAMPORTS)
+            self._fees.check_budget(paid_lamports=paid, in_flight_lamports=0, next_lamports=next_lamports)
         except FeeBudgetSpent as spent:
-            detail = f"{Cause.BUDGET.value}: {spent}: {REMEDIES[Cause.BUDGET]}"
+            detail = f"{Cause.BUDGET.value}: {spent}, {next_lamports} for the next: {REMEDIES[Cause.BUDGET]}"
+            if not paid:
+                detail = f"the fee budget is less than one transaction's {next_lamports} lamports: {_RAISE}"
             return Check("fees", ok=False, detail=detail, required=True)
         return Check("fees", ok=True, detail=f"{paid} lamports paid today", required=True)
 

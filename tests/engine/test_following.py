@@ -129,6 +129,21 @@ async def test_one_that_a_fork_takes_back_is_open_again_and_goes_out_again(rig):
     assert set(rig.wire.signatures) == {signature}
 
 
+async def test_a_closing_that_a_fork_takes_back_is_seen_by_the_next_look_with_no_news_of_the_account(rig):
+    position = rig.open()
+    rig.price("BTC/USD", 56_500)  # less is left than nothing: the account is closed
+    await rig.until(lambda: rig.entry(position).stage is Stage.LANDED)
+    await rig.until(lambda: rig.parts.holdings.decidable(position.address) is None)
+    (flight,) = rig.parts.tracker.flights
+    rig.chain.faults.hidden.add(flight.intent.signature)
+    rig.write(position)
+    sent = len(rig.wire.sent)
+    await rig.until(lambda: rig.parts.holdings.decidable(position.address) is not None, slots=12)
+    await rig.until(lambda: len(rig.wire.sent) > sent, slots=10)
+    assert set(rig.wire.signatures) == {flight.intent.signature}
+    assert any("taken back by a fork" in event.text for event in rig.parts.events.latest(50))
+
+
 async def test_one_that_a_fork_took_back_for_good_expires_and_is_recorded_as_not_landed(rig):
     position, flight = await in_flight(rig, Fate.DELIVER)
     await rig.until(lambda: rig.entry(position).stage is Stage.LANDED)
@@ -340,16 +355,17 @@ async def test_nothing_is_decided_while_the_node_does_not_answer_for_the_open_in
     rig.open()
     await rig.kill()
     rig.boot()
+    opened = rig.recorded(OutboxKind.INTENT)  # of the second position, too, if the disk was quick enough
     rig.chain.faults.failing["statuses"] = RpcFailure("node error")
     await rig.start(wait=False)
     await rig.tick(20)
     assert rig.parts.phase.name == "reconciling"
-    assert len(rig.recorded(OutboxKind.INTENT)) == 1
+    assert rig.recorded(OutboxKind.INTENT) == opened
     assert not rig.parts.detector.enabled
     (reconciled, *_) = rig.parts.commands.resume_checks()
     assert (reconciled.ok, reconciled.required) == (False, True)
     rig.chain.faults.failing.clear()
-    await rig.until(lambda: len(rig.recorded(OutboxKind.INTENT)) == 2)
+    await rig.until(lambda: rig.parts.detector.enabled and len(rig.recorded(OutboxKind.INTENT)) == 2)
 
 
 async def test_an_intent_whose_transaction_cannot_be_read_does_not_keep_the_engine_from_starting(rig):

@@ -214,7 +214,7 @@ async def test_a_blockhash_is_signed_with_only_while_most_of_its_life_is_left(ba
 
 async def test_the_priority_fee_follows_value_and_attempt_and_stays_under_the_cap(bare):
     limits = FeeLimits(floor_microlamports=100, cap_lamports=1_000, daily_budget_lamports=50_000)
-    fees = PriorityFees(bare.chain, [ADDRESS], limits, bare.clock)
+    fees = PriorityFees(bare.chain, [ADDRESS], limits, bare.clock, 200_000)
 
     def chosen(dollars: int, attempt: int = 1) -> int:
         return fees.choose_microlamports(value_e6=dollars * 10**6, attempt=attempt, compute_unit_limit=10**5)
@@ -232,7 +232,7 @@ async def test_the_priority_fee_follows_value_and_attempt_and_stays_under_the_ca
 
 
 def test_the_budget_of_a_day_is_not_exceeded_by_a_lamport(bare):
-    fees = PriorityFees(bare.chain, [], FeeLimits(0, 0, 50_000), bare.clock)
+    fees = PriorityFees(bare.chain, [], FeeLimits(0, 0, 50_000), bare.clock, 200_000)
     fees.check_budget(paid_lamports=40_000, in_flight_lamports=5_000, next_lamports=5_000)
     with pytest.raises(FeeBudgetSpent):
         fees.check_budget(paid_lamports=40_000, in_flight_lamports=5_001, next_lamports=5_000)

@@ -171,6 +171,26 @@ async def test_a_budget_that_is_paid_out_stops_the_engine_until_it_is_raised(bar
     await bare.until(lambda: bare.wire.sent)
 
 
+async def test_a_resume_that_a_budget_without_room_would_undo_at_once_is_refused_and_says_so(bare):
+    bare.boot(FEE_BUDGET_LAMPORTS="6999")  # a transaction takes 7,000
+    await bare.start()
+    bare.open()
+    bare.price("BTC/USD", 58_000)
+    await bare.until(lambda: not bare.gate.state.is_running)
+    assert "fees: the fee budget is less than one transaction's 7000 lamports: raise" in await refused_resume(
+        bare
+    )
+    await reboot(bare, FEE_BUDGET_LAMPORTS="13999")  # enough for one, and for no second one
+    bare.keep_prices_fresh()
+    await bare.parts.wallet.refresh()
+    await bare.parts.commands.resume("ada", "more money", bare.gate.state.version)
+    await bare.until(lambda: not len(bare.parts.tracker) and bare.wire.sent)
+    bare.parts.commands.emergency.trip("by hand")
+    assert "7000 of 13999 lamports paid today (UTC), 0 in flight, 7000 for the next" in await refused_resume(
+        bare
+    )
+
+
 # --- an invariant that is broken ---
 
 
