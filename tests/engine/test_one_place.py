@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 
 from engine.chain.port import RpcFailure
 from engine.commands import CommandError
-from engine.liquidation.queue import Stage
+from engine.liquidation.queue import Entry, Stage
 from engine.protocol.addresses import SYSTEM_PROGRAM
 
 SEEDS = range(4)
@@ -77,6 +77,8 @@ class History:
         self.random = random.Random(seed)
         self.positions = [self._opened() for _ in range(10)]
         self.mark = 60_000.0
+        self.cleared: list[tuple[Entry, Stage]] = []
+        self.cooled_when_cleared = 0
 
     def _opened(self):
         return self.rig.open(collateral_e6=self.random.randrange(1_500, 4_000) * 10**6)
@@ -89,6 +91,8 @@ class History:
         doings = usual if self.random.random() < 0.7 else seldom
         await self.random.choice(doings)()
         await self.rig.settle()
+        if any(entry.stage is Stage.WAITING for entry in self.rig.parts.queue) and self.random.random() < 0.3:
+            await self.clear()
 
     async def price(self) -> None:
         self.mark = min(61_000.0, max(55_000.0, self.mark + self.random.uniform(-1_500, 1_000)))
@@ -130,7 +134,17 @@ class History:
             await self.rig.finish(self.rig.parts.commands.dismiss("ada", failed.liquidation_id))
 
     async def clear(self) -> None:
-        await self.rig.finish(self.rig.parts.commands.clear_queue("ada"))
+        queue = self.rig.parts.queue
+        stages = [(entry, entry.stage) for entry in queue]
+        await self.rig.parts.commands.clear_queue("ada")
+        gone = [(entry, stage) for entry, stage in stages if queue.get(entry.address) is not entry]
+        self.cleared += gone
+        self.cooled_when_cleared += sum(stage is Stage.WAITING for _, stage in gone)
+
+    def came_back(self) -> list[str]:
+        """Whoever was cleared may be found again, but as another entry: the old one stays as it was."""
+        back = [entry.address for entry, stage in self.cleared if entry.stage is not stage]
+        return [f"cleared, and back: {address}" for address in back]
 
     async def stop_and_resume(self) -> None:
         if self.rig.gate.state.is_running:
@@ -162,11 +176,12 @@ async def run(rig: Rig, seed: int) -> Counter[str]:
     history, seen = History(rig, seed), Counter[str]()
     for step in range(STEPS):
         await history.step()
-        assert complaints(rig) == [], f"seed {seed}, step {step}"
+        assert complaints(rig) + history.came_back() == [], f"seed {seed}, step {step}"
         seen.update(where for (where, *_) in places(rig).values())
         await rig.tick(history.random.choice([0, 1, 2, 35]))
-        assert complaints(rig) == [], f"seed {seed}, after step {step}"
+        assert complaints(rig) + history.came_back() == [], f"seed {seed}, after step {step}"
     await rig.kill()
+    seen["cleared while cooling"] = history.cooled_when_cleared
     return seen
 
 
@@ -175,4 +190,5 @@ async def test_a_position_is_in_one_place_only_whatever_happens(tmp_path):
     for seed in SEEDS:
         (tmp_path / str(seed)).mkdir()
         seen += await run(Rig(tmp_path / str(seed)), seed)
-    assert set(seen) == {"in line", "in flight", "cooling", "failed"}, "each of them really happened"
+    everywhere = {"in line", "in flight", "cooling", "failed", "cleared while cooling"}
+    assert {where for where, times in seen.items() if times} == everywhere, "each of them really happened"
