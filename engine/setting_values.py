@@ -24,6 +24,7 @@ MOST_ENDPOINTS: Final = 8
 REQUESTS_PER_S: Final = (1, 100_000)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 EVENT_LOOPS: Final = ("uvloop", "asyncio")
+WALLET_SOURCES: Final = ("auto", "credential", "keyring", "file")
 SWITCH: Final = ("off", "on")
 _SHOWN_CHARACTERS: Final = 40
 
@@ -179,6 +180,14 @@ def event_loop(value: object) -> str:
     if name in EVENT_LOOPS:
         return name
     raise ValueError(f"must be one of {', '.join(EVENT_LOOPS)}, not {shown(value)}")
+
+
+def wallet_source(value: object) -> str:
+    """One of WALLET_SOURCES."""
+    name = str(value).strip().lower()
+    if name in WALLET_SOURCES:
+        return name
+    raise ValueError(f"must be one of {', '.join(WALLET_SOURCES)}, not {shown(value)}")
 
 
 def switch(value: object) -> bool:

@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         default=None, validation_alias="WALLET_PATH"
     )
     """The solana-keygen file of the signing key; None means the operating system's keyring."""
+    wallet_source: Annotated[str, BeforeValidator(may_be.wallet_source)] = Field(
+        default="auto", validation_alias="WALLET_SOURCE"
+    )
+    """Where the key comes from: credential, keyring, file, or auto: the first of these that has one."""
     program_id: Annotated[InstanceOf[Pubkey], BeforeValidator(may_be.pubkey)] = Field(
         default=PROGRAM_ID, validation_alias="PROGRAM_ID"
     )

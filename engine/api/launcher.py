@@ -225,6 +225,7 @@ def engine_environment(descriptor: SandboxDescriptor) -> dict[str, str]:
         "SOLANA_WS_URL": ",".join(descriptor.ws_urls),
         "DATABASE_URL": descriptor.database_url,
         "WALLET_PATH": descriptor.wallet_path,
+        "WALLET_SOURCE": "file",
         "PROGRAM_ID": descriptor.program_id,
         "HERMES_URL": descriptor.hermes_url,
         "SOLANA_GENESIS_HASH": "",

@@ -199,7 +199,7 @@ class _Headless:
 def _signer(settings: Settings, paths: ProfilePaths) -> Signer:
     if paths.is_dry_run:
         return dry_run_signer(settings.wallet_path, paths.profile)
-    return open_signer(settings.wallet_path, paths.profile)
+    return open_signer(settings.wallet_path, paths.profile, source=settings.wallet_source)
 
 
 async def _ended(process: Process | None) -> None:

@@ -53,7 +53,7 @@ def settings_of(paths: ProfilePaths, given: Given) -> Settings:
 async def _verify(settings: Settings, paths: ProfilePaths) -> dict[str, dict[str, int]]:
     from engine.wallet import open_signer
 
-    wallet = open_signer(settings.wallet_path, paths.profile).address
+    wallet = open_signer(settings.wallet_path, paths.profile, source=settings.wallet_source).address
     report = await compare(settings, paths, wallet)
     return {part: asdict(getattr(report, part)) for part in ("chain", "database", "violations")}
 

@@ -19,7 +19,13 @@ KEYRING_DEADLINE_S = 5.0
 async def look(settings: Settings, paths: ProfilePaths) -> list[Finding]:
     """The key is opened as the engine would, and let go again."""
     try:
-        signer = await asyncio.to_thread(open_signer, settings.wallet_path, paths.profile, KEYRING_DEADLINE_S)
+        signer = await asyncio.to_thread(
+            open_signer,
+            settings.wallet_path,
+            paths.profile,
+            KEYRING_DEADLINE_S,
+            source=settings.wallet_source,
+        )
     except WalletError as error:
         return [of_error("wallet", error)]
     return [ok("wallet", f"{signer.address}, from {signer.source}"), await _balance(settings, signer)]

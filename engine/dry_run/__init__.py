@@ -25,7 +25,7 @@ def dry_run_signer(wallet_path: Path | None, profile: str) -> Signer:
     run finds its journal again. Raises WalletError.
     """
     if wallet_path is not None:
-        return open_signer(wallet_path, profile)
+        return open_signer(wallet_path, profile, source="file")
     return KeypairSigner(SecretKey(Keypair.from_seed(_SEED)), "a stand-in that holds nothing")
 
 

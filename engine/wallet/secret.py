@@ -1,7 +1,8 @@
-"""A private key that cannot be printed, formatted, copied or pickled; it can only sign."""
+"""A private key that cannot be printed, formatted, copied or pickled; it can sign, and be put away."""
 
 from __future__ import annotations
 
+import hmac
 import json
 from typing import Final, NoReturn
 
@@ -44,6 +45,11 @@ class SecretKey:
         except ValueError:
             raise NotAKey("its two halves do not belong to each other") from None
 
+    @classmethod
+    def new(cls) -> SecretKey:
+        """A key that nobody had before, from the operating system's randomness."""
+        return cls(Keypair())
+
     def address(self) -> Pubkey:
         """The public key; computed anew at each call (28 µs), so keep it."""
         return self.__keypair.pubkey()
@@ -51,6 +57,14 @@ class SecretKey:
     def sign(self, message: bytes) -> Signature:
         """The Ed25519 signature of `message`."""
         return self.__keypair.sign_message(message)
+
+    def reveal(self) -> bytes:
+        """What solana-keygen would write. For the keyring, a key file and a backup alone: for no text."""
+        return json.dumps(list(bytes(self.__keypair)), separators=(",", ":")).encode()
+
+    def is_same(self, other: SecretKey) -> bool:
+        """Whether it is the very same key, all of it."""
+        return hmac.compare_digest(self.reveal(), other.reveal())
 
     def __repr__(self) -> str:
         return _HIDDEN

@@ -149,5 +149,5 @@ def test_the_wrapped_pair_cannot_be_reached_by_a_plain_name() -> None:
     secret = SecretKey.parse(ARRAY.encode())
     assert not hasattr(secret, "__dict__")
     public_names = [name for name in dir(secret) if not name.startswith("_")]
-    assert sorted(public_names) == ["address", "parse", "sign"]
+    assert sorted(public_names) == ["address", "is_same", "new", "parse", "reveal", "sign"]
     assert sys.getsizeof(secret) < 200
