@@ -34,8 +34,8 @@ ENGINE = {
     "MAX_JUMP_BPS": "100000",
     # The node is the engine's own. Of one with 500 requests a second, a thousand liquidations need five.
     "RPC_REQUESTS_PER_S": "20000",
-    # So many share one read of the accounts and one commit: of a thousand, thirty-two rounds are too many.
-    "WORKERS": "256",
+    # So many share one read of the accounts and one commit. With more of them the sending is what waits.
+    "WORKERS": "64",
 }
 
 # From the first detection to the last confirmation, and to the last outcome that was durable in the journal:

@@ -31,24 +31,25 @@ DEADLINE_S = 60.0
 
 
 def measure() -> Iterator[Measurement]:
-    """Three crashes; beside them the start of the same engine with nothing in flight."""
+    """Three crashes. After the last one everything is followed to its end and compared with the chain.
+
+    That can take as long as a blockhash lives, 22 s, and is followed by a start with nothing in flight.
+    """
     with tempfile.TemporaryDirectory() as folder:
         market = [*falling_market(Path(folder), POSITIONS), *SLOTS]
-        runs = [asyncio.run(_crash(market)) for _ in range(RUNS)]
+        runs = [asyncio.run(_crash(market, is_last=number == RUNS)) for number in range(1, RUNS + 1)]
     yield Measurement(
         "restart_1000",
         "s",
-        [seconds for seconds, _ in runs],
+        [after_crash_s for after_crash_s, _ in runs],
         n=RUNS * OPEN_INTENTS,
         goal=GOAL_S,
-        baseline=Baseline(
-            "the same start once nothing was in flight any more", min(idle for _, idle in runs)
-        ),
+        baseline=Baseline("the same start once nothing was in flight any more", runs[-1][1]),
     )
 
 
-async def _crash(market: list[str]) -> tuple[float, float]:
-    """Seconds of the start after the crash, and of another after everything was settled."""
+async def _crash(market: list[str], *, is_last: bool) -> tuple[float, float]:
+    """Seconds of the start after the crash, and after the last one of another with nothing in flight."""
     async with sandbox(market) as descriptor:
         with fresh_home() as home:
             async with engine_in(home, descriptor, **ENGINE) as (client, process):
@@ -60,6 +61,8 @@ async def _crash(market: list[str]) -> tuple[float, float]:
             began = time.monotonic()
             async with engine_in(home, descriptor, **ENGINE) as (client, _):
                 after_crash_s = time.monotonic() - began
+                if not is_last:
+                    return after_crash_s, 0.0
                 await until(client, is_over)
             await check(descriptor)
             began = time.monotonic()
