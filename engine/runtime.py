@@ -44,6 +44,7 @@ from engine.paths import ProfilePaths
 from engine.settings import Settings
 from engine.stopping.sentinel import Cause
 from engine.stopping.stop_watch import StopWatch
+from engine.store.last_day import LastDay
 from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
@@ -150,7 +151,8 @@ async def run_engine(
         log.info("listening", socket=str(paths.socket), port=server.port)
         engine = RunningEngine(parts, shipper)
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
-        loops = [shipper.run(), sampler.run(), housekeeping.run()]
+        last_day = LastDay(database, identity, clock, parts.snapshots.take_last_day)
+        loops = [shipper.run(), sampler.run(), housekeeping.run(), last_day.run()]
         await _serve(engine, loops, ending, on_ready)
 
 

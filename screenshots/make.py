@@ -1,7 +1,7 @@
 """Takes the pictures in this folder: the console itself, on a sandbox in a crash, driven by its own keys.
 
 Everything in them runs: the cluster, the market, the database, the engine. The failures come about because
-the engine's wallet was emptied. SVG always; PNG too where rsvg-convert is installed.
+the cluster is told to fail a share of the transactions. SVG always; PNG too where rsvg-convert is installed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rich.terminal_theme import SVG_EXPORT_THEME, TerminalTheme
-from solana.rpc.async_api import AsyncClient
-from solders.keypair import Keypair
-from solders.message import MessageV0
-from solders.system_program import TransferParams, transfer
-from solders.transaction import VersionedTransaction
 from textual.pilot import Pilot
 
 from engine.api import launcher, wire
@@ -31,15 +26,16 @@ from engine.errors import OperatorError
 from engine.paths import ProfilePaths, profile_paths
 from tui.app import ConsoleApp
 from tui.live_table import LiveTable
+from tui.places import PLACES
 from tui.plan import LaunchPlan
+from tui.screens.asking import AskingScreen
 from tui.screens.quit import Leaving
 
 FOLDER = Path(__file__).parent
 SANDBOX = ("--scenario", "crash", "--seed", "7", "--positions", "1500", "--rpc-port", "0", "--ws-port", "0")
-LARGE, SMALL, WIDE = (120, 40), (80, 24), (200, 50)
+LARGE, SMALL, WIDE = (120, 40), (80, 24), (200, 60)
 DEADLINE_S = 60.0
 SETTLE_S = 0.3
-_FEE_LAMPORTS = 5_000
 
 # What a terminal makes of its sixteen colours is its user's choice; this is the pictures' choice.
 PALETTE = TerminalTheme(
@@ -109,11 +105,12 @@ class Photographer:
 
     async def until(self, what: str, holds: Callable[[wire.Snapshot], bool]) -> None:
         """Wait for a snapshot that is as wanted; OperatorError says what did not come."""
-        end_s = time.monotonic() + DEADLINE_S
-        while self.app.state.snapshot is None or not holds(self.app.state.snapshot):
-            if time.monotonic() > end_s:
-                raise OperatorError(f"No picture: {what} did not come about within {DEADLINE_S:.0f} s")
-            await self.pilot.pause(0.05)
+
+        def is_as_wanted() -> bool:
+            seen = self.app.state.snapshot
+            return seen is not None and holds(seen)
+
+        await self._wait(what, is_as_wanted)
 
     async def take(self, name: str, *sizes: tuple[int, int]) -> None:
         """Keep the screen at each size; the terminal is large again afterwards."""
@@ -132,6 +129,27 @@ class Photographer:
         await self.pilot.press(*keys)
         await self.pilot.pause(SETTLE_S)
 
+    async def answered(self) -> None:
+        """Wait until the place on the screen has what it asked the engine for; risk and log ask nothing."""
+        screen = self.app.screen
+        if isinstance(screen, AskingScreen):
+            await self._wait(f"an answer for {screen.NAME}", lambda: screen.answer is not None)
+        await self.pilot.pause(SETTLE_S)
+
+    async def says(self, text: str) -> None:
+        """Wait until the screen says this, whatever the letters' size."""
+        await self._wait(f'"{text}"', lambda: text in self._painted().lower())
+
+    def _painted(self) -> str:
+        return "\n".join(strip.text for strip in self.app.screen._compositor.render_strips())
+
+    async def _wait(self, what: str, holds: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + DEADLINE_S
+        while not holds():
+            if time.monotonic() > end_s:
+                raise OperatorError(f"No picture: {what} did not come about within {DEADLINE_S:.0f} s")
+            await self.pilot.pause(0.05)
+
     async def leave(self) -> None:
         """Quit, with the engine and the sandbox."""
         await self.press("q", "s")
@@ -141,21 +159,16 @@ class Photographer:
 
 
 async def healthy_round(photographer: Photographer) -> None:
-    """A crash that is borne: the panes, the ladders, a position, help, the stop and the way back."""
+    """A crash that is borne: the panes, every place, a position, help, the stop and the way back."""
     await photographer.until("a crash under way", lambda seen: seen.totals.full + seen.totals.partial > 450)
     await photographer.take("main", LARGE, SMALL, WIDE)
     await photographer.press("4")
     await photographer.take("second-page", SMALL)
-    await photographer.press("l")
-    await photographer.take("risk", LARGE, SMALL)
-    await photographer.press("escape", "1")
-    await choose_position(photographer)
-    await photographer.press("enter")
-    await photographer.pilot.pause(1.0)
-    await photographer.take("detail", LARGE, SMALL)
-    await photographer.press("escape", "question_mark")
+    await photographer.press("1", "question_mark")
     await photographer.take("help", LARGE)
-    await photographer.press("escape", "ctrl+e")
+    await photographer.press("escape")
+    await places(photographer, "history", "risk", "fund", "settings")
+    await photographer.press("ctrl+e")
     await photographer.until("the stop", lambda seen: seen.gate.state == "stopped")
     await photographer.pilot.pause(1.0)
     await photographer.take("stopped", LARGE, SMALL)
@@ -163,48 +176,57 @@ async def healthy_round(photographer: Photographer) -> None:
     await photographer.pilot.pause(1.0)
     await photographer.press("tab", *"prices looked at, all fine")
     await photographer.take("resume", LARGE, SMALL)
-    await photographer.press("escape", "q")
+    await photographer.press("escape")
+    await choose_position(photographer)
+    await photographer.press("enter")
+    await photographer.answered()
+    await photographer.take("detail", LARGE, SMALL)
+    await photographer.press("escape")
+    await places(photographer, "alerts", "audit", "log")
+    await photographer.press("q")
     await photographer.take("quit", LARGE)
     await photographer.press("escape")
 
 
+async def places(photographer: Photographer, *names: str) -> None:
+    """Each of these places as it answers, and for the fund a contribution with its rehearsal."""
+    for place in PLACES:
+        if place.name not in names:
+            continue
+        await photographer.press(place.key)
+        await photographer.answered()
+        await photographer.take(place.name, LARGE, SMALL)
+        if place.name == "fund":
+            await photographer.press("c", "tab", *"0.25", "enter")
+            await photographer.says("type the amount again")
+            await photographer.take("contribute", LARGE)
+            await photographer.press("escape")
+    await photographer.press("escape")
+
+
 async def choose_position(photographer: Photographer) -> None:
-    """Put the cursor on a position that was liquidated in part and is at risk again, if there is one."""
+    """Put the cursor on a position that was liquidated in part and is borne now, if there is one."""
     table = photographer.app.screen.query_one("#at-risk-table", LiveTable)
     async with EngineClient(photographer.paths.socket) as client:
-        for row in list(table.rows):
+        for row in reversed(table.rows):
             try:
                 detail = await client.position(row.key)
             except OperatorError:
                 continue
-            if any(attempt.outcome == "confirmed" for attempt in detail.attempts) and table.move_to(row.key):
+            done = any(attempt.outcome == "confirmed" for attempt in detail.attempts)
+            if done and detail.row.band != "liquidatable" and table.move_to(row.key):
                 return
 
 
 async def troubled_round(photographer: Photographer) -> None:
-    """A wallet without lamports: liquidations fail, one is retried."""
+    """A program that refuses every third time, and an engine that gives up soon: one is retried."""
     await photographer.until("failed liquidations", lambda seen: seen.failed_length > 5)
     await photographer.press("3", "down", "r")
     await photographer.take("retry", LARGE)
+    await photographer.press("escape", "R")
+    await photographer.take("retry-all", LARGE)
     await photographer.press("escape")
     await photographer.take("failed", LARGE, SMALL)
-
-
-async def empty_wallet(sandbox: launcher.SandboxDescriptor) -> None:
-    """Send the engine's lamports away with a transfer of its own key: it can pay no more fees."""
-    wallet = Keypair.from_json(await asyncio.to_thread(Path(sandbox.wallet_path).read_text))
-    async with AsyncClient(sandbox.rpc_url) as node:
-        balance = (await node.get_balance(wallet.pubkey())).value
-        blockhash = (await node.get_latest_blockhash()).value.blockhash
-        away = transfer(
-            TransferParams(
-                from_pubkey=wallet.pubkey(),
-                to_pubkey=Keypair().pubkey(),
-                lamports=balance - _FEE_LAMPORTS,
-            )
-        )
-        message = MessageV0.try_compile(wallet.pubkey(), [away], [], blockhash)
-        await node.send_transaction(VersionedTransaction(message, [wallet]))
 
 
 def convert_all() -> str:
@@ -217,12 +239,12 @@ def convert_all() -> str:
     return f"{len(drawn)} PNG"
 
 
-async def take_round(profile: str, take: Callable[[Photographer], Awaitable[None]], *, broke: bool) -> None:
+async def take_round(
+    profile: str, take: Callable[[Photographer], Awaitable[None]], arguments: tuple[str, ...]
+) -> None:
     """One sandbox, one engine, one console, and whatever happens, none of them afterwards."""
     paths = profile_paths(profile)
-    if broke:
-        await empty_wallet(await launcher.ensure_sandbox(paths, SANDBOX))
-    app = ConsoleApp(LaunchPlan(paths, SANDBOX))
+    app = ConsoleApp(LaunchPlan(paths, arguments))
     async with app.run_test(size=LARGE, notifications=True) as pilot:
         photographer = Photographer(app, pilot, paths)
         try:
@@ -237,8 +259,9 @@ async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
             os.environ[variable] = folder
-        await take_round("healthy", healthy_round, broke=False)
-        await take_round("troubled", troubled_round, broke=True)
+        await take_round("healthy", healthy_round, SANDBOX)
+        os.environ["RETRY_ATTEMPTS"] = "2"
+        await take_round("troubled", troubled_round, (*SANDBOX, "--trouble", "landing.fail_share=0.3"))
 
 
 if __name__ == "__main__":

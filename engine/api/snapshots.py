@@ -32,6 +32,7 @@ from engine.liquidation.sol_price import SolPrice
 from engine.liquidation.tracker import Tracker
 from engine.oracle.board import PriceBoard
 from engine.protocol.margin import utilization_bps
+from engine.store.history import PeriodTotals
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import Latencies, Latency
 from engine.telemetry.loop_lag import BOUNDS_US, LoopLag
@@ -117,6 +118,7 @@ class Snapshots:
         self._events = events
         self._clock = clock
         self._seq = 0
+        self._last_day: wire.LastDay | None = None
 
     def take(self) -> wire.Snapshot:
         """The picture now."""
@@ -154,6 +156,11 @@ class Snapshots:
             alerts=self._alerts.active_rows(),
             fund_refused={clean(reason, TEXT_LIMIT): count for reason, count in self._fund.refused.items()},
         )
+
+    def take_last_day(self, totals: PeriodTotals, at_ns: int) -> None:
+        """What the database says of the 24 hours before `at_ns`; it stands until the next is told."""
+        done = totals.full + totals.partial
+        self._last_day = wire.LastDay(done=done, failed=totals.failed, at_ns=at_ns)
 
     def alerts(self) -> wire.AlertPage:
         """Every alert that is on, and those that are kept of the past."""
@@ -398,6 +405,7 @@ class Snapshots:
             liquidatable_seen=tally.liquidatable_seen,
             fees_today_lamports=self._journal.fees_of_day(self._clock.now_ns()),
             fee_budget_lamports=self._identity.fee_budget_lamports,
+            last_day=self._last_day,
             rehearsed=tally.rehearsed + sum(1 for each in good if each.status and each.status.is_rehearsal),
         )
 

@@ -301,6 +301,14 @@ class LatencyBoard(Message, frozen=True):
     finality_wait: LatencyView | None = None
 
 
+class LastDay(Message, frozen=True):
+    """What this wallet's attempts of the 24 hours before `at_ns` came to, as the database has them."""
+
+    done: int
+    failed: int  # without those that somebody else did first
+    at_ns: int
+
+
 class Totals(Message, frozen=True):
     """Counts since the engine started: attempts from confirmation on, amounts from finality."""
 
@@ -316,6 +324,7 @@ class Totals(Message, frozen=True):
     rehearsed: int = 0  # by a dry run: they would have liquidated, and count as nothing else
     fees_today_lamports: int = 0  # of this UTC day, restarts and all
     fee_budget_lamports: int | None = None  # of a UTC day; nothing is sent that would go beyond it
+    last_day: LastDay | None = None  # None before the database was asked
 
 
 class EventRow(Message, frozen=True):

@@ -30,7 +30,8 @@ from engine.journal import (
     work,
 )
 from engine.store import embedded, outbox
-from engine.store.history import known_fund_transactions, totals_of_last_day
+from engine.store.history import PeriodTotals, known_fund_transactions, totals_of_last_day
+from engine.store.last_day import LastDay
 from engine.store.migrate import migrate
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import Database, open_pool
@@ -375,6 +376,31 @@ async def test_the_password_is_in_no_message_of_an_outage(journal, records, data
     assert shipper.state == outbox.AWAY
     assert "hunter2" not in shipper.message
     await database.close()
+
+
+async def test_the_last_day_is_told_as_the_database_has_it_and_not_at_all_while_that_is_away(
+    journal, records, shipper, database
+):
+    done, failed = records.intent(), records.intent()
+    for intent in (done, failed):
+        await journal.record_intent(intent)
+    await journal.record_outcome(records.success(done))
+    await journal.record_outcome(records.expiry(failed, fee_lamports=0))
+    assert await shipper.drain(10)
+    told: list[tuple[PeriodTotals, int]] = []
+    at_this_time = done.detected_at_ns + 10**9
+
+    class Standing(SystemClock):
+        def now_ns(self) -> int:
+            return at_this_time
+
+    day = LastDay(database, records.identity, Standing(), lambda totals, at_ns: told.append((totals, at_ns)))
+    await day.ask()
+    ((totals, at_ns),) = told
+    assert (totals.full + totals.partial, totals.failed, at_ns) == (1, 1, at_this_time)
+    await database.close()
+    await day.ask()
+    assert len(told) == 1
 
 
 async def test_what_the_engine_asks_about_the_past_is_right(journal, records, shipper, database):

@@ -9,9 +9,10 @@ from consoles import Console
 from peer import Peer
 from snapshots import NS
 
+from engine.api import wire
 from tui.lines import Tone
 from tui.panes.fund import runway
-from tui.panes.totals import Pace
+from tui.panes.totals import Pace, last_day
 
 
 def test_the_pace_counts_the_last_minute_and_starts_anew_with_the_engine() -> None:
@@ -53,6 +54,28 @@ async def test_missed_goals_and_a_spent_budget_show_by_shape_and_figure(console:
     )
     assert "▲" not in console.text_of("#latency")
     await peer.push(msgspec.structs.replace(peer.snapshot, latency=slow, totals=totals))
-    await console.until(lambda: "60.0  120  186 ▲" in console.text_of("#latency"))
+    await console.until(lambda: "▲detect→submit  60.0  120  186" in console.text_of("#latency"))
+    assert "last 24 h            not known" in console.text_of("#totals")
     assert "0.450000 of 0.500" in console.text_of("#totals")
-    assert "±5bp" in console.text_of("#prices")
+    assert "ok ±5" in console.text_of("#prices")
+
+
+@pytest.mark.parametrize(
+    ("done", "failed", "age_s", "said", "tone"),
+    [
+        (995, 5, 5, "99.5 %", Tone.HEALTHY),
+        (98, 2, 5, "98.0 %", Tone.ATTENTION),
+        (98, 2, 300, "98.0 % 5m00s ago", Tone.ATTENTION),
+    ],
+)
+async def test_the_last_day_is_held_against_the_goal_and_says_when_it_is_old(
+    console: Console, peer: Peer, done: int, failed: int, age_s: int, said: str, tone: Tone
+) -> None:
+    day = wire.LastDay(done=done, failed=failed, at_ns=peer.snapshot.taken_at_ns - age_s * NS)
+    await peer.push(
+        msgspec.structs.replace(
+            peer.snapshot, totals=msgspec.structs.replace(peer.snapshot.totals, last_day=day)
+        )
+    )
+    await console.until(lambda: said in console.text_of("#totals"))
+    assert last_day(day, peer.snapshot.taken_at_ns).tone is tone

@@ -12,6 +12,7 @@ from tui.panes.figures import Figures
 
 UTILIZATION_LIMIT_BPS = 5_000  # the operational guide's alarm
 _GAUGE_MARGIN = 2
+_WORTH_TELLING_MS = 10_000  # the account is read every few seconds
 _MOST_LOOKS = 900
 _SHORTEST_WATCH_NS = 10 * 10**9
 _SHORT_RUNWAY_MS = 3_600_000
@@ -35,7 +36,8 @@ class FundPane(Figures):
         self._seen.append((fund.updated_at_ns, fund.balance_lamports))
         age_ms = max(0, now_ns - fund.updated_at_ns) // 10**6
         body = [*_body(fund, width), line(Span(" runway ", Tone.MUTED), runway(self._seen, fund))]
-        self.show_figures((Span(f"{fmt.age(age_ms)} old", Tone.MUTED),), body)
+        age = Span(fmt.age(age_ms), Tone.MUTED) if age_ms >= _WORTH_TELLING_MS else Span("")
+        self.show_figures((age,), body)
 
 
 def runway(seen: Sequence[tuple[int, int]], fund: wire.FundView) -> Span:

@@ -67,11 +67,11 @@ def _stage(name: str, view: wire.LatencyView, width: int, *, has_goal: bool) -> 
     p50, p95, p99 = (fmt.ms_of_us(us).rjust(_FIGURE) for us in (view.p50_us, view.p95_us, view.p99_us))
     return [
         line(
-            f" {name.ljust(_NAME)}",
+            Span("▲" if has_goal and _misses(view) else " ", Tone.ATTENTION, bold=True),
+            name.ljust(_NAME),
             Span(p50, _tone(view.p50_us, TYPICAL_GOAL_US if has_goal else None)),
             Span(p95, _tone(view.p95_us, TAIL_GOAL_US if has_goal else None)),
             p99,
-            Span(" ▲" if has_goal and _misses(view) else "", Tone.ATTENTION, bold=True),
         ),
         line(" ", Span(fmt.sparkline(view.recent_us, width, floor=0), Tone.OURS)),
     ]

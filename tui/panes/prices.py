@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engine.api import wire
 from tui import format as fmt
-from tui.lines import Line, Span, Tone, line, span
+from tui.lines import Line, Span, Tone, line, span, width_of
 from tui.panes.figures import Figures
 
 
@@ -23,7 +23,9 @@ class PricesPane(Figures):
             self.show_figures((), [line(Span(" no market is watched yet", Tone.MUTED))])
             return
         facts = () if oracle is None else _second_source(oracle)
-        self.show_figures(facts, [shown for price in prices for shown in _lines(price, now_ns)])
+        self.show_figures(
+            facts, [shown for price in prices for shown in _lines(price, now_ns, self.size.width)]
+        )
 
 
 def _second_source(oracle: wire.OracleView) -> Line:
@@ -33,21 +35,23 @@ def _second_source(oracle: wire.OracleView) -> Line:
     return line(span(f"Hermes {oracle.second_source}", tone))
 
 
-def _lines(price: wire.PriceRow, now_ns: int) -> list[Line]:
+def _lines(price: wire.PriceRow, now_ns: int, width: int) -> list[Line]:
     figures = Span(f"{fmt.price(price.price_e6):>10} {fmt.age(price.age_ms):>5} ")
     symbol = span(f" {price.symbol:<7.7}")
     if price.verdict == "ok":
-        sure = Span(f"±{_confidence_bps(price)}bp")
-        return [(symbol, figures, Span("ok", Tone.HEALTHY), sure, *_difference(price))]
+        sure = Span(f" ±{_confidence_bps(price)}")
+        shown = (symbol, figures, Span("ok", Tone.HEALTHY), sure)
+        whole = (*shown, *_difference(price))
+        return [whole if width_of(whole) <= width else shown]
     held = "" if price.held_since_ns is None else f" {fmt.age((now_ns - price.held_since_ns) // 10**6)}"
     tone, how = (Tone.DANGER, "HALTED") if price.halted else (Tone.ATTENTION, "held")
-    shown = [
+    told = [
         (symbol, figures, Span("✕" if price.halted else "▲", tone, bold=True)),
         line(span(f"   {how}{held}: {price.verdict} ±{_confidence_bps(price)}bp", tone, bold=price.halted)),
     ]
     if price.second_e6 is not None:
-        shown.append((Span(f"   Hermes {fmt.price(price.second_e6)}", tone), *_difference(price)))
-    return shown
+        told.append((Span(f"   Hermes {fmt.price(price.second_e6)}", tone), *_difference(price)))
+    return told
 
 
 def _confidence_bps(price: wire.PriceRow) -> int:

@@ -10,6 +10,7 @@ from tui.lines import Line, Span, Tone, line, spread
 from tui.panes.figures import Figures
 
 _MINUTE_MS = 60_000
+_OLD_MS = 60_000  # four times as long as the engine waits between two questions to the database
 _MOST_LOOKS = 400  # a minute of looks five times a second, and some
 SUCCESS_GOAL_PERMILLE = 990  # the operational guide's goal
 
@@ -46,12 +47,12 @@ class TotalsPane(Figures):
         super().__init__(id=id)
         self._pace = Pace()
 
-    def show_totals(self, totals: wire.Totals, uptime_ms: int) -> None:
-        """Show the counts of a run of that length."""
+    def show_totals(self, totals: wire.Totals, uptime_ms: int, now_ns: int) -> None:
+        """Show the counts of a run of that length, as of `now_ns`."""
         width = max(10, self.size.width - 1)
         self._pace.add(totals.full + totals.partial, uptime_ms)
         self.show_figures(
-            (Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, self._pace.per_minute(), width)
+            (Span(fmt.age(uptime_ms), Tone.MUTED),), _body(totals, self._pace.per_minute(), now_ns, width)
         )
 
 
@@ -69,10 +70,26 @@ def _budget(totals: wire.Totals) -> Span:
     return Span(f"{_fees(spent)} of {fmt.sol_short(budget)}", tone)
 
 
-def _body(totals: wire.Totals, per_minute: str, width: int) -> list[Line]:
+def _success(done: int, failed: int) -> Span:
+    """The share that succeeded, held against the goal."""
+    tried = done + failed
+    good = 1000 * done >= SUCCESS_GOAL_PERMILLE * tried
+    tone = Tone.PLAIN if not tried else Tone.HEALTHY if good else Tone.ATTENTION
+    return Span(f"{fmt.success_percent(done, failed)} %", tone)
+
+
+def last_day(day: wire.LastDay | None, now_ns: int) -> Span:
+    """The same of 24 hours, restarts and all; old figures are those of a database that is away."""
+    if day is None:
+        return Span("not known yet", Tone.MUTED)
+    age_ms = max(0, now_ns - day.at_ns) // 10**6
+    if age_ms > _OLD_MS:
+        return Span(f"{_success(day.done, day.failed).text} {fmt.age(age_ms)} ago", Tone.ATTENTION)
+    return _success(day.done, day.failed)
+
+
+def _body(totals: wire.Totals, per_minute: str, now_ns: int, width: int) -> list[Line]:
     done = totals.full + totals.partial
-    tried = done + totals.failed
-    success = Tone.HEALTHY if 1000 * done >= SUCCESS_GOAL_PERMILLE * tried else Tone.ATTENTION
 
     def row(name: str, value: Span) -> Line:
         return spread(line(f" {name}"), (value,), width)
@@ -83,14 +100,12 @@ def _body(totals: wire.Totals, per_minute: str, width: int) -> list[Line]:
     return [
         first,
         row("  full · partial", Span(f"{fmt.count(totals.full)} · {fmt.count(totals.partial)}")),
-        row("  in the last minute", Span(per_minute)),
+        row("  last minute", Span(per_minute)),
         row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
-        row("others were first", Span(fmt.count(totals.already_liquidated))),
-        row(
-            "success, goal 99 %",
-            Span(f"{fmt.success_percent(done, totals.failed)} %", success if tried else Tone.PLAIN),
-        ),
+        row("success, goal 99 %", _success(done, totals.failed)),
+        row("  last 24 h", last_day(totals.last_day, now_ns)),
+        row("fees today", _budget(totals)),
         row("fees paid", Span(f"{_fees(totals.fees_lamports)} SOL")),
-        row("  today, of budget", _budget(totals)),
+        row("others were first", Span(fmt.count(totals.already_liquidated))),
         row("bad debt covered", Span(f"{fmt.sol_short(totals.bad_debt_covered_lamports)} SOL")),
     ]

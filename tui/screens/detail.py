@@ -123,6 +123,10 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
         """Show what is known, and why it is not more."""
         self._draw_position()
         self._draw_attempts()
+        # Of a position that is closed there is no course and nothing to decide: its attempts get the room.
+        has_rest = self._detail is not None or self._ended is None
+        for name in ("#detail-right", "#reasons-rule", "#reasons"):
+            self.query_one(name).display = has_rest
         if self._detail is not None:
             self._draw_health(self._detail.health_history_milli)
             if self.state.snapshot is not None:

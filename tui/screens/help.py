@@ -12,12 +12,14 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from tui.keymap import shown_key
-from tui.lines import Line, Lines, Span, Tone, line
+from tui.lines import Line, Lines, Span, Tone, line, width_of, wrapped
 from tui.panes.banner import Banner
 from tui.panes.keybar import KeyBar
 from tui.state import ConsoleState
 
-_KEY_CELLS, _WHAT_CELLS = 18, 26
+_KEY_CELLS, _WHAT_CELLS = 15, 20
+_BEGIN_CELLS = 2 + _KEY_CELLS + 1 + _WHAT_CELLS + 1
+_BAR_CELLS = 4  # of the frame and the scroll bar, beside the text
 _SHAPES: tuple[Line, ...] = (
     line(
         Span("●", Tone.HEALTHY), " running              ", Span("■", Tone.DANGER), " stopped: nothing is sent"
@@ -36,7 +38,8 @@ class HelpScreen(Screen[None]):
 
     def __init__(self, groups: Sequence[tuple[str, Sequence[Binding]]], keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._help = help_lines(groups, keymap)
+        self._groups = groups
+        self._keymap = keymap
 
     def compose(self) -> ComposeResult:
         """The banner stays."""
@@ -45,9 +48,10 @@ class HelpScreen(Screen[None]):
             yield Lines(id="help-text")
         yield KeyBar()
 
-    def on_mount(self) -> None:
-        """Show the lines."""
-        self.query_one("#help-text", Lines).show(self._help)
+    def on_resize(self) -> None:
+        """Show the lines, each as long as there is room."""
+        shown = help_lines(self._groups, self._keymap, self.size.width - _BAR_CELLS)
+        self.query_one("#help-text", Lines).show(shown)
 
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """Only the banner follows the engine here."""
@@ -58,24 +62,25 @@ class HelpScreen(Screen[None]):
         self.dismiss(None)
 
 
-def help_lines(groups: Sequence[tuple[str, Sequence[Binding]]], keymap: Mapping[str, str]) -> list[Line]:
-    """Lines for groups of bindings, each under its heading; bindings of one action share a line."""
+def help_lines(
+    groups: Sequence[tuple[str, Sequence[Binding]]], keymap: Mapping[str, str], width: int
+) -> list[Line]:
+    """Lines for groups of bindings, each under its heading; bindings of one action share an entry."""
     lines: list[Line] = []
     for group, members in groups:
         lines += [line(Span(group, bold=True))]
         for _, same in groupby(members, key=lambda each: (each.action.partition("(")[0], each.tooltip)):
-            lines.append(_help_line(list(same), keymap))
+            lines += _entry(list(same), keymap, width)
         lines.append(line(""))
     return [*lines, line(Span("Shapes", bold=True)), *((Span("  "), *shape) for shape in _SHAPES)]
 
 
-def _help_line(same: Sequence[Binding], keymap: Mapping[str, str]) -> Line:
+def _entry(same: Sequence[Binding], keymap: Mapping[str, str], width: int) -> list[Line]:
     keys = " ".join(shown_key(binding, keymap) for binding in same)
     what = ", ".join(dict.fromkeys(binding.description for binding in same))
     names = " ".join(dict.fromkeys(binding.id for binding in same if binding.id))
-    return line(
-        Span(f"  {keys:<{_KEY_CELLS}} ", Tone.OURS),
-        Span(f"{what:<{_WHAT_CELLS}} "),
-        Span(f"{same[0].tooltip}  " if same[0].tooltip else "", Tone.MUTED),
-        Span(f"[{names}]", Tone.MUTED),
-    )
+    begin = line(Span(f"  {keys:<{_KEY_CELLS}} ", Tone.OURS), Span(f"{what:<{_WHAT_CELLS}} "))
+    told = f"{same[0].tooltip} [{names}]" if same[0].tooltip else f"[{names}]"
+    # What is named at length pushes its own first line only.
+    first, *more = wrapped(told, width - (width_of(begin) - _BEGIN_CELLS), Tone.MUTED, indent=_BEGIN_CELLS)
+    return [(*begin, *first[1:]), *more]

@@ -245,7 +245,7 @@ def _glyph(row: wire.LiquidationRow) -> str:
     return "●" if row.error_message is None else "·" if row.outcome in _HARMLESS else "✕"
 
 
-_HARMLESS = ("already liquidated", "healthy again", "dry run")
+_HARMLESS = ("already liquidated", "healthy again", "dry run", "never sent")
 
 
 def _tone(row: wire.LiquidationRow) -> Tone:

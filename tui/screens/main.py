@@ -213,7 +213,7 @@ class MainScreen(Screen[None]):
         self.query_one(FundPane).show_fund(snapshot.fund, now_ns)
         self.query_one(LatencyPane).show_latency(snapshot.latency)
         self.query_one(TotalsPane).show_totals(
-            snapshot.totals, (now_ns - snapshot.engine.started_at_ns) // NS_PER_MS
+            snapshot.totals, (now_ns - snapshot.engine.started_at_ns) // NS_PER_MS, now_ns
         )
         self.query_one(PricesPane).show_prices(snapshot.prices, now_ns, snapshot.oracle)
         self.query_one(Digest).show_snapshot(snapshot)

@@ -13,6 +13,7 @@ from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
 
 _DEFAULT = "default"
+_HOW_TO_CHANGE = "in config.toml, .env or the environment, then start the engine anew"
 _COLUMNS = (
     Column("setting", 30, rank=0),
     Column("value", 24, rank=1),
@@ -65,7 +66,10 @@ class SettingsScreen(TablePlace[wire.SettingsPage]):
             *told_at_length("value", row.value or "none", width),
             told("source", span(row.source, _tone(row))),
             *told_at_length("does", row.description, width),
-            told("change", Span("in the engine's environment, then start it anew", Tone.MUTED)),
+            told(
+                "change",
+                Span("in config.toml, .env or the environment, then start the engine anew", Tone.MUTED),
+            ),
         ]
 
     def _matching(self, answer: wire.SettingsPage) -> list[wire.SettingRow]:
