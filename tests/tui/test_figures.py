@@ -55,7 +55,7 @@ async def test_missed_goals_and_a_spent_budget_show_by_shape_and_figure(console:
     assert "▲" not in console.text_of("#latency")
     await peer.push(msgspec.structs.replace(peer.snapshot, latency=slow, totals=totals))
     await console.until(lambda: "▲detect→submit  60.0  120  186" in console.text_of("#latency"))
-    assert "last 24 h            not known" in console.text_of("#totals")
+    assert "not known yet" in console.text_of("#totals")
     assert "0.450000 of 0.500" in console.text_of("#totals")
     assert "ok ±5" in console.text_of("#prices")
 

@@ -30,8 +30,8 @@ def row(**changes: object) -> wire.PriceRow:
     return msgspec.structs.replace(usable, **changes)
 
 
-def text(price: wire.PriceRow) -> list[str]:
-    return ["".join(part.text for part in shown) for shown in _lines(price, NOW_NS)]
+def text(price: wire.PriceRow, width: int = 60) -> list[str]:
+    return ["".join(part.text for part in shown) for shown in _lines(price, NOW_NS, width)]
 
 
 def oracle(state: str) -> wire.OracleView:
@@ -43,11 +43,11 @@ def oracle(state: str) -> wire.OracleView:
     [(150_000_000, "+0.00 %"), (150_014_999, "+0.00 %"), (151_500_000, "+1.00 %"), (145_500_000, "−3.00 %")],
 )
 def test_a_usable_price_says_how_far_the_second_source_is_from_it(second_e6: int, difference: str) -> None:
-    assert text(row(second_e6=second_e6))[0].endswith(f"ok±5bp  {difference}")
+    assert text(row(second_e6=second_e6))[0].endswith(f"ok ±5  {difference}")
 
 
 def test_without_a_second_source_nothing_is_said_of_it() -> None:
-    assert text(row())[0].endswith("ok±5bp")
+    assert text(row())[0].endswith("ok ±5")
     assert len(text(row(verdict="stale", held_since_ns=NOW_NS))) == 2
     assert _second_source(oracle("off")) == ()
 
