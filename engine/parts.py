@@ -229,7 +229,7 @@ def assemble(
         clock=clock,
         stop=lambda reason: commands.emergency.trip(reason),  # noqa: PLW0108  # it is made further down
     )
-    funds = Funds(wallet, events, clock)
+    funds = Funds(wallet, events, clock, settings.wallet_floor_lamports)
     sol_price = SolPrice(board, clock)
     retries = Retries(
         queue=queue,

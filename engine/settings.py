@@ -145,6 +145,10 @@ class Settings(BaseSettings):
         default=500_000_000, validation_alias="FEE_BUDGET_LAMPORTS"
     )
     """The most that one day (UTC) may cost in fees."""
+    wallet_floor_lamports: Annotated[int, may_be.whole(0, 100 * LAMPORTS_PER_SOL)] = Field(
+        default=890_880, validation_alias="WALLET_FLOOR_LAMPORTS"
+    )
+    """Nothing is sent while a fee would leave less in the wallet; its own rent is the least."""
     compute_unit_limit: Annotated[int, may_be.whole(10_000, MAX_COMPUTE_UNITS)] = Field(
         default=200_000, validation_alias="COMPUTE_UNIT_LIMIT"
     )

@@ -24,10 +24,18 @@ class FundsShort(Exception):
 class Funds:
     """A pause of its own beside the gate: it ends by itself, and nobody has to resume it."""
 
-    def __init__(self, wallet: WalletWatch, events: EventLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        wallet: WalletWatch,
+        events: EventLog,
+        clock: Clock,
+        floor_lamports: int = RENT_EXEMPT_LAMPORTS,
+    ) -> None:
+        """`floor_lamports` stay in the wallet whatever there is to pay; less than its rent cannot."""
         self._wallet = wallet
         self._events = events
         self._clock = clock
+        self._floor_lamports = max(floor_lamports, RENT_EXEMPT_LAMPORTS)
         self._needed_lamports: int | None = None
         self._looking = asyncio.Lock()
 
@@ -47,16 +55,16 @@ class Funds:
         )
 
     def check(self, cost_lamports: int) -> None:
-        """Raise FundsShort when the balance is known not to cover this beside its own rent."""
+        """Raise FundsShort when the balance is known not to cover this beside the floor."""
         balance_lamports = self._wallet.balance_lamports
-        if balance_lamports is not None and balance_lamports < cost_lamports + RENT_EXEMPT_LAMPORTS:
+        if balance_lamports is not None and balance_lamports < cost_lamports + self._floor_lamports:
             self.pause(cost_lamports)
             raise FundsShort(self.why_short())
 
     def pause(self, cost_lamports: int) -> None:
         """Send nothing until the wallet covers this: the balance, or the cluster, says that it does not."""
         is_news = self._needed_lamports is None
-        self._needed_lamports = max(self._needed_lamports or 0, cost_lamports + RENT_EXEMPT_LAMPORTS)
+        self._needed_lamports = max(self._needed_lamports or 0, cost_lamports + self._floor_lamports)
         if is_news:
             self._events.add(Level.DANGER, f"ERROR nothing is sent, {self.why_short()}")
 
