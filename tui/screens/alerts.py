@@ -91,7 +91,7 @@ class AlertsScreen(TablePlace[wire.AlertPage]):
             *told_at_length("alert", f"{glyph} {row.text}", self.size.width, tone),
             told("rule", span(row.rule), Span(f"  number {row.id}", Tone.MUTED)),
             told("since", Span(fmt.full_date_time(row.since_ns)), Span(f"  {ended}")),
-            told("acknowledged", span(known)),
+            told("taken up", span(known)),
         ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -24,7 +24,7 @@ from tui.screens.place import Access
 
 PAGE_ROWS = 100
 _ROW_SHARE = 3  # the written-out row takes one line in so many, and what is left of it is cut
-_NAME_CELLS = 13
+_NAME_CELLS = 12
 
 
 class Note(NamedTuple):
