@@ -121,7 +121,8 @@ async def test_a_program_that_is_not_there_and_its_fund_are_found(patient) -> No
 
 async def test_a_feed_of_another_symbol_and_one_that_does_not_exist_are_found(patient) -> None:
     anothers = {"feed_id": "ab" * 32, "account": str(FEEDS["SOL/USD"].account)}
-    strange = {"BTC/USD": anothers, "DOGE/USD": {"feed_id": "cd" * 32}}
+    swapped = {"account": str(FEEDS["BTC/USD"].account)}  # no two symbols may name one account
+    strange = {"BTC/USD": anothers, "SOL/USD": swapped, "DOGE/USD": {"feed_id": "cd" * 32}}
     found = await patient.examined(SYMBOLS=json.dumps(strange))
     assert "of another feed" in found["price BTC/USD"].detail
     assert found["price DOGE/USD"].verdict is Verdict.FAIL
