@@ -199,7 +199,7 @@ def assemble(
         vigil = Vigil(
             Rehearsal(chain=chain, journal=journal, tracker=tracker, clock=clock).step,
             clock,
-            is_busy=lambda: len(queue) > 0,
+            is_busy=lambda: len(executor.hands) > 0 or not journal.is_idle,
             heard_ns=lambda: ingest.updated_at_ns,
         )
     feed = LiveFeeds(

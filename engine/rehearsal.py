@@ -1,4 +1,4 @@
-"""Walks the way of news from a frame to the queue, with made-up news and a book and a queue of their own.
+"""Walks the way of news from a frame to the queue and on, with made-up news and parts of their own.
 
 What a processor has not done for a few milliseconds it does several times slower: its caches have forgotten
 the code. Whoever walks the same code in between has it back. Nothing that is rehearsed comes near the
@@ -20,6 +20,7 @@ from engine.chain.port import Chain
 from engine.chain.subscriptions import MESSAGE_BYTES
 from engine.chain.websocket import WebSocket, server_frame
 from engine.clock import Clock
+from engine.departure_rehearsal import DepartureRehearsal
 from engine.domain import Generation, Position, Side
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
@@ -40,6 +41,7 @@ from engine.telemetry.tally import Tally
 from engine.wallet.watch import WalletWatch
 
 PRICES_GOOD_NS = 20 * 10**9  # then they are made anew: after a minute they would be stale
+DEPART_NS = 1_000_000  # signing takes longer than all the rest: news that come meanwhile would wait for it
 _AT_ONCE = 2
 _SLOT = 1
 _RESTING_E6, _FALLEN_E6 = 100 * 10**6, 97 * 10**6
@@ -58,8 +60,9 @@ class Rehearsal:
         watched = WatchedFeed(SOL_USD)
         program_id = Pubkey.default()
         # What is told in a rehearsal is written nowhere.
-        events, board = EventLog(clock, waiting_lines=_AT_ONCE), PriceBoard([watched], clock)
-        holdings = Holdings(Book([SOL_USD.symbol], 1300), program_id)
+        events = EventLog(clock, waiting_lines=_AT_ONCE)
+        self._board = board = PriceBoard([watched], clock)
+        self._holdings = holdings = Holdings(Book([SOL_USD.symbol], 1300), program_id)
         self._queue = LiquidationQueue(_AT_ONCE)
         detector = Detector(
             holdings=holdings,
@@ -101,6 +104,8 @@ class Rehearsal:
         self._program_id = program_id
         self._frames: list[bytes] = []
         self._made_at_ns = 0
+        self._departing = DepartureRehearsal(program_id)
+        self._departed_at_ns = 0
         self._step = 0
         self.steps = 0
         self.queued = 0  # every second step ends in the queue
@@ -116,7 +121,20 @@ class Rehearsal:
         self.steps += 1
         self.queued += len(self._queue)
         for entry in list(self._queue):
+            self._depart(entry.address)
             self._queue.finish(entry)
+
+    @property
+    def departed(self) -> int:
+        """How many of those that were queued were taken on to the bytes of a request."""
+        return self._departing.departed
+
+    def _depart(self, address: Pubkey) -> None:
+        now_ns = self._clock.now_ns()
+        position = self._holdings.decidable(address)
+        if position is not None and abs(now_ns - self._departed_at_ns) >= DEPART_NS:
+            self._departed_at_ns = now_ns
+            self._departing.walk(position, self._board.current(position.symbol))
 
     def _hear(self, frame: bytes) -> None:
         self._socket.get_buffer(len(frame))[: len(frame)] = frame

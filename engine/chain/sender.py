@@ -43,6 +43,11 @@ _BEFORE = b'{"jsonrpc":"2.0","id":1,"method":"sendTransaction","params":["'
 _BEHIND = b'",{"encoding":"base64","skipPreflight":true,"maxRetries":0}]}'
 
 
+def request_body(raw: bytes) -> bytes:
+    """What a node is asked to do with a signed transaction."""
+    return b"".join((_BEFORE, base64.b64encode(raw), _BEHIND))
+
+
 class Destination(Protocol):
     """A node to send to; see engine.chain.endpoint."""
 
@@ -77,7 +82,7 @@ class _Sending:
 
     def __init__(self, raw: bytes, on_first_write: Callable[[], None]) -> None:
         self.raw = raw
-        self.body = b"".join((_BEFORE, base64.b64encode(raw), _BEHIND))
+        self.body = request_body(raw)
         self.is_over = False  # taken, or given up: whoever has not written by now does not any more
         self.has_left = False
         self._on_first_write = on_first_write

@@ -354,6 +354,11 @@ class Journal:
         return self._last_seq - self._shipped_seq
 
     @property
+    def is_idle(self) -> bool:
+        """Whether everything that was handed over to be written is answered."""
+        return self._writer.is_idle and not self._to_open
+
+    @property
     def last_seq(self) -> int:
         """The number of the newest outbox row, 0 when there never was one."""
         return self._last_seq
