@@ -47,6 +47,7 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     crash.measure: ("detect_to_submit_p50", "detect_to_submit_p99"),
     execution.measure: (
         *("frame_to_bytes", "frame_to_bytes_p99", "burst_32"),
+        *("frame_to_bytes_awake", "frame_to_bytes_p99_awake", "burst_32_awake"),
         *("frame_to_bytes_bare", "frame_to_bytes_p99_bare", "burst_32_bare"),
     ),
     burst.measure: ("burst_500",),
