@@ -10,6 +10,8 @@ from pathlib import Path
 
 from textual.worker import WorkerFailed
 
+from engine.telemetry.redaction import without_credentials
+
 EXIT_CODE = 1
 
 
@@ -17,7 +19,8 @@ def report(error: BaseException, folder: Path) -> str:
     """Write the traceback to a new file of mode 0600 in `folder` and return the line that names it."""
     if isinstance(error, WorkerFailed):
         error = error.error  # Textual's wrapper has no traceback of its own
-    text = "".join(traceback.TracebackException.from_exception(error, capture_locals=False).format())
+    trace = traceback.TracebackException.from_exception(error, capture_locals=False)
+    text = without_credentials("".join(trace.format()))
     summary = f"The console crashed ({type(error).__name__}); the engine runs on"
     try:
         path = _write(text, folder)

@@ -27,6 +27,8 @@ CLIENT_SIDE = {
     "engine.api.launcher",
     "engine.api.clean",
     "engine.api.standing_stop",
+    "engine.telemetry",
+    "engine.telemetry.redaction",
 }
 CONSOLE_LIBRARIES = {"textual", "plotext", "textual_plotext", "rich"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -36,3 +37,17 @@ async def console(paths: ProfilePaths, peer: Peer) -> AsyncIterator[Console]:
     """A console of 120×40 that has shown the peer's first snapshot."""
     async with Console.attached(paths) as opened:
         yield opened
+
+
+@pytest.fixture
+def served(paths: ProfilePaths) -> Iterator[ProfilePaths]:
+    """A profile whose engine is the test peer, in a process of its own."""
+    peer = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "peer.py"), str(paths.socket)], stdout=subprocess.PIPE
+    )
+    assert peer.stdout is not None
+    assert peer.stdout.readline() == b"ready\n"
+    yield paths
+    peer.kill()
+    peer.wait()
+    peer.stdout.close()

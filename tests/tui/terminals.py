@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,18 +30,33 @@ sys.exit(run_console(LaunchPlan(ProfilePaths("test", state, runtime), attach_onl
 """
 
 
+def console_command(state: Path, runtime: Path, before: str = "") -> list[str]:
+    """What opens a console on that profile's engine; the Python of `before` runs ahead of it."""
+    return [sys.executable, "-c", before + _RUN, str(state), str(runtime)]
+
+
 class TerminalConsole:
-    """Use as a context manager. `output` holds every byte that was read so far."""
+    """Use as a context manager. `output` holds every byte that was read so far.
+
+    `command` takes the place of the plain console.
+    """
 
     def __init__(
-        self, state: Path, runtime: Path, *, columns: int = 120, rows: int = 40, **environment: str
+        self,
+        state: Path,
+        runtime: Path,
+        *,
+        columns: int = 120,
+        rows: int = 40,
+        command: Sequence[str] = (),
+        **environment: str,
     ) -> None:
         self.output = b""
         self.master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(state), str(runtime)],
+            list(command) or console_command(state, runtime),
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,

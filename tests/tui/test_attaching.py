@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from consoles import Console
 from peer import Peer
+from terminals import ROOT
 
 from engine.api import client
 from engine.api.client import EngineClient
 from engine.errors import EngineNotRunning
-from engine.paths import ProfilePaths
+from engine.paths import ProfilePaths, profile_paths
 
 NOBODY = 65_534
 
@@ -72,3 +77,36 @@ async def test_two_consoles_on_one_engine_show_the_same_and_both_hear_of_a_stop(
         await one.press("ctrl+e")
         await one.says("■ STOPPED")
         await other.says("■ STOPPED")
+
+
+def test_status_watches_through_an_engines_end_and_leaves_on_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    paths = profile_paths("watched")
+    paths.prepare()
+    script = Path(__file__).parent / "peer.py"
+    with subprocess.Popen([sys.executable, str(script), str(paths.socket)], stdout=subprocess.PIPE) as peer:
+        assert peer.stdout is not None
+        assert peer.stdout.readline() == b"ready\n"
+        watch = [
+            sys.executable,
+            "-m",
+            "engine",
+            "--profile",
+            "watched",
+            "status",
+            "--watch",
+            "--every",
+            "0.2",
+        ]
+        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True, cwd=ROOT) as watching:
+            assert watching.stdout is not None
+            told = (line for line in watching.stdout)
+            for _ in range(2):
+                assert next(line for line in told if "running" in line.lower())
+            peer.kill()
+            assert next(line for line in told if line.startswith("DISCONNECTED"))
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(30) in (0, 130, -signal.SIGINT)

@@ -6,27 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from terminals import ALTERNATE_OFF, ALTERNATE_ON, ROOT, TerminalConsole
 
 from engine.paths import ProfilePaths
-
-
-@pytest.fixture
-def served(paths: ProfilePaths) -> Iterator[ProfilePaths]:
-    """A profile whose engine is the test peer, in a process of its own."""
-    peer = subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "peer.py"), str(paths.socket)], stdout=subprocess.PIPE
-    )
-    assert peer.stdout is not None
-    assert peer.stdout.readline() == b"ready\n"
-    yield paths
-    peer.kill()
-    peer.wait()
-    peer.stdout.close()
 
 
 def console(paths: ProfilePaths) -> TerminalConsole:
