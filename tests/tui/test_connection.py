@@ -154,7 +154,7 @@ async def test_a_start_that_fails_shows_the_engines_line_and_lets_the_operator_q
 
 async def eventually(holds: Callable[[], bool]) -> None:
     """Let the other tasks run until `holds` does."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - what is waited for is a plain list
             await asyncio.sleep(0)
 

@@ -44,7 +44,9 @@ def table_of(console: Console) -> LiveTable:
     return console.app.screen.query_one(LiveTable)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize(
+    "size", [(80, 24), pytest.param((120, 40), marks=pytest.mark.long), (200, 60)]
+)  # the other tests look at 120×40
 async def test_one_key_leads_to_each_place_from_any_other_with_the_banner_and_the_stop_key(
     paths: ProfilePaths, peer: Peer, size: tuple[int, int]
 ) -> None:

@@ -62,8 +62,8 @@ def test_a_held_price_says_why_since_when_and_what_the_second_source_says() -> N
 
 def test_a_halt_is_red_and_a_hold_is_not() -> None:
     since_ns = NOW_NS - 360 * NS
-    held = _lines(row(verdict="stale", held_since_ns=since_ns), NOW_NS)
-    halted = _lines(row(verdict="stale", held_since_ns=since_ns, halted=True), NOW_NS)
+    held = _lines(row(verdict="stale", held_since_ns=since_ns), NOW_NS, 60)
+    halted = _lines(row(verdict="stale", held_since_ns=since_ns, halted=True), NOW_NS, 60)
     assert {part.tone for part in held[1]} == {Tone.ATTENTION}
     assert {part.tone for part in halted[1]} == {Tone.DANGER}
     assert halted[1][0].text == "   HALTED 6m00s: stale ±5bp"

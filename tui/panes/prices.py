@@ -13,7 +13,7 @@ from tui.panes.figures import Figures
 class PricesPane(Figures):
     """One line a market. A price that is not ok holds all liquidations of its market."""
 
-    TITLE = "PRICES ±bp"
+    TITLE = "PRICES"
 
     def show_prices(
         self, prices: Sequence[wire.PriceRow], now_ns: int, oracle: wire.OracleView | None = None
