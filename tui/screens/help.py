@@ -19,7 +19,7 @@ from tui.state import ConsoleState
 
 _KEY_CELLS, _WHAT_CELLS = 15, 20
 _BEGIN_CELLS = 2 + _KEY_CELLS + 1 + _WHAT_CELLS + 1
-_BAR_CELLS = 4  # of the frame and the scroll bar, beside the text
+_BAR_CELLS = 6  # of the frame and the scroll bar, beside the text
 _SHAPES: tuple[Line, ...] = (
     line(
         Span("●", Tone.HEALTHY), " running              ", Span("■", Tone.DANGER), " stopped: nothing is sent"
