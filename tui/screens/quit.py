@@ -36,7 +36,7 @@ class QuitDialog(Dialog[Leaving]):
             text = [
                 line(Span("The engine runs on without this console.", bold=True)),
                 line(""),
-                line(f"Stopping it ends it{also} once the {sent} transactions that it sent are settled."),
+                line(f"Stopping it ends it{also}, once the {sent} that it sent are settled."),
                 line(Span("It liquidates nothing until it is started again.", Tone.MUTED)),
             ]
         else:
