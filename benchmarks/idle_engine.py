@@ -11,8 +11,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import uvloop
@@ -37,6 +38,8 @@ from engine.settings import Settings, load_settings
 from engine.telemetry.logs import configure_logging
 from engine.wallet.secret import SecretKey
 from engine.wallet.signer import KeypairSigner
+
+T = TypeVar("T")
 
 MARK_E6 = 60_000 * 10**6
 RESTING_E6, NEAR_E6 = MARK_E6, 59_000 * 10**6
@@ -83,7 +86,7 @@ class _Shipping:
 
 
 class _Stopwatch:
-    """Stands before the engine's ingestion, and looks into its queue behind it."""
+    """Stands before the engine's ingestion, and notes when its queue has taken somebody in."""
 
     def __init__(self, parts: Parts, told: int) -> None:
         self._parts = parts
@@ -93,6 +96,9 @@ class _Stopwatch:
         self.price_us: list[float] = []
         self.taken_us: list[float] = []  # of account_us, what lies behind the decoded frame
         self._heard: list[AccountNews] = []
+        self._queued_ns = 0
+        for name in ("offer", "offer_many"):
+            setattr(parts.queue, name, self._noting(getattr(parts.queue, name)))
         self.done = asyncio.Event()
         self.on_connected = self._inner.on_connected
         self.on_disconnected = self._inner.on_disconnected
@@ -103,7 +109,7 @@ class _Stopwatch:
         """Hand it on; what is in the queue afterwards is there because of it."""
         begun_ns = time.monotonic_ns()
         self._inner.on_accounts(news)
-        now_ns = time.monotonic_ns()
+        now_ns = self._queued_ns
         if str(news[-1].address) not in WATCHED and len(self._heard) < 2 * self._told:
             self._heard.append(news[-1])
         for entry in self._parts.queue:
@@ -115,6 +121,16 @@ class _Stopwatch:
         if min(len(self.price_us), len(self.account_us)) >= self._told:
             self.done.set()
 
+    def _noting(self, enter: Callable[..., T]) -> Callable[..., T]:
+        """The same way into the queue, with the time at which it was gone."""
+
+        def entered(*arguments: object) -> T:
+            result = enter(*arguments)
+            self._queued_ns = time.monotonic_ns()
+            return result
+
+        return entered
+
     async def hear_again(self) -> list[float]:
         """The same positions fall and recover once more, one behind the other: microseconds of each fall."""
         again_us = []
@@ -122,7 +138,7 @@ class _Stopwatch:
         for told in [msgspec.structs.replace(each, slot=slot) for each in self._heard]:
             begun_ns = time.monotonic_ns()
             self._inner.on_accounts([told])
-            took_us = (time.monotonic_ns() - begun_ns) / 1e3
+            took_us = (self._queued_ns - begun_ns) / 1e3
             if any(entry.stage is Stage.QUEUED for entry in self._parts.queue):
                 again_us.append(took_us)
             await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from solders.pubkey import Pubkey
 
 from engine import runtime, transport
 from engine.chain.pool import RpcPool
-from engine.chain.port import AccountRead
+from engine.chain.port import AccountRead, NoLongerWanted
 from engine.chain.sender import Destination
 from engine.cli import headless
 from engine.clock import Clock
@@ -72,8 +72,12 @@ class PlainSender:
     ) -> None:
         await self._client.close()
 
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+    async def send(
+        self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         """One sendTransaction."""
+        if not still_wanted():
+            raise NoLongerWanted
         self._gate.check()
         on_write(self._clock.now_ns())
         await self._client.send_raw_transaction(raw, TxOpts(skip_preflight=True, max_retries=0))

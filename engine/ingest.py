@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import structlog
 from solders.pubkey import Pubkey
 
-from engine.book.holdings import Holdings, Update
+from engine.book.holdings import FEW, Holdings, Update
 from engine.chain.frames import AccountNews
 from engine.chain.port import Chain, RpcFailure
 from engine.clock import Clock
+from engine.domain import Position
 from engine.fund import FundWatcher
 from engine.liquidation.detector import Detector
 from engine.liquidation.tracker import Tracker
@@ -147,9 +148,22 @@ class Ingest:
                 positions.append((each.address, each.data, each.owner, each.slot))
         if positions:
             self._silence.on_positions()
-            self._detector.look_at_many(self._holdings.apply_many(positions))
+            if len(positions) <= FEW:
+                self._take_few(positions)
+            else:
+                self._detector.look_at_many(self._holdings.apply_many(positions))
         for each in single:
             self._on_watched(each)
+
+    def _take_few(self, positions: Sequence[Update]) -> None:
+        """One behind the other, each with what was just read of it: the quickest way into the queue."""
+        changed: dict[Pubkey, Position | None] = {}  # of one that is told of twice, the last is so
+        for update in positions:
+            change = self._holdings.apply_one(*update)
+            if change:
+                changed[update[0]] = None if change is True else change
+        for address, position in changed.items():
+            self._detector.look_at_told(address, position)
 
     def on_doubt(self, reason: str) -> None:
         """The feed may have missed something: read everything again."""

@@ -57,13 +57,14 @@ class RiskBoard:
         """What is known, in the order of the symbols; nothing for one that was not looked at yet."""
         return [known for symbol in self._board.symbols if (known := self._figures.get(symbol)) is not None]
 
-    def bands(self, refreshed: int = REFRESHED_AT_ONCE) -> BandCounts:
+    def bands(self, refreshed: int | None = None) -> BandCounts:
         """All symbols together, from what is known of each; what is not known of one is unknown.
 
-        Up to `refreshed` symbols that changed are made anew first; more of them when their turn comes, within
-        a second or two. A symbol whose price may not be acted on counts as unknown from that moment on.
+        Up to `refreshed` symbols that changed, by default a few, are made anew first; more of them when their
+        turn comes, within a second or two. A symbol whose price may not be acted on counts as unknown from
+        that moment on.
         """
-        left = refreshed
+        left = REFRESHED_AT_ONCE if refreshed is None else refreshed
         for symbol in self._board.symbols:
             left -= left > 0 and self.refresh(symbol)
         known = [

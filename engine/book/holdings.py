@@ -21,7 +21,7 @@ log = structlog.get_logger("book")
 
 MAX_DEFERRED = 200_000
 _DEFERRED_AT_ONCE = 1024
-_FEW = 8  # updates that are taken one by one more quickly than in columns
+FEW = 8  # updates that are taken one by one more quickly than in columns
 
 Update = tuple[Pubkey, bytes | None, Pubkey | None, int]
 """An account as it was read: address, data, owner, slot."""
@@ -50,6 +50,12 @@ class Holdings:
         A closed account, or one that another program owns now, leaves the book. One that cannot be decoded
         is counted by reason, and unknown, never healthy.
         """
+        return bool(self.apply_one(address, data, owner, slot))
+
+    def apply_one(
+        self, address: Pubkey, data: bytes | None, owner: Pubkey | None, slot: int
+    ) -> Position | bool:
+        """The same; what changed is returned as it was read, True when that is no position any more."""
         if self._deferred is not None:
             self._defer((address, data, owner, slot))
             return False
@@ -64,11 +70,11 @@ class Holdings:
             self._skip(address, refusal.reason, slot)
             return False
         self.unread.drop(bytes(address))
-        return self.book.apply(position)
+        return self.book.apply(position) and position
 
     def apply_many(self, updates: Sequence[Update]) -> list[Pubkey]:
         """Take many accounts, in the order in which they were told; returns those that were news."""
-        if self._deferred is not None or len(updates) <= _FEW:
+        if self._deferred is not None or len(updates) <= FEW:
             return [update[0] for update in updates if self.apply(*update)]
         keys, accounts, owners, slots = zip(*updates, strict=True)
         if not all(accounts) or not set(owners) <= {self.program_id}:

@@ -49,6 +49,13 @@ class RpcFailure(Exception):
         self.retry_after_s = retry_after_s
 
 
+class NoLongerWanted(RpcFailure):
+    """The position is not to be liquidated any more: the bytes stayed here, which is no fault of a node."""
+
+    def __init__(self) -> None:
+        super().__init__("no longer liquidatable: not sent")
+
+
 class LyingNode(RpcFailure):
     """An answer that no honest node can have given: `endpoint` gave it, `what` is wrong with it."""
 

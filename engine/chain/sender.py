@@ -23,7 +23,7 @@ from engine.api.clean import clean
 from engine.chain.http_answer import HttpAnswer
 from engine.chain.keepalive import Connection, NodeConnections, NotAnswered
 from engine.chain.lines import SendLines
-from engine.chain.port import NODE_UNHEALTHY, RpcFailure
+from engine.chain.port import NODE_UNHEALTHY, NoLongerWanted, RpcFailure
 from engine.chain.retry_after import retry_after_s
 from engine.clock import Clock
 from engine.control import Gate, SendingStopped
@@ -80,8 +80,11 @@ class _Written:
 class _Sending:
     """One transaction on its way to some nodes."""
 
-    def __init__(self, raw: bytes, on_first_write: Callable[[], None]) -> None:
+    def __init__(
+        self, raw: bytes, on_first_write: Callable[[], None], still_wanted: Callable[[], bool]
+    ) -> None:
         self.raw = raw
+        self.still_wanted = still_wanted
         self.body = request_body(raw)
         self.is_over = False  # taken, or given up: whoever has not written by now does not any more
         self.has_left = False
@@ -139,8 +142,16 @@ class Sender:
         for node in self._nodes.values():
             node.close()
 
-    def send(self, raw: bytes, on_write: Callable[[int], None]) -> Awaitable[None]:
+    def send(
+        self,
+        raw: bytes,
+        on_write: Callable[[int], None],
+        still_wanted: Callable[[], bool] = lambda: True,
+    ) -> Awaitable[None]:
         """Send one signed transaction; `on_write` gets the Unix time in ns at which its first bytes leave.
+
+        `still_wanted` is asked before each write, since a connection may have been waited for: where it says
+        no, these bytes do not leave, and NoLongerWanted is raised unless others did.
 
         They leave within this call, where a connection is ready. What is returned has to be awaited: it ends
         with the first node that takes the transaction. It raises SendingStopped when the gate is closed
@@ -152,7 +163,7 @@ class Sender:
             nodes = self._destinations()
             if not nodes:
                 raise RpcFailure("node error: no node is fit to be sent to")
-            sending = _Sending(raw, lambda: on_write(self._clock.now_ns()))
+            sending = _Sending(raw, lambda: on_write(self._clock.now_ns()), still_wanted)
             written = [self._write_now(node, sending) for node in nodes[: self._fan_out]]
         except (SendingStopped, RpcFailure) as failure:
             return _Answers(partial(_fail, failure))
@@ -214,22 +225,24 @@ class Sender:
         return tasks
 
     def _write_now(self, node: Destination, sending: _Sending) -> _Written | None:
-        """Write on an idle connection; None without one, or when it turned out to be broken."""
+        """Write on an idle connection; None without one, or when nothing left on it."""
         connection = self._connections_of(node).take()
         if connection is None:
             self._gate.check()
             return None
         try:
             return self._write(node, connection, sending)
-        except NotAnswered:
+        except (NotAnswered, NoLongerWanted):
             return None
 
     def _write(self, node: Destination, connection: Connection, sending: _Sending) -> _Written:
-        """One write of the whole request. Raises SendingStopped, NotAnswered."""
+        """One write of the whole request. Raises SendingStopped, NoLongerWanted, NotAnswered."""
         request = self._connections_of(node).request(sending.body)
         try:
+            if not sending.still_wanted():
+                raise NoLongerWanted
             self._gate.check()
-        except SendingStopped:
+        except (SendingStopped, NoLongerWanted):
             self._connections_of(node).give_back(connection)
             raise
         # Nothing may be awaited from here to the write.
@@ -252,8 +265,8 @@ class Sender:
                         return None
                     written = self._write(node, connection, sending)
                 failure = _refusal(node, await written.answer, sending.raw)
-        except SendingStopped as stopped:
-            return stopped
+        except (SendingStopped, NoLongerWanted) as kept_back:
+            return kept_back
         except TimeoutError:
             failure = RpcFailure("timeout while sending", is_timeout=True)
             if connection is not None:

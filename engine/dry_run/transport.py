@@ -25,6 +25,7 @@ from engine.chain.port import (
     FreshBlockhash,
     LandedTransaction,
     Level,
+    NoLongerWanted,
     PositionSlice,
     SignatureStatus,
     Simulation,
@@ -78,8 +79,12 @@ class DryRunTransport:
 
     # --- the way out ---
 
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+    async def send(
+        self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         """Send nothing. Raises SendingStopped when the gate is closed, RpcFailure when no node tells."""
+        if not still_wanted():
+            raise NoLongerWanted
         self._gate.check()
         on_write(self._clock.now_ns())
         transaction = VersionedTransaction.from_bytes(raw)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
-from engine.chain.port import RpcFailure
+from engine.chain.port import NoLongerWanted, RpcFailure
 from engine.clock import Clock
 from engine.control import SendingStopped
 from engine.journal.errors import JournalUnavailable, UnknownIntent
@@ -52,7 +53,9 @@ class Departures:
             log.warning("not sent, no longer liquidatable", position=str(flight.intent.position))
             return
         raw = flight.intent.raw_transaction
-        answer = self._wire.send(raw, lambda at_ns: self._on_write(flight, at_ns))
+        answer = self._wire.send(
+            raw, lambda at_ns: self._on_write(flight, at_ns), partial(self._still_wanted, flight)
+        )
         background.create_task(self._see_off(flight, answer)).add_done_callback(
             lambda _: self._room.release()
         )
@@ -65,6 +68,8 @@ class Departures:
         except SendingStopped:
             flight.withheld = not flight.may_have_left
             log.warning("kept back by the stop", position=position)
+        except NoLongerWanted:
+            log.warning("not sent, no longer liquidatable", position=position)
         except RpcFailure as failure:
             log.warning("node refused", position=position, reason=str(failure))
         except Exception:

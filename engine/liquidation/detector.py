@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 from engine.book.book import Crosser
 from engine.book.holdings import Holdings
 from engine.clock import Clock
-from engine.domain import Action, Price
+from engine.domain import Action, Position, Price
 from engine.liquidation.decide import decide
 from engine.liquidation.failures import Failures
 from engine.liquidation.queue import Entry, LiquidationQueue, Stage
@@ -105,6 +105,13 @@ class Detector:
         if self.decides:
             self._consider(address, since_ns)
 
+    def look_at_told(self, address: Pubkey, told: Position | None) -> None:
+        """An account was told of just now: queue its position if it is liquidatable at the current price."""
+        if len(self._failures):
+            self._failures.account_changed(address)
+        if told is not None and self.decides and not self._failures.is_resting(address):
+            self._decide_on(told)
+
     def look_at_many(self, addresses: Sequence[Pubkey]) -> None:
         """Positions changed: queue those that are liquidatable. Next to nothing while nobody near is."""
         if len(self._failures):
@@ -132,9 +139,11 @@ class Detector:
     def _consider(self, address: Pubkey, since_ns: int | None = None) -> None:
         """Queue the position if it is liquidatable now, and tell of it if that is new."""
         position = self._holdings.decidable(address)
-        if position is None or self._failures.is_resting(address):
-            return
-        now_ns = self._clock.now_ns()
+        if position is not None and not self._failures.is_resting(address):
+            self._decide_on(position, since_ns)
+
+    def _decide_on(self, position: Position, since_ns: int | None = None) -> None:
+        address, now_ns = position.address, self._clock.now_ns()
         decision = decide(position, self._board.current(position.symbol))
         if decision.action is Action.HOLD:
             return

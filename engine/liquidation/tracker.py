@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -36,8 +37,13 @@ UNREAD_NS = 60 * 10**9  # final for so long and not to be read: somebody has to 
 class Wire(Protocol):
     """The gated way out; see engine.chain.sender."""
 
-    def send(self, raw: bytes, on_write: Callable[[int], None]) -> Awaitable[None]:
-        """Send one transaction's bytes: at once where it can, else while the answer is awaited."""
+    def send(
+        self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = ...
+    ) -> Awaitable[None]:
+        """Send one transaction's bytes: at once where it can, else while the answer is awaited.
+
+        Before each write `still_wanted` is asked.
+        """
         ...
 
 
@@ -326,7 +332,7 @@ class Tracker:
             if height > flight.intent.last_valid_block_height:
                 overdue.append(flight)
             elif self._is_due(flight) and follower.still_wanted(flight):
-                resend.append(self._rebroadcast(flight))
+                resend.append(self._rebroadcast(flight, follower))
         await asyncio.gather(*resend)
         gone = await self._advance(overdue, follower, are_overdue=True) if overdue else []
         for flight in gone:
@@ -342,12 +348,13 @@ class Tracker:
         last_ns = flight.followed_ns if flight.last_write_ns is None else flight.last_write_ns
         return not flight.withheld and self._clock.monotonic_ns() - last_ns >= self._rebroadcast_ns
 
-    async def _rebroadcast(self, flight: Flight) -> None:
+    async def _rebroadcast(self, flight: Flight, follower: Follower) -> None:
         """Send the same bytes again; the gate may refuse, and that is that."""
         try:
             await self._wire.send(
                 flight.intent.raw_transaction,
                 lambda at_ns: flight.note_write(at_ns, self._clock.monotonic_ns()),
+                partial(follower.still_wanted, flight),
             )
         except SendingStopped:
             flight.withheld = not flight.may_have_left

@@ -113,7 +113,7 @@ async def test_a_feed_leaves_a_node_that_falls_behind_for_another():
     feed = feeds.feeds[0]
     running = asyncio.ensure_future(feed.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await listener.slots.get() < 200
             standing.states[0] = "behind"
             assert await listener.lost.get() == "its node is not one to go by"

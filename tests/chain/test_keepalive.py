@@ -126,7 +126,7 @@ async def test_a_node_that_speaks_before_it_is_asked_is_hung_up_on():
         server.greeting = ANSWER
         connections = connections_to(server)
         connection = await connections.acquire()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
                 if not connection.is_open:
                     break

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from solders.signature import Signature
 
-from engine.chain.port import LyingNode, RpcFailure
+from engine.chain.port import LyingNode, NoLongerWanted, RpcFailure
 from engine.chain.sender import PATIENCE_S, Sender
 from engine.clock import SystemClock
 from engine.control import RUNNING, Gate, GateState, SendingStopped
@@ -68,7 +68,7 @@ class Route:
         return asyncio.get_running_loop().time() - begun
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
                 if condition():
                     return
@@ -119,6 +119,19 @@ async def test_bytes_go_to_the_first_node_alone_while_it_takes_them(route):
     await route.send()
     assert route.received == [1, 0]
     assert [node.charged for node in route.nodes] == [1, 0]
+
+
+async def test_what_is_wanted_no_longer_when_it_would_be_written_stays_here_and_is_no_nodes_fault(four):
+    with pytest.raises(NoLongerWanted):
+        await four.sender.send(RAW, four.left.append, lambda: False)
+    assert four.received == [0, 0, 0, 0]
+    assert [node.failures for node in four.nodes] == [[], [], [], []]
+    # A copy that had to wait for its connection is asked again: the first one has left, the others stay.
+    await four.sender.send(RAW, four.left.append, lambda: not four.left)
+    assert sum(four.received) == 1
+    assert [node.failures for node in four.nodes] == [[], [], [], []]
+    await four.send()
+    assert sum(four.received) == 4
 
 
 async def test_a_silent_first_node_costs_less_than_a_second_and_the_write_is_told_once(route):
@@ -223,11 +236,10 @@ async def test_connections_are_open_before_they_are_needed_and_closed_with_the_s
     async with routed(tmp_path, 3, ready=4) as route:
         await route.until(lambda: route.idle == [4, 4, 4])
         left_before_the_loop_went_on: list[int] = []
-        sending = route.sender.send(RAW, left_before_the_loop_went_on.append)
-        sending.send(None)  # up to its first await
+        answered = route.sender.send(RAW, left_before_the_loop_went_on.append)
         assert len(left_before_the_loop_went_on) == 1
         assert route.idle == [3, 3, 3]
-        sending.close()
+        await answered
         await asyncio.gather(*(node.arrived.wait() for node in route.nodes))
         assert route.received == [1, 1, 1]
 

@@ -44,7 +44,7 @@ async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def status_and_body(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
         return int(head.split()[1]), await reader.readexactly(length)
@@ -173,7 +173,7 @@ async def test_a_head_that_does_not_come_is_given_up() -> None:
     async with stand({"getHealth": healthy}, idle_deadline_s=0.05) as served:
         reader, writer = await connect(served.url)
         writer.write(b"POST / HT")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await reader.read() == b""
         writer.close()
 
@@ -190,7 +190,7 @@ async def test_connections_beyond_the_limit_are_closed_and_make_room_when_others
             await status_and_body(reader)
         assert served.connections.refused == 1
         pairs[0][1].close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while True:
                 reader, writer = await connect(served.url)
                 writer.write(request())

@@ -258,6 +258,6 @@ async def test_a_message_that_is_no_text_ends_the_connection(node: Node) -> None
 async def test_a_ping_is_answered_between_subscriptions(node: Node) -> None:
     async with node.http.ws_connect(node.server.ws_url, autoping=False) as socket:
         await socket.ping(b"still there?")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message = await socket.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"still there?")

@@ -165,7 +165,7 @@ async def test_the_old_form_names_an_encoding_alone(node: Node, town: Town, key:
     message = Message.new_with_blockhash([town.pay(key(), SOL)], town.payer.pubkey(), town.blockhash())
     legacy = VersionedTransaction(message, [town.payer])
     assert "result" in await node.send(legacy, skipPreflight=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while legacy.signatures[0] not in node.ledger.history:
             await node.result("getSlot")
     slot = node.ledger.slot

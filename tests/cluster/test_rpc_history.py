@@ -34,7 +34,7 @@ NewKey = Callable[[], Pubkey]
 
 async def _landed(node: Node, signature: Signature) -> None:
     """Wait for the leader to run it: it does so within 50 ms."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while signature not in node.ledger.history:
             await node.result("getSlot")
 

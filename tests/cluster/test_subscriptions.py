@@ -37,7 +37,7 @@ NewKey = Callable[[], Pubkey]
 
 async def told(feed: SolanaWsClient) -> Any:
     """The next notification."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await feed.recv()
 
 

@@ -73,7 +73,7 @@ class Rig:
         self.standing_stop = directory / "STOP"
         self._plant_fund()
         for symbol, dollars in (("SOL/USD", 150), ("BTC/USD", 60_000), ("ETH/USD", 3_000)):
-            self._write_price(symbol, dollars)
+            self.write_price(symbol, dollars)
 
     def boot(self, **environment: str) -> None:
         """Put an engine together on what is on disk, as a new process would."""
@@ -179,7 +179,7 @@ class Rig:
 
     def price(self, symbol: str, dollars: float, **changes: Any) -> None:
         """The oracle publishes, and the engine hears of it."""
-        self._write_price(symbol, dollars, **changes)
+        self.write_price(symbol, dollars, **changes)
         self.tell(FEEDS[symbol].account)
 
     def keep_prices_fresh(self) -> None:
@@ -232,7 +232,8 @@ class Rig:
         news = AccountNews(address, bytes(account.data), account.owner, slot, account.lamports)
         self.parts.ingest.on_accounts([news])
 
-    def _write_price(self, symbol: str, dollars: float, **changes: Any) -> None:
+    def write_price(self, symbol: str, dollars: float, **changes: Any) -> None:
+        """The oracle publishes, and nobody hears of it yet."""
         now_s = self.clock.now_ns() // 10**9
         update = PriceUpdate(
             write_authority=PYTH_RECEIVER,

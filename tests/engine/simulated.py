@@ -26,6 +26,7 @@ from engine.chain.port import (
     FreshBlockhash,
     LandedTransaction,
     Level,
+    NoLongerWanted,
     PositionSlice,
     RpcFailure,
     SignatureStatus,
@@ -119,7 +120,9 @@ class SimulatedWire:
     def signatures(self) -> list[Signature]:
         return [VersionedTransaction.from_bytes(raw).signatures[0] for raw in self.sent]
 
-    async def send(self, raw: bytes, on_write: Callable[[int], None]) -> None:
+    async def send(
+        self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         fate = self.fates.pop(0) if self.fates else self.fate
         self._gate.check()
         if fate is Fate.HOLD:
@@ -127,6 +130,8 @@ class SimulatedWire:
             await self.connected.wait()
             self.waiting -= 1
         await asyncio.sleep(0)
+        if not still_wanted():
+            raise NoLongerWanted
         self._gate.check()
         on_write(self._now_ns())
         self.sent.append(raw)

@@ -29,7 +29,7 @@ def limits_asked_for(rig) -> list[int]:
 
 async def fall(rig, dollars: int) -> None:
     """A price that a node's newest bank has before the engine hears of it."""
-    rig._write_price("BTC/USD", dollars)
+    rig.write_price("BTC/USD", dollars)
     await rig.tick(2)
     rig.tell(FEEDS["BTC/USD"].account)
     await rig.settle()

@@ -309,8 +309,8 @@ async def test_an_intent_that_can_land_no_more_is_proven_expired_and_then_tried_
         rig.ledger.advance_slot()
     await rig.clock.advance(100)
     rig.boot()
-    rig._write_price("BTC/USD", 58_000)
-    rig._write_price("SOL/USD", 150)
+    rig.write_price("BTC/USD", 58_000)
+    rig.write_price("SOL/USD", 150)
     await rig.start()
     await rig.until(lambda: rig.wire.sent)
     rig.keep_prices_fresh()
@@ -335,7 +335,7 @@ async def test_an_intent_that_may_still_land_blocks_its_position_and_goes_out_ag
 
 
 async def test_a_restart_between_the_intent_and_its_bytes_neither_sends_it_nor_signs_another(rig):
-    async def die(_raw, _on_write):
+    async def die(*_):
         raise SystemError("the process dies here")
 
     rig.wire.send = die

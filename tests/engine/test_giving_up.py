@@ -89,7 +89,7 @@ async def test_a_failure_keeps_how_each_of_its_attempts_ended_signed_or_not_and_
     position = bare.open()
     bare.price("BTC/USD", 58_000)
     await bare.until(lambda: bare.wire.waiting)
-    bare._write_price("BTC/USD", 58_000, publish_time_s=bare.clock.now_ns() // 10**9 - 100)
+    bare.write_price("BTC/USD", 58_000, publish_time_s=bare.clock.now_ns() // 10**9 - 100)
     bare.wire.connected.set()
     await bare.until(bare.outcomes)
     bare.chain.faults.failing["accounts"] = RpcFailure("timeout after 5.0 s", is_timeout=True)

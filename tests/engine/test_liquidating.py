@@ -146,7 +146,7 @@ async def test_no_bytes_leave_before_their_intent_is_durable_with_its_inputs(rig
     send = rig.wire.send
     seen = []
 
-    async def look(raw, on_write):
+    async def look(raw, on_write, still_wanted):
         signature = VersionedTransaction.from_bytes(raw).signatures[0]
         (intent,) = [each for each in rig.journal.open_intents() if each.signature == signature]
         row = rig.journal._reader.execute("SELECT body FROM intents").fetchone()
@@ -155,7 +155,7 @@ async def test_no_bytes_leave_before_their_intent_is_durable_with_its_inputs(rig
         inputs = decision_record.decode(intent.decision_json)
         assert inputs.complaint() is None
         seen.append(intent)
-        await send(raw, on_write)
+        await send(raw, on_write, still_wanted)
 
     rig.wire.send = look
     position = rig.open()
@@ -321,12 +321,26 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
-    rig.price("BTC/USD", 60_000)
+    rig.write_price("BTC/USD", 60_000)  # and the engine has not heard of it
     rig.wire.connected.set()
     await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
     assert len(rig.wire.sent) == 1
+
+
+async def test_what_recovers_while_a_connection_is_waited_for_is_not_sent(rig):
+    position = rig.open()
+    rig.wire.fates = [Fate.HOLD]
+    rig.price("BTC/USD", 58_000)
+    await rig.until(lambda: rig.wire.waiting)
+    rig.price("BTC/USD", 60_000)
+    rig.wire.connected.set()
+    await rig.until(lambda: not rig.wire.waiting)
+    assert rig.wire.sent == []
+    rig.price("BTC/USD", 58_000)
+    await rig.until(lambda: rig.wire.sent)
+    await rig.until(rig.ended(position))
 
 
 def fund_wallet(rig, lamports: int) -> None:
@@ -384,7 +398,7 @@ async def test_a_price_that_is_stale_by_the_programs_clock_is_retried(rig):
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
-    rig._write_price("BTC/USD", 58_000, publish_time_s=START_NS // 10**9 - 100)
+    rig.write_price("BTC/USD", 58_000, publish_time_s=START_NS // 10**9 - 100)
     rig.wire.connected.set()
     await rig.until(rig.outcomes)
     assert rig.outcomes()[0].outcome is OutcomeClass.STALE_PRICE

@@ -29,7 +29,7 @@ SOL = 10**9
 
 async def test_nothing_is_decided_before_the_first_snapshot_is_complete(bare):
     position = bare.open()
-    bare._write_price("BTC/USD", 58_000)
+    bare.write_price("BTC/USD", 58_000)
     bare.boot()
     bare.chain.faults.failing["positions"] = RpcFailure("timeout", is_timeout=True)
     await bare.start(wait=False)
@@ -44,7 +44,7 @@ async def test_nothing_is_decided_before_the_first_snapshot_is_complete(bare):
 
 async def test_a_position_that_was_below_its_line_at_the_start_is_found_without_any_news(bare):
     position = bare.open()
-    bare._write_price("BTC/USD", 58_000)
+    bare.write_price("BTC/USD", 58_000)
     bare.boot()
     await bare.start()
     await bare.until(bare.ended(position))

@@ -29,7 +29,7 @@ async def test_a_price_that_comes_back_for_a_moment_does_not_lock_the_position(r
 async def test_a_connection_that_fails_before_the_first_byte_does_not_lock_the_position(rig):
     send = rig.wire.send
 
-    async def refused(raw, on_write):
+    async def refused(*_):
         raise RpcFailure("node error while sending: ClientConnectorError")
 
     rig.wire.send = refused

@@ -42,7 +42,7 @@ class Served:
         if end:
             writer.write_eof()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 return await reader.read(65_536)
         finally:
             writer.close()

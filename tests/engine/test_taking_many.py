@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from random import Random
 
+import msgspec
 import pytest
 from solders.pubkey import Pubkey
 
@@ -36,7 +37,7 @@ def rank(one: Crosser) -> tuple[float, int]:
 
 async def drained(queue: LiquidationQueue) -> list[Pubkey]:
     waiting = sum(entry.stage is Stage.QUEUED for entry in queue)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return [(await queue.take()).address for _ in range(waiting)]
 
 
@@ -127,3 +128,19 @@ async def test_a_batch_queues_nobody_while_the_engine_does_not_decide_or_the_pri
     detector.enabled = True
     detector.look_at_many([each.address for each in near if each.address in holdings.book])
     assert len(rig.parts.queue) == len(near)
+
+
+async def test_of_a_few_changes_each_is_looked_at_as_it_was_told_last(rig):
+    rig.keep_prices_fresh()
+    fallen, recovered, closed = (rig.open() for _ in range(3))
+    for position in (fallen, recovered, closed):
+        rig.write(replace(position, collateral_e6=10**6))
+    news = news_of(rig, [fallen, recovered, closed])
+    rig.write(recovered)
+    back = news_of(rig, [recovered])
+    gone = [msgspec.structs.replace(news[2], data=b"", owner=Pubkey.default())]
+    rig.parts.ingest.on_accounts([*news, *back, *gone])
+    assert [entry.address for entry in rig.parts.queue] == [fallen.address]
+    assert rig.parts.holdings.decidable(closed.address) is None
+    rig.parts.ingest.on_accounts([msgspec.structs.replace(news[1], slot=news[1].slot - 1)])
+    assert [entry.address for entry in rig.parts.queue] == [fallen.address]
