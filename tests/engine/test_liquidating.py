@@ -321,8 +321,11 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
+    sent = len(rig.wire.sent)
     rig.write_price("BTC/USD", 60_000)  # and the engine has not heard of it
     rig.wire.connected.set()
+    await rig.until(lambda: len(rig.wire.sent) > sent)
+    rig.price("BTC/USD", 60_000)
     await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
