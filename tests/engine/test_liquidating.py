@@ -304,7 +304,7 @@ async def test_already_liquidated_on_chain_is_settled_and_no_failure(rig):
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
-    rig.close(position.address)
+    rig.close(position.address, tell=False)
     rig.wire.connected.set()
     await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
