@@ -115,6 +115,7 @@ class SimulatedWire:
         self.sent: list[bytes] = []
         self.connected = asyncio.Event()
         self.waiting = 0
+        self.asks_late = False  # whether held bytes have not left yet; else they are on their way
 
     @property
     def signatures(self) -> list[Signature]:
@@ -130,7 +131,7 @@ class SimulatedWire:
             await self.connected.wait()
             self.waiting -= 1
         await asyncio.sleep(0)
-        if not still_wanted():
+        if self.asks_late and not still_wanted():
             raise NoLongerWanted
         self._gate.check()
         on_write(self._now_ns())

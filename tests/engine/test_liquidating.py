@@ -334,7 +334,7 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
 
 async def test_what_recovers_while_a_connection_is_waited_for_is_not_sent(rig):
     position = rig.open()
-    rig.wire.fates = [Fate.HOLD]
+    rig.wire.fates, rig.wire.asks_late = [Fate.HOLD], True
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
     rig.price("BTC/USD", 60_000)
