@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -72,6 +73,15 @@ class OutcomeClass(StrEnum):
     PROGRAM_ERROR = "program error"
     NEVER_SENT = "never sent"  # signed and withdrawn: the account changed before the first byte left
     DRY_RUN = "dry run"  # it would have liquidated; nothing was sent
+
+
+NO_FAILURE: Final = (
+    OutcomeClass.ALREADY_LIQUIDATED,
+    OutcomeClass.HEALTHY_AGAIN,
+    OutcomeClass.DRY_RUN,
+    OutcomeClass.NEVER_SENT,
+)
+"""Ends of attempts that liquidated nobody and are nobody's fault: no success rate counts them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.domain import NO_FAILURE
 from engine.journal import FundTransactionKind
 from engine.store.pool import Database
 from engine.store.rows import Owner, moment
@@ -14,7 +15,7 @@ KNOWN_FUND_TRANSACTIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PeriodTotals:
-    """What one wallet's attempts came to in a period; failed ones are without the already liquidated."""
+    """What one wallet's attempts came to in a period; `failed` are without those of NO_FAILURE."""
 
     attempts: int
     full: int
@@ -31,7 +32,12 @@ async def totals_of_last_day(database: Database, identity: str, now_ns: int) -> 
     """The totals of the last 24 hours by the time at which each outcome became known."""
     owner = Owner.parse(identity)
     (row,) = await database.fetch(
-        "totals_since", owner.cluster, owner.liquidator, owner.program_id, moment(now_ns - DAY_NS)
+        "totals_since",
+        owner.cluster,
+        owner.liquidator,
+        owner.program_id,
+        moment(now_ns - DAY_NS),
+        [outcome.value for outcome in NO_FAILURE],
     )
     return PeriodTotals(**{name: int(value) for name, value in row.items()})
 

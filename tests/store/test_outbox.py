@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from engine.clock import SystemClock
-from engine.domain import Band, OutcomeClass
+from engine.domain import NO_FAILURE, Band, OutcomeClass
 from engine.journal import (
     ControlRecord,
     FailedAttempt,
@@ -405,8 +405,11 @@ async def test_the_last_day_is_told_as_the_database_has_it_and_not_at_all_while_
 
 async def test_what_the_engine_asks_about_the_past_is_right(journal, records, shipper, database):
     full, partial, failed = records.intent(), records.intent(), records.intent()
-    for intent in (full, partial, failed):
+    faultless = [records.intent() for _ in NO_FAILURE]
+    for intent in (full, partial, failed, *faultless):
         await journal.record_intent(intent)
+    for intent, outcome in zip(faultless, NO_FAILURE, strict=True):
+        await journal.record_outcome(records.expiry(intent, outcome=outcome, fee_lamports=0))
     await journal.record_outcome(records.success(full, bad_debt_lamports=10, covered_lamports=4))
     await journal.record_outcome(records.success(partial))
     await journal.record_outcome(records.expiry(failed, fee_lamports=0))
@@ -417,7 +420,7 @@ async def test_what_the_engine_asks_about_the_past_is_right(journal, records, sh
     assert await shipper.drain(10)
     at_ns = full.detected_at_ns + 10**9
     totals = await totals_of_last_day(database, records.identity, at_ns)
-    assert (totals.attempts, totals.full, totals.failed, totals.already_liquidated) == (3, 2, 1, 0)
+    assert (totals.attempts, totals.full, totals.failed, totals.already_liquidated) == (7, 2, 1, 1)
     assert (totals.fees_lamports, totals.covered_lamports, totals.uncovered_lamports) == (10_020, 4, 6)
     later = await totals_of_last_day(database, records.identity, at_ns + 100 * 86_400 * 10**9)
     assert later.full == 0

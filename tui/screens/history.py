@@ -16,6 +16,7 @@ from textual.message import Message
 
 from engine.api import wire
 from engine.api.client import EngineClient
+from engine.domain import NO_FAILURE
 from engine.errors import OperatorError
 from tui import format as fmt
 from tui.export import Exported, Format, export
@@ -242,16 +243,13 @@ def _row(row: wire.LiquidationRow) -> Row:
 
 
 def _glyph(row: wire.LiquidationRow) -> str:
-    return "●" if row.error_message is None else "·" if row.outcome in _HARMLESS else "✕"
-
-
-_HARMLESS = ("already liquidated", "healthy again", "dry run", "never sent")
+    return "●" if row.error_message is None else "·" if row.outcome in NO_FAILURE else "✕"
 
 
 def _tone(row: wire.LiquidationRow) -> Tone:
     if row.error_message is None:
         return Tone.HEALTHY
-    return Tone.PLAIN if row.outcome in _HARMLESS else Tone.DANGER
+    return Tone.PLAIN if row.outcome in NO_FAILURE else Tone.DANGER
 
 
 def _told(row: wire.LiquidationRow, width: int) -> list[Line]:
