@@ -31,7 +31,7 @@ from engine.domain import Generation, Position, Side
 from engine.journal.journal import Journal
 from engine.liquidation.queue import Stage
 from engine.memory import settle
-from engine.parts import Parts, assemble
+from engine.parts import Parts
 from engine.protocol.addresses import FEEDS
 from engine.runtime import SWITCH_INTERVAL_S
 from engine.settings import Settings, load_settings
@@ -174,7 +174,7 @@ def _parts(settings: Settings, pool: RpcPool, journal: Journal, folder: Path) ->
     gate = Gate.load(
         folder / "gate.json", clock, first_start=first, has_history=False, standing_stop=folder / "STOP"
     )
-    return assemble(
+    return Parts(
         settings=settings,
         signer=KeypairSigner(SecretKey(Keypair()), "a benchmark"),
         chain=pool,

@@ -39,7 +39,7 @@ from engine.journal.records import ControlRecord
 from engine.lock import exclusive
 from engine.memory import settle
 from engine.own_loop import OtherLoop, OwnLoop
-from engine.parts import Parts, assemble
+from engine.parts import Parts
 from engine.paths import ProfilePaths
 from engine.settings import Settings
 from engine.stopping.sentinel import Cause
@@ -129,7 +129,7 @@ async def run_engine(
         chain, wire = await stack.enter_async_context(
             open_transport(settings, pool, gate, clock, dry_run_of=dry_run_of)
         )
-        parts = assemble(
+        parts = Parts(
             settings=settings,
             signer=signer,
             chain=chain,
@@ -270,7 +270,7 @@ async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], Non
         workers.create_task(parts.tracker.run_settling(parts.aftermath))
         workers.create_task(parts.fund.run())
         workers.create_task(parts.contributions.run())
-        for _ in range(parts.workers + 1):  # one is always free for the most urgent
+        for _ in range(parts.settings.workers + 1):  # one is always free for the most urgent
             workers.create_task(parts.executor.work())
         parts.detector.enabled = True
         parts.detector.look_at_all()

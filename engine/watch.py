@@ -151,7 +151,7 @@ class Housekeeping:
         if decision.action is not Action.HOLD:
             band = Band.LIQUIDATABLE
         else:
-            at_risk = is_below(decision.health, self._parts.at_risk_milli)
+            at_risk = is_below(decision.health, self._parts.settings.at_risk_factor_milli)
             band = Band.AT_RISK if at_risk else Band.HEALTHY
         return PositionSample(position, decision.price.price_e6, decision.health, band, now_ns)
 

@@ -25,7 +25,7 @@ from engine.journal.journal import Journal
 from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Entry
 from engine.liquidation.tracker import Wire
-from engine.parts import Parts, assemble
+from engine.parts import Parts
 from engine.protocol.accounts import FUND_DISCRIMINATOR, encode_position
 from engine.protocol.addresses import (
     FEEDS,
@@ -90,7 +90,7 @@ class Rig:
         )
         self.wire = SimulatedWire(self.ledger, self.gate, self.clock.now_ns)
         chain, wire = self.transport()
-        self.parts: Parts = assemble(
+        self.parts: Parts = Parts(
             settings=load_settings(environ),
             signer=KeypairSigner(SecretKey(self.wallet), "a test"),
             chain=chain,

@@ -64,8 +64,8 @@ def complaints(rig: Rig) -> list[str]:
     if waiting > rig.parts.executor._retries.waiting:
         found.append(f"{waiting} are cooling, {rig.parts.executor._retries.waiting} of them will come back")
     busy = sum(entry.stage is Stage.DECIDING for entry in queue)
-    if busy > rig.parts.workers + 1:
-        found.append(f"{busy} are being decided by {rig.parts.workers} workers")
+    if busy > rig.parts.settings.workers + 1:
+        found.append(f"{busy} are being decided by {rig.parts.settings.workers} workers")
     return found
 
 

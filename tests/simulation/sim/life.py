@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from engine.chain.sender import Sender
 from engine.control import RUNNING, Gate, GateState
 from engine.errors import OperatorError
 from engine.journal.journal import Journal
-from engine.parts import Parts, assemble
+from engine.parts import Parts
 from engine.store import outbox
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
@@ -252,7 +252,7 @@ class Life:
             lines=ModelLines(),
         )
         await sender.__aenter__()
-        parts = assemble(
+        parts = Parts(
             settings=settings,
             signer=world.signer,
             chain=pool,
@@ -271,7 +271,8 @@ class Life:
         parts.commands.emergency.belong_to(self.loop)
         # What only draws pictures costs a third of a run, and decides nothing.
         idle = {name: _Idle() for name in (*_ONLY_SHOWN, *_BY_FEEDS)}
-        self.parts = dataclasses.replace(parts, feed=self._feeds(parts), **idle)
+        self.parts = copy.copy(parts)
+        vars(self.parts).update(feed=self._feeds(parts), **idle)  # where a part is once it is made
         engine = runtime.RunningEngine(self.parts, self.shipper)
         sampler = PositionSampler(database, identity, self.clock)  # type: ignore[arg-type]
         housekeeping = Housekeeping(self.parts, sampler, world.standing_stop)
