@@ -124,10 +124,7 @@ class Access:
         """A right token is never kept out by the failures of others: it cannot be guessed."""
         count = self._failures.note(peer)
         if count > MOST_FAILURES:
-            refusal = CommandError("too_many_failures", "Too many failures: wait a minute", 429)
-            # One row of the audit tells of a flood; a row for each of it would be another one.
-            refusal.is_audited = True
-            return refusal
+            return CommandError("too_many_failures", "Too many failures: wait a minute", 429)
         stop = f", or for a stop the one in {self._stop_token.path}" if self._stop_token else ""
         return CommandError(
             "token_missing",

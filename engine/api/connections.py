@@ -1,4 +1,4 @@
-"""Bounds what connections cost: how many there are, how long a request may take to come, an answer to go.
+"""Bounds what connections cost: how many there are, how soon they are answered, how long a request may take.
 
 It stands between the sockets and the HTTP server, which knows neither bound.
 """
@@ -14,6 +14,10 @@ from aiohttp.typedefs import Middleware
 
 REQUEST_DEADLINE_S = 10.0  # for all headers of a request, from the connection or its first byte on
 READ_DEADLINE_S = 30.0  # for a reader to take what fills the socket's buffers
+READS_PER_S = 700  # answered over all connections of a listener that is paced: they share a processor with
+# what liquidates. Who asks more often waits its turn; a stop never does.
+READS_AT_ONCE = 10
+_STOP = "/admin/emergency-stop"
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
     b'Content-Length: 99\r\n\r\n{"error":{"code":"too_many_connections","message":'
@@ -23,11 +27,28 @@ _FULL = (
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Connections:
-    """The connections of one listener."""
+class Pace:
+    """So many turns a second at most, evenly, but for a few that may come at once after a pause."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, per_s: float, at_once: int) -> None:
+        self._apart_s = 1 / per_s
+        self._ahead_s = at_once / per_s
+        self._free_s = 0.0  # when the next turn is due if all of them are taken
+
+    async def turn(self) -> None:
+        """Wait for the next turn; who asks first is first."""
+        now_s = asyncio.get_running_loop().time()
+        self._free_s = max(self._free_s, now_s - self._ahead_s) + self._apart_s
+        if self._free_s > now_s:
+            await asyncio.sleep(self._free_s - now_s)
+
+
+class Connections:
+    """The connections of one listener; with a pace their requests but a stop take turns."""
+
+    def __init__(self, most: int, pace: Pace | None = None) -> None:
         self.most = most
+        self._pace = pace
         self._open: dict[asyncio.BaseTransport, _Guarded] = {}
 
     def __len__(self) -> int:
@@ -48,6 +69,8 @@ class Connections:
                 return await handler(request)
             guard.request_came()
             try:
+                if self._pace is not None and request.path != _STOP:
+                    await self._pace.turn()
                 return await handler(request)
             finally:
                 guard.request_done()

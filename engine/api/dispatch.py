@@ -14,8 +14,10 @@ from aiohttp import web
 
 from engine.actor import Actor
 from engine.api import wire
+from engine.api.clean import clean
 from engine.api.connections import Connections
 from engine.api.parameters import read_query
+from engine.api.refused_calls import RefusedCalls
 from engine.api.routes import JSON, Call, Plain, Route
 from engine.commands import CommandError, Commands
 from engine.own_loop import Engine
@@ -24,6 +26,7 @@ log = structlog.get_logger("api")
 
 BODY_LIMIT = 64 * 1024
 BODY_DEADLINE_S = 10.0
+SHOWN_ID = 64
 STOP_BODY_DEADLINE_S = 0.02  # the whole acknowledgement of a stop has 100 ms
 
 Identify = Callable[[web.Request, Route], Actor]
@@ -36,6 +39,7 @@ class Dispatcher:
     def __init__(self, engine: Engine, commands: Commands) -> None:
         self._engine = engine
         self._commands = commands
+        self._refused = RefusedCalls(self._write_refused)
 
     def add(self, app: web.Application, route: Route, identify: Identify) -> None:
         """Serve a route to those whom `identify` does not refuse."""
@@ -55,14 +59,24 @@ class Dispatcher:
             answer = await route.run(call)
         except (CommandError, web.HTTPException) as refusal:
             if route.method == "POST" and not getattr(refusal, "is_audited", False):
-                await self._audit(caller, request.path, refusal)
+                await self._audit(caller, route, request, refusal)
             raise
         return answer if isinstance(answer, web.StreamResponse) else reply(answer)
 
-    async def _audit(self, caller: Actor, path: str, refusal: CommandError | web.HTTPException) -> None:
-        """A command that was refused before it was heard is one row of the audit, too."""
-        command = path.removeprefix("/admin/")
-        why = f"{refusal.code}: {refusal}" if isinstance(refusal, CommandError) else refusal.reason
+    async def close(self) -> None:
+        """Bring what is only counted into the audit."""
+        await self._refused.close()
+
+    async def _audit(
+        self, caller: Actor, route: Route, request: web.Request, refusal: CommandError | web.HTTPException
+    ) -> None:
+        """A command that was refused before it was heard is told by the audit, too."""
+        command = route.path.removeprefix("/admin/").replace("/{id}", "")
+        about = f"{clean(request.match_info['id'], SHOWN_ID)}: " if route.path_names else ""
+        code = refusal.code if isinstance(refusal, CommandError) else _code_of(refusal)
+        await self._refused.note(caller, command, code, f"{about}{code}: {refusal}")
+
+    async def _write_refused(self, caller: Actor, command: str, why: str) -> None:
         await self._engine.look(lambda: self._commands.audit_refused(caller, command, why))
 
 
@@ -79,7 +93,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except CommandError as refusal:
         return _error(refusal.status, refusal.code, str(refusal), refusal.details)
     except web.HTTPException as refusal:
-        response = _error(refusal.status, refusal.reason.lower().replace(" ", "_"), refusal.reason)
+        response = _error(refusal.status, _code_of(refusal), refusal.reason)
         if "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
         return response
@@ -90,6 +104,10 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("request broke", path=request.path)
         return _error(500, "internal_error", "The engine failed to answer: look at its log")
+
+
+def _code_of(refusal: web.HTTPException) -> str:
+    return refusal.reason.lower().replace(" ", "_")
 
 
 def _error(status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> web.Response:

@@ -24,7 +24,7 @@ from aiohttp import WSCloseCode, web
 from engine.api import wire
 from engine.api.access import Access
 from engine.api.admin import Admin
-from engine.api.connections import Connections
+from engine.api.connections import READS_AT_ONCE, READS_PER_S, Connections, Pace
 from engine.api.dispatch import BODY_LIMIT, Dispatcher, application
 from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
@@ -94,7 +94,7 @@ class ApiServer:
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         self._streams: set[web.WebSocketResponse] = set()
-        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS)
+        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, Pace(READS_PER_S, READS_AT_ONCE))
         self.port = 0
 
     async def start(self, socket_path: Path, port: int) -> None:
@@ -113,6 +113,7 @@ class ApiServer:
             task.cancel()
         if self._news is not None:
             await self._news.close()
+        await self._dispatcher.close()
         for listener in self._listeners:
             listener.close()
         for stream in set(self._streams):
