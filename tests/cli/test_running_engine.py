@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 from engine.api import launcher, wire
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths, profile_paths
+from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
 SANDBOX = ["--positions", "40", "--seed", "3", "--slot-ms", "100", "--rpc-port", "0", "--ws-port", "0"]
 SANDBOX += ["--nodes", "2"]
@@ -51,6 +53,16 @@ class Running:
         answer = self.command("status", "--json")
         assert answer.returncode == 0, answer.stderr
         return msgspec.json.decode(answer.stdout, type=wire.Snapshot)
+
+    def positions_on_chain(self) -> int:
+        """How many position accounts the sandbox's node holds now."""
+        only_positions = [{"memcmp": {"offset": 0, "bytes": POSITION_DISCRIMINATOR_BASE58}}]
+        options = {"encoding": "base64", "commitment": "processed", "filters": only_positions}
+        call = {"jsonrpc": "2.0", "id": 1, "method": "getProgramAccounts"}
+        body = json.dumps(call | {"params": [self.sandbox.program_id, options]}).encode()
+        request = urllib.request.Request(self.sandbox.rpc_urls[0], body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return len(json.load(answer)["result"])
 
     def start_engine(self) -> None:
         environment = self.environment | launcher.engine_environment(self.sandbox) | {"SERVER_PORT": "0"}
@@ -91,15 +103,20 @@ def until(condition: Callable[[], Any], deadline_s: float = 30) -> Any:
 
 
 def test_status_shows_the_engine_on_its_cluster_with_every_position(running: Running) -> None:
-    snapshot = until(lambda: (s := running.snapshot()).engine.phase == "ready" and s)
+    def knows_what_the_node_has() -> wire.Snapshot | None:
+        """Whoever closed a position is only missed at the next full reading: the engine may know of more."""
+        on_chain = running.positions_on_chain()
+        taken = running.snapshot()
+        return taken if taken.engine.phase == "ready" and taken.book.monitored >= on_chain > 20 else None
+
+    snapshot = until(knows_what_the_node_has)
     assert snapshot.engine.pid == running.engine.process.pid
-    assert snapshot.book.monitored >= 40  # newcomers may have opened more
     answer = running.command("status")
     assert (answer.returncode, answer.stderr) == (0, "")
     lines = answer.stdout.splitlines()
     assert lines[0] == "RUNNING"
     assert f"process {snapshot.engine.pid}, profile default" in answer.stdout
-    assert re.search(r"^positions +[4-9]\d: \d+ healthy, \d+ at risk", answer.stdout, re.MULTILINE)
+    assert re.search(r"^positions +\d+: \d+ healthy, \d+ at risk", answer.stdout, re.MULTILINE)
     assert snapshot.wallet.address in answer.stdout
     assert snapshot.chain.rpc_total == len(running.sandbox.rpc_urls) == 2  # every node of the sandbox is used
 
