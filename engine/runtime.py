@@ -49,6 +49,7 @@ from engine.store.opening import opened
 from engine.store.outbox import OutboxShipper
 from engine.store.positions import PositionSampler
 from engine.store.record_reader import RecordReader
+from engine.store.retention import Retention
 from engine.telemetry.redaction import without_credentials
 from engine.transport import open_transport
 from engine.wallet.signer import Signer
@@ -152,7 +153,8 @@ async def run_engine(
         engine = RunningEngine(parts, shipper)
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
         last_day = LastDay(database, identity, clock, parts.snapshots.take_last_day)
-        loops = [shipper.run(), sampler.run(), housekeeping.run(), last_day.run()]
+        retention = Retention(database, clock, settings.history_days)
+        loops = [shipper.run(), sampler.run(), housekeeping.run(), last_day.run(), retention.run()]
         await _serve(engine, loops, ending, on_ready)
 
 

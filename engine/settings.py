@@ -78,6 +78,8 @@ class Settings(BaseSettings):
         default=None, validation_alias="DATABASE_URL"
     )
     """PostgreSQL's DSN; None means the embedded server in the profile's state directory."""
+    history_days: Annotated[int, may_be.whole(1, 730)] = Field(default=180, validation_alias="HISTORY_DAYS")
+    """How many whole days of attempts PostgreSQL keeps; what the fund paid, and the audit, stay for ever."""
     wallet_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
         default=None, validation_alias="WALLET_PATH"
     )

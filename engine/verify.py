@@ -146,13 +146,30 @@ async def _gather(
     claimed = [each.signature for each in recorded.values() if each.landed or each.succeeded]
     missing = [signature for signature in claimed if signature not in landed]
     landed |= {each.signature: each for each in await chain.liquidations(missing)}
+    intents = await records.intents()
+    landed = _still_in_record(landed, recorded, intents, await records.pruned_to_slot())
     return _Evidence(
         landed=landed,
         recorded=recorded,
-        intents=await records.intents(),
+        intents=intents,
         final_height=await chain.block_height(),
         liquidated_again=await _liquidated_again(chain, landed.values()),
     )
+
+
+def _still_in_record(
+    landed: dict[Signature, LandedLiquidation],
+    recorded: dict[Signature, RecordedLiquidation],
+    intents: list[RecordedIntent],
+    pruned_to_slot: int,
+) -> dict[Signature, LandedLiquidation]:
+    """Without what the record no longer speaks of, because its days were pruned; the chain never forgets."""
+    known = {*recorded, *(intent.signature for intent in intents)}
+    return {
+        signature: each
+        for signature, each in landed.items()
+        if each.slot > pruned_to_slot or signature in known
+    }
 
 
 async def _liquidated_again(chain: ChainEvidence, landed: Iterable[LandedLiquidation]) -> list[Pubkey]:

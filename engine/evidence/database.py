@@ -77,6 +77,11 @@ class DatabaseEvidence:
         found = [_liquidation(row) for row in await self._pages("evidence_liquidations")]
         return {each.signature: each for each in found}
 
+    async def pruned_to_slot(self) -> int:
+        """What landed up to this slot may have been pruned from the record since; -1 when nothing was."""
+        rows = await self._fetch("evidence_pruned", self._filter[0])
+        return -1 if not rows or rows[0]["last_slot"] is None else int(rows[0]["last_slot"])
+
     async def counts(self) -> dict[str, int]:
         """failed_liquidations (all, and those still open), fund_transactions, refused_records."""
         rows = await self._fetch("evidence_counts", *self._filter)

@@ -44,6 +44,7 @@ _SETTINGS = (
     "listen_addresses=",
     "unix_socket_permissions=0700",
     "max_connections=40",
+    "max_locks_per_transaction=256",  # a query over all days locks each of them with its indexes
     "shared_buffers=64MB",
     "max_wal_size=512MB",
     "wal_level=minimal",

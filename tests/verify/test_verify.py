@@ -43,6 +43,7 @@ from engine.sandbox.cluster.serving.server import ClusterServer, serve
 from engine.sandbox.program import load
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import Database, open_pool
+from engine.store.retention import make_days, prune
 from engine.verify import Violations, verify
 
 SOL_PRICE = 9_700_000_000  # times 1e-8
@@ -250,6 +251,23 @@ async def test_a_landed_transaction_without_a_row_is_found(world):
     report = await world.verify()
     assert report.violations == replace(NONE, landed_not_recorded=1)
     assert str(intent.signature) in report.findings[0]
+
+
+async def test_what_the_record_pruned_is_no_violation_and_what_it_lacks_otherwise_still_is(world):
+    old = await world.liquidate(world.position())
+    assert await world.shipper.drain(10)
+    await world.sql("UPDATE intents SET created_at = created_at - interval '90 days'")
+    await world.sql("UPDATE liquidations SET created_at = created_at - interval '90 days'")
+    await make_days(world.shipper._database, time.time_ns(), 100)
+    await prune(world.shipper._database, time.time_ns(), 30)
+    assert (await world.verify()).violations == NONE
+    young = await world.liquidate(world.position())
+    assert await world.shipper.drain(10)
+    await world.sql("DELETE FROM liquidations")
+    report = await world.verify()
+    assert report.violations == replace(NONE, landed_not_recorded=1)
+    assert str(young.signature) in report.findings[0]
+    assert str(old.signature) not in report.findings[0]
 
 
 LIES = [

@@ -4,9 +4,9 @@ INSERT INTO liquidations (
     landed, slot, compute_units, created_at, submitted_at, timestamp, finalized_at,
     liquidated_by
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-    $24, $25, $26
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+    coalesce((SELECT detected_at FROM intents WHERE signature = $1), $22), $23, $24, $25, $26
 )
-ON CONFLICT (signature) DO UPDATE
+ON CONFLICT (signature, created_at) DO UPDATE
 SET finalized_at = EXCLUDED.finalized_at
 WHERE liquidations.finalized_at IS NULL AND EXCLUDED.finalized_at IS NOT NULL

@@ -1,0 +1,1 @@
+SELECT make_liquidations_days($1, $2) AS made

@@ -1,0 +1,1 @@
+SELECT prune_liquidations_day($1) AS day
