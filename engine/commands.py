@@ -39,6 +39,7 @@ log = structlog.get_logger("control")
 MINIMUM_RESUME_LAMPORTS = 100_000  # about ten transactions
 RETRIED_AT_ONCE = 200
 WRITTEN_LATE_S = 1.0
+TAKE_COMMAND, RELEASE_COMMAND = "take-command", "release-command"
 MOST_UNWRITTEN = 1_000  # records of the audit that wait for the journal; the oldest are lost beyond
 
 
@@ -304,6 +305,12 @@ class Commands:
             self._late.cancel()
         await asyncio.gather(*self._audits, return_exceptions=True)
         await self._write_late()
+
+    def note_command(self, actor: Actor, command: str, detail: str) -> None:
+        """Record who commands from now on, where one console at a time may."""
+        told = "commands now" if command == TAKE_COMMAND else "let command go"
+        self._events.add(Level.INFO, f"{actor} {told} ({detail})")
+        self._audit(actor, command, detail, accepted=True)
 
     def audit_refused(self, actor: Who, command: str, why: str) -> None:
         """Record a command that was refused before it came here."""

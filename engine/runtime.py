@@ -191,6 +191,7 @@ async def _listen(
         host=settings.server_host,
         tls=_tls(settings),
         group=settings.admin_group,
+        one_commander=settings.one_commander,
     )
     listeners = await stack.enter_async_context(OwnLoop("listeners"))
     await listeners.run(server.start(paths.socket, settings.server_port))

@@ -110,6 +110,10 @@ class Settings(BaseSettings):
         default=None, validation_alias="ADMIN_GROUP"
     )
     """A group of this system whose members may command the engine over its unix socket, like its own user."""
+    one_commander: Annotated[bool, BeforeValidator(may_be.switch)] = Field(
+        default=False, validation_alias="ONE_COMMANDER"
+    )
+    """Whether one console at a time may command; every other one only looks, and stops."""
     log_level: Annotated[str, BeforeValidator(may_be.log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"
     )

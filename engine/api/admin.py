@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.api import wire
+from engine.api.commander import Commander
 from engine.api.history_view import HistoryViews
 from engine.api.reads import OFFSET, PAGE
 from engine.api.routes import Call, Route, Scope
@@ -21,12 +22,15 @@ class Admin:
         snapshots: Snapshots,
         history: HistoryViews | None,
         settings: wire.SettingsPage | None,
+        *,
+        commander: Commander,
     ) -> None:
         self._engine = engine
         self._commands = commands
         self._snapshots = snapshots
         self._history = history
         self._settings = settings
+        self._commander = commander
 
     def routes(self) -> list[Route]:
         """The table of these operations."""
@@ -117,6 +121,29 @@ class Admin:
             ),
             Route(
                 "POST",
+                "/admin/take-command",
+                Scope.OPERATE,
+                self._take_command,
+                "Take command for this console, where one at a time may; from the one seen to have it",
+                done,
+                body=wire.TakeCommandRequest,
+                refusals=(409,),
+                unix_only=True,
+                for_any_console=True,
+            ),
+            Route(
+                "POST",
+                "/admin/release-command",
+                Scope.OPERATE,
+                self._release_command,
+                "Let command go, for whichever console wants it next",
+                done,
+                refusals=(409,),
+                unix_only=True,
+                for_any_console=True,
+            ),
+            Route(
+                "POST",
                 "/admin/shutdown",
                 Scope.ADMIN,
                 self._shutdown,
@@ -183,6 +210,12 @@ class Admin:
         asked: wire.ContributeRequest = call.body
         contribute = self._commands.contribute(call.caller, asked.amount_lamports, asked.confirm_text)
         return self._acknowledge(await self._engine.run(contribute))
+
+    async def _take_command(self, call: Call) -> wire.Acknowledged:
+        return self._acknowledge(await self._commander.take(call))
+
+    async def _release_command(self, call: Call) -> wire.Acknowledged:
+        return self._acknowledge(await self._commander.release(call))
 
     async def _shutdown(self, call: Call) -> wire.Acknowledged:
         return self._acknowledge(await self._engine.run(self._commands.shutdown(call.caller)))

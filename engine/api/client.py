@@ -37,11 +37,12 @@ class EngineClient:
     """One connection pool to one engine. Use as an async context manager.
 
     Every method raises EngineNotRunning when nobody answers on the socket, CommandRefused when the engine
-    says no.
+    says no. `console` is a console's own name, for the stream and for its commands.
     """
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, socket_path: Path, console: str = "") -> None:
         self.socket_path = socket_path
+        self._console = console
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -151,12 +152,23 @@ class EngineClient:
         """Ask the engine to finish what is in flight and end."""
         return await self._command("/admin/shutdown")
 
+    async def take_command(self, seen: str) -> wire.Acknowledged:
+        """Let this console alone command, in place of the one that was seen to (empty: nobody was)."""
+        return await self._command("/admin/take-command", wire.TakeCommandRequest(seen=seen))
+
+    async def release_command(self) -> wire.Acknowledged:
+        """Let command go, for whichever console wants it next."""
+        return await self._command("/admin/release-command")
+
     async def stream(self, interval_ms: int) -> AsyncGenerator[wire.Snapshot, None]:
         """Snapshots, one each `interval_ms`, until the engine ends or the caller stops reading."""
         session = self._open_session()
         try:
             async with session.ws_connect(
-                f"{_HOST}/stream?interval_ms={interval_ms}", heartbeat=10.0, max_msg_size=8 * 2**20
+                f"{_HOST}/stream?interval_ms={interval_ms}",
+                headers=_headers(self._console),
+                heartbeat=10.0,
+                max_msg_size=8 * 2**20,
             ) as socket:
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT:
@@ -178,7 +190,9 @@ class EngineClient:
         session = self._open_session()
         data = msgspec.json.encode(body) if body is not None else b"{}"
         try:
-            async with session.request(method, _HOST + path, data=data, headers=_headers()) as response:
+            async with session.request(
+                method, _HOST + path, data=data, headers=_headers(self._console)
+            ) as response:
                 raw = await response.read()
         except TimeoutError as error:
             raise EngineNotRunning(
@@ -198,9 +212,11 @@ class EngineClient:
         return self._session
 
 
-def _headers() -> dict[str, str]:
-    """What a command says of its caller beside the uid: the terminal, for the audit."""
+def _headers(console: str) -> dict[str, str]:
+    """What a request says of its caller beside the uid: the terminal, for the audit, and which console."""
     headers = {"Content-Type": "application/json"}
+    if console:
+        headers["X-Console"] = console
     with contextlib.suppress(OSError):
         headers["X-Terminal"] = os.ttyname(0)
     return headers

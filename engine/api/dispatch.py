@@ -15,6 +15,7 @@ from aiohttp import web
 from engine.actor import Actor
 from engine.api import wire
 from engine.api.clean import clean
+from engine.api.commander import Commander
 from engine.api.connections import Connections
 from engine.api.parameters import read_query
 from engine.api.refused_calls import RefusedCalls
@@ -36,9 +37,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Dispatcher:
     """Puts routes into applications; the checks are the same on every listener."""
 
-    def __init__(self, engine: Engine, commands: Commands) -> None:
+    def __init__(self, engine: Engine, commands: Commands, commander: Commander) -> None:
         self._engine = engine
         self._commands = commands
+        self._commander = commander
         self._refused = RefusedCalls(self._write_refused)
 
     def add(self, app: web.Application, route: Route, identify: Identify) -> None:
@@ -49,6 +51,7 @@ class Dispatcher:
         caller = Actor(f"unknown ({request.remote or 'unix socket'})")
         try:
             caller = identify(request, route)
+            await self._commander.admit(route, request, caller)
             call = Call(
                 caller=caller,
                 path=request.match_info,

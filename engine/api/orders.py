@@ -1,4 +1,4 @@
-"""What operators send with their commands, and what a resume looks at first."""
+"""What operators send with their commands, what a resume looks at first, and which console may command."""
 
 from __future__ import annotations
 
@@ -41,3 +41,21 @@ class ResumeCheck(Message, frozen=True):
     name: str
     ok: bool
     detail: str
+
+
+class TakeCommandRequest(Message, frozen=True, forbid_unknown_fields=True):
+    """Take command from the console that was seen to have it; empty when nobody had it."""
+
+    seen: str = ""
+
+
+class CommandView(Message, frozen=True):
+    """The one console that may command: its own name for itself, its user, terminal and since when.
+
+    `console` is empty and `since_ns` 0 while none does; the next one to command has it then.
+    """
+
+    console: str
+    by: str
+    terminal: str
+    since_ns: int

@@ -76,6 +76,7 @@ class Route:
     content_type: str = JSON
     tolerant: bool = False  # of whatever its body says: a stop is a stop
     statuses: Sequence[int] = (200,)
+    for_any_console: bool = False  # also for one that may not command while another does
 
     @property
     def path_names(self) -> list[str]:

@@ -21,9 +21,11 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 
+from engine.actor import Actor
 from engine.api import wire
 from engine.api.access import Access
 from engine.api.admin import Admin
+from engine.api.commander import Commander
 from engine.api.connections import READS_AT_ONCE, READS_PER_S, Connections, Pace
 from engine.api.dispatch import BODY_LIMIT, Dispatcher, application
 from engine.api.figures import Figures
@@ -72,20 +74,23 @@ class ApiServer:
         host: str = LOOPBACK,
         tls: ssl.SSLContext | None = None,
         group: str | None = None,
+        one_commander: bool = False,
     ) -> None:
         self._snapshots = snapshots
         self._commands = commands
         self._engine = engine or SameLoop()
         self._history = history
         self._access = access or Access(stop_token=stop_token)
-        self._dispatcher = Dispatcher(self._engine, commands)
+        self._commander = Commander(self._note_command, is_one=one_commander)
+        snapshots.follow_command(self._commander.view)
+        self._dispatcher = Dispatcher(self._engine, commands, self._commander)
         self._news = news
         self._routes = [
             *self._picture_routes(),
             *(news.routes() if news is not None else ()),
             *Figures(self._engine, snapshots, pages, readiness, metrics).routes(),
             *Reads(self._engine, snapshots, history).routes(),
-            *Admin(self._engine, commands, snapshots, history, settings).routes(),
+            *Admin(self._engine, commands, snapshots, history, settings, commander=self._commander).routes(),
         ]
         self._host, self._tls, self._group = host, tls, group
         self._document = msgspec.json.encode(document([*self._routes, self._document_route()]))
@@ -174,6 +179,9 @@ class ApiServer:
         assert runner.server is not None, "it is there after setup"
         return connections.guarded(runner.server)
 
+    async def _note_command(self, caller: Actor, command: str, detail: str) -> None:
+        await self._engine.look(lambda: self._commands.note_command(caller, command, detail))
+
     def _document_route(self) -> Route:
         return Route("GET", "/openapi.json", Scope.OPEN, self._describe, "This document", dict[str, Any])
 
@@ -209,6 +217,10 @@ class ApiServer:
 
     async def _stream(self, call: Call) -> web.StreamResponse:
         """Snapshots at the viewer's pace; one that does not read is dropped instead of filling memory."""
+        async with self._commander.attached(call):
+            return await self._serve_stream(call)
+
+    async def _serve_stream(self, call: Call) -> web.StreamResponse:
         interval_s = call.query["interval_ms"] / 1000
         stream = web.WebSocketResponse(heartbeat=15.0, max_msg_size=BODY_LIMIT)
         await stream.prepare(call.request)

@@ -119,6 +119,7 @@ class Snapshots:
         self._clock = clock
         self._seq = 0
         self._last_day: wire.LastDay | None = None
+        self._command: Callable[[], wire.CommandView | None] = lambda: None
 
     def take(self) -> wire.Snapshot:
         """The picture now."""
@@ -154,8 +155,13 @@ class Snapshots:
             events=self._event_rows(),
             oracle=self._oracle.view(),
             alerts=self._alerts.active_rows(),
+            command=self._command(),
             fund_refused={clean(reason, TEXT_LIMIT): count for reason, count in self._fund.refused.items()},
         )
+
+    def follow_command(self, view: Callable[[], wire.CommandView | None]) -> None:
+        """Show from now on which console may command, as `view` tells it."""
+        self._command = view
 
     def take_last_day(self, totals: PeriodTotals, at_ns: int) -> None:
         """What the database says of the 24 hours before `at_ns`; it stands until the next is told."""

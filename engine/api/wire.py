@@ -9,11 +9,13 @@ from __future__ import annotations
 from engine.api.alert_page import AlertPage as AlertPage
 from engine.api.alert_page import AlertRow as AlertRow
 from engine.api.message import Message as Message
+from engine.api.orders import CommandView as CommandView
 from engine.api.orders import ContributeRequest as ContributeRequest
 from engine.api.orders import ResumeCheck as ResumeCheck
 from engine.api.orders import ResumeRequest as ResumeRequest
 from engine.api.orders import RetryAllRequest as RetryAllRequest
 from engine.api.orders import StopRequest as StopRequest
+from engine.api.orders import TakeCommandRequest as TakeCommandRequest
 from engine.api.pages import AuditPage as AuditPage
 from engine.api.pages import AuditRow as AuditRow
 from engine.api.pages import FundHistoryPage as FundHistoryPage
@@ -364,6 +366,7 @@ class Snapshot(Message, frozen=True):
     oracle: OracleView | None = None
     fund_refused: dict[str, int] = {}  # contents of the fund's account that are no fund, by reason
     alerts: list[AlertRow] = []  # the most urgent of those that are on, 20 at most
+    command: CommandView | None = None  # None where every console may command
 
 
 class AttemptRow(Message, frozen=True):
