@@ -16,6 +16,7 @@ from engine.api.position_view import PositionViews
 from engine.api.readiness import ReadinessView
 from engine.api.risk_view import RiskViews
 from engine.api.snapshots import Identity, Shipping, Snapshots
+from engine.clock import SystemClock
 from engine.commands import Commands
 from engine.contribution import Contributions
 from engine.figure_reader import FigureReader
@@ -213,7 +214,8 @@ class Parts(Machinery):
 
     @cached_property
     def pages(self) -> PositionPages:
-        return PositionPages(self.holdings, self.board, self.positions, self.risk_views, self.clock)
+        # Its rests are for the processor, whatever time the market runs on.
+        return PositionPages(self.holdings, self.board, self.positions, self.risk_views, SystemClock())
 
     @cached_property
     def readiness(self) -> ReadinessView:

@@ -60,16 +60,14 @@ class PendingPosition(PositionRow, frozen=True):
 
 
 class Pending(Message, frozen=True):
-    """The positions with the lowest health, lowest first.
+    """The positions with the lowest health, lowest first; of those at or above `min_health` if it is given.
 
-    `total` counts all that are at risk or liquidatable. `is_complete` is false when more than 10,000 of them
-    lie below `min_health`, so that those above were not looked for.
+    `total` counts all that are at risk or liquidatable.
     """
 
     positions: list[PendingPosition]
     total: int
     limit: int
-    is_complete: bool
 
 
 class PositionPage(Message, frozen=True):

@@ -1,11 +1,15 @@
 """Many positions for machines that ask: the riskiest, or those of a band, a symbol or an owner.
 
 Candidates are found in the book's columns, leaf by leaf; only what is answered becomes a row. Everything is
-done in short slices between which the engine's loop goes on, so that no question stalls it.
+done in short slices with rests between them, one question at a time: however many ask, and whatever for, the
+engine's loop has most of its time for itself.
 """
 
 from __future__ import annotations
 
+import asyncio
+import heapq
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +28,8 @@ from engine.oracle.board import PriceBoard
 
 ROWS_AT_ONCE = 8
 LEAVES_AT_ONCE = 16
-LOOKED_AT = 10_000  # of the riskiest, for those above a health
+REST_S = 0.001
+ROUNDING = 1e-9  # of the columns' floats beside the exact health of a row
 
 Mask = NDArray[np.bool_]
 
@@ -49,45 +54,67 @@ class PositionPages:
         self._views = views
         self._risks = risks
         self._clock = clock
+        self._turn = asyncio.Lock()
 
     async def pending(self, limit: int, min_health: float | None) -> answers.Pending:
         """The `limit` positions of lowest health, of those at or above `min_health` if that is given."""
-        prices = [self._board.current(symbol) for symbol in self._board.symbols]
+        least_milli = None if min_health is None else math.ceil(min_health * 1000 - ROUNDING)
         found: list[answers.PendingPosition] = []
-        looked_at = limit if min_health is None else min(4 * limit, LOOKED_AT)
-        while True:
-            found.clear()
-            riskiest = risk.riskiest(self._book, prices, looked_at)
+        async with self._turn:
+            if least_milli is None:
+                prices = [self._board.current(symbol) for symbol in self._board.symbols]
+                riskiest = risk.riskiest(self._book, prices, limit)
+            else:
+                riskiest = await self._at_risk_above(least_milli / 1000, limit)
             for number, address in enumerate(riskiest):
                 if number % ROWS_AT_ONCE == 0:
-                    await self._clock.sleep(0)
+                    await self._clock.sleep(REST_S)
                 row = self._views.row(address)
                 if row is None or row.health_milli is None:
                     continue
-                health = row.health_milli / 1000
-                if min_health is None or health >= min_health:
-                    found.append(_pending(row, health))
-                    if len(found) == limit:
-                        break
-            is_all = len(riskiest) < looked_at
-            if len(found) == limit or is_all or looked_at == LOOKED_AT or min_health is None:
-                break
-            looked_at = LOOKED_AT
+                if least_milli is None or row.health_milli >= least_milli:
+                    found.append(_pending(row, row.health_milli / 1000))
         bands = self._risks.bands()
-        return answers.Pending(
-            positions=found,
-            total=bands.at_risk + bands.liquidatable,
-            limit=limit,
-            is_complete=len(found) == limit or is_all or min_health is None,
-        )
+        return answers.Pending(positions=found, total=bands.at_risk + bands.liquidatable, limit=limit)
+
+    async def _at_risk_above(self, health: float, limit: int) -> list[Pubkey]:
+        """Of all that are below the at-risk line, those of lowest health that have at least this much."""
+        lowest: list[tuple[float, bytes]] = []
+        leaf_id = 0
+        while True:
+            leaves, leaf_id = self._book.shelves.memory.leaves_from(leaf_id, LEAVES_AT_ONCE)
+            for leaf in leaves:
+                lowest += self._at_risk_in(leaf, health - ROUNDING)
+            lowest = heapq.nsmallest(limit, lowest)
+            if not leaf_id:
+                return [Pubkey.from_bytes(address) for _, address in lowest]
+            await self._clock.sleep(REST_S)
+
+    def _at_risk_in(self, leaf: Leaf, health: float) -> list[tuple[float, bytes]]:
+        if leaf.count == 0 or leaf.group == self._book.shelves.limbo.number:
+            return []
+        group = self._book.shelves.group_of(leaf)
+        price = self._board.current(group.symbol)
+        if price.verdict is not Verdict.OK:
+            return []
+        sign = 1 if group.side is Side.LONG else -1
+        rows = np.flatnonzero(sign * leaf.at_risk[: leaf.count] >= sign * price.price_e6)
+        factors = risk.health_factors(leaf, rows, group, price.price_e6)
+        wanted = factors >= health
+        addresses = (leaf.address(row) for row in rows[wanted].tolist())
+        return list(zip(factors[wanted].tolist(), addresses, strict=True))
 
     async def page(self, wanted: PositionFilter, limit: int, place: int) -> answers.PositionPage:
         """Up to `limit` positions from a place in the book on."""
+        async with self._turn:
+            return await self._page(wanted, limit, place)
+
+    async def _page(self, wanted: PositionFilter, limit: int, place: int) -> answers.PositionPage:
         rows: list[wire.PositionRow] = []
         leaf_id, first = divmod(place, LEAF_ROWS)
         following: int | None = None
         while following is None:
-            await self._clock.sleep(0)
+            await self._clock.sleep(REST_S)
             leaves, next_leaf = self._book.shelves.memory.leaves_from(leaf_id, LEAVES_AT_ONCE)
             for leaf in leaves:
                 stopped_at = await self._take(leaf, first, wanted, limit, rows)
@@ -111,7 +138,7 @@ class PositionPages:
             if len(rows) == limit:
                 return index
             if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
-                await self._clock.sleep(0)
+                await self._clock.sleep(REST_S)
             row = self._views.row(Pubkey.from_bytes(address))
             if row is not None and _is(row, wanted):
                 rows.append(row)

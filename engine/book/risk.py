@@ -106,7 +106,7 @@ def riskiest(book: Book, prices: Iterable[Price], limit: int) -> list[Pubkey]:
             continue
         for flank in book.shelves.flanks(price.symbol):
             for group, (leaf, rows) in flank.riskiest(price.price_e6, limit):
-                health = _health(leaf, rows, group, price.price_e6)
+                health = health_factors(leaf, rows, group, price.price_e6)
                 worst = np.argsort(health)[:limit]
                 parts.append((health[worst], leaf, rows[worst]))
     if not parts:
@@ -174,8 +174,8 @@ def _ladder(flank: Flank, mark_e6: int) -> Iterator[Rung]:
         )
 
 
-def _health(leaf: Leaf, rows: NDArray[np.int64], group: Group, mark_e6: int) -> NDArray[np.float64]:
-    """Health factors: equity over value, over the maintenance ratio."""
+def health_factors(leaf: Leaf, rows: NDArray[np.int64], group: Group, mark_e6: int) -> NDArray[np.float64]:
+    """Health factors of some rows, for display: equity over value, over the maintenance ratio."""
     break_even = leaf.lines(Line.BREAK_EVEN, group.side)[rows]
     room = mark_e6 - break_even if group.side is Side.LONG else break_even - mark_e6
     health: NDArray[np.float64] = room * 1e4 / (mark_e6 * group.maintenance_bps)

@@ -68,10 +68,25 @@ async def test_pending_has_the_lowest_health_first_and_leaves_out_what_is_below(
     health = [each["health_factor"] for each in pending["positions"]]
     assert health == sorted(health)
     assert {each["address"] for each in pending["positions"]} == bands["liquidatable"] | bands["at risk"]
-    assert (pending["total"], pending["is_complete"]) == (3, True)
+    assert pending["total"] == 3
     assert [each["health_factor"] < 1 for each in pending["positions"]] == [True, False, False]
     _, above = await served.get("/liquidations/pending?limit=10&min_health=1")
     assert {each["address"] for each in above["positions"]} == bands["at risk"]
+
+
+async def test_those_above_a_health_are_found_however_many_are_below(served):
+    rig = served.rig
+    await rig.gate.stop("test", "nothing is liquidated meanwhile")
+    for number in range(60):
+        rig.open(collateral_e6=(1_500 + number) * 10**6, side=Side.SHORT if number % 2 else Side.LONG)
+    _, everything = await served.get("/liquidations/pending?limit=1000")
+    health = [each["health_factor"] for each in everything["positions"]]
+    assert len(health) == 60
+    for least in (health[0], health[29], health[58] + 0.0005, health[59]):
+        _, above = await served.get(f"/liquidations/pending?limit=7&min_health={least}")
+        wanted = [each for each in health if each >= least][:7]
+        assert [each["health_factor"] for each in above["positions"]] == wanted
+    assert (await served.get(f"/liquidations/pending?min_health={health[59] + 0.001}"))[1]["positions"] == []
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs the Debian package jq")
