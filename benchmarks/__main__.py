@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from benchmarks import (
+    api_load,
     book_ticks,
     burst,
     burst_1000,
@@ -55,6 +56,11 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     restart_1000.measure: ("restart_1000",),
     stopping.measure: ("stop", "stop_black_holed"),
     simulation.measure: ("simulate", "simulate_machine", "simulate_violations"),
+    api_load.measure: (
+        *("api_load", "api_load_p99_metrics", "api_load_p99_pending", "api_load_p99_stats"),
+        *("api_load_engine", "api_ws_200", "api_ws_200_p99"),
+    ),
+    api_load.measure_ready: ("ready_100k",),
     node_tx.measure: ("node_tx",),
     node_gpa.measure: ("node_gpa_100k",),
     node_fanout.measure: ("node_fanout_100", "node_fanout_100_last_ms"),

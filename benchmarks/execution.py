@@ -99,7 +99,7 @@ async def _run(program: Sequence[str], low_latency: str) -> Falls:
     """One engine on one node, with this LOW_LATENCY."""
     async with _node() as (node, http, ws):
         with fresh_home() as home:
-            settings = _settings(http, ws, Path(home["XDG_STATE_HOME"]).parent)
+            settings = settings_on(http, ws, Path(home["XDG_STATE_HOME"]).parent)
             async with engine_with({**home, **settings, "LOW_LATENCY": low_latency}, program):
                 return await _falls(node, _rounds())
 
@@ -140,7 +140,7 @@ async def _node() -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        http, ws = await _line(node, START_S)
+        http, ws = await line_of(node, START_S)
         yield node, http, ws
     finally:
         assert node.stdin is not None
@@ -148,7 +148,8 @@ async def _node() -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
         await node.wait()
 
 
-def _settings(http: int, ws: int, folder: Path) -> dict[str, str]:
+def settings_on(http: int, ws: int, folder: Path) -> dict[str, str]:
+    """Those of an engine on a stand-in node with these ports, with a key of its own in the folder."""
     wallet = folder / "wallet.json"
     wallet.touch(mode=0o600)
     wallet.write_text(json.dumps(list(bytes(Keypair()))))
@@ -166,7 +167,7 @@ async def _falls(node: asyncio.subprocess.Process, rounds: Sequence[int]) -> Fal
         await asyncio.sleep(PAUSE_S if count == 1 else BURST_PAUSE_S)
         assert node.stdin is not None
         node.stdin.write(f"{number} {count}\n".encode())
-        took = await _line(node, LINE_S)
+        took = await line_of(node, LINE_S)
         if count == 1 and number >= WARM_UP_SINGLES:
             falls.single_ms.append(took["first_us"] / 1e3)
         elif count > 1 and number >= WARM_UP_SINGLES + SINGLES + WARM_UP_BURSTS:
@@ -174,10 +175,11 @@ async def _falls(node: asyncio.subprocess.Process, rounds: Sequence[int]) -> Fal
     return falls
 
 
-async def _line(node: asyncio.subprocess.Process, deadline_s: float) -> Any:
-    assert node.stdout is not None
+async def line_of(process: asyncio.subprocess.Process, deadline_s: float) -> Any:
+    """The next line of JSON that it prints; raises Failed when it ends instead."""
+    assert process.stdout is not None
     async with asyncio.timeout(deadline_s):
-        line = await node.stdout.readline()
+        line = await process.stdout.readline()
     if not line:
-        raise Failed("the stand-in node broke")
+        raise Failed("a process beside the engine broke")
     return json.loads(line)

@@ -77,9 +77,7 @@ class MarketNode:
             "getEpochInfo": lambda _: self._epoch_info(),
             "getAccountInfo": lambda params: self._at_slot(self._account(params[0])),
             "getMultipleAccounts": lambda params: self._at_slot([self._account(each) for each in params[0]]),
-            "getProgramAccounts": lambda _: [
-                {"pubkey": each, "account": self._account(each)} for each in self._positions
-            ],
+            "getProgramAccounts": lambda _: self.program_accounts(),
             "getBalance": lambda _: self._at_slot(10**12),
             "getLatestBlockhash": lambda _: self._at_slot(
                 {"blockhash": GENESIS, "lastValidBlockHeight": self.slot - 100 + 150}
@@ -164,9 +162,13 @@ class MarketNode:
             "transactionCount": 1,
         }
 
+    def program_accounts(self) -> Any:
+        """Everything that the program holds, as getProgramAccounts answers it."""
+        return [{"pubkey": each, "account": self._account(each)} for each in self._positions]
+
     def _account(self, address: str) -> dict[str, Any] | None:
         data, owner = self._content(address)
-        return None if data is None else _account_json(data, owner)
+        return None if data is None else account_json(data, owner)
 
     def _content(self, address: str) -> tuple[bytes | None, Pubkey]:
         for symbol, feed in FEEDS.items():
@@ -297,7 +299,7 @@ class MarketNode:
     async def _publish(self, symbol: str) -> int:
         """Tell the price; the time at which its frame was written."""
         address = str(FEEDS[symbol].account)
-        account = _account_json(self._price_data(symbol), PYTH_RECEIVER)
+        account = account_json(self._price_data(symbol), PYTH_RECEIVER)
         at_ns = 0
         for socket, subscribed in self._sockets.items():
             if address in subscribed:
@@ -318,7 +320,8 @@ class MarketNode:
         return {"first_us": (self._arrivals[0] - at_ns) / 1e3, "last_us": (self._arrivals[-1] - at_ns) / 1e3}
 
 
-def _account_json(data: bytes, owner: Pubkey) -> dict[str, Any]:
+def account_json(data: bytes, owner: Pubkey) -> dict[str, Any]:
+    """An account as nodes tell it."""
     return {
         "lamports": 10**9,
         "data": [base64.b64encode(data).decode(), "base64"],
@@ -369,8 +372,8 @@ class HttpConnection(asyncio.Protocol):
         return rest[:length]
 
 
-async def _serve(rounds: list[int]) -> None:
-    node = MarketNode(rounds)
+async def serve(node: MarketNode) -> None:
+    """Until its input ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: HttpConnection(node), "127.0.0.1", 0)
     app = web.Application()
@@ -389,4 +392,4 @@ async def _serve(rounds: list[int]) -> None:
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(_serve(json.loads(sys.argv[1])))
+    uvloop.run(serve(MarketNode(json.loads(sys.argv[1]))))

@@ -1,0 +1,152 @@
+"""Programs that read the engine's API over TCP, all in one process: `python -m benchmarks.api_clients PORT`.
+
+They cost as little as can be, so that the machine is the server's. A line of JSON on its input says what to
+do: {"paths": [...], "connections": n, "per_s": r, "seconds": s} asks for the paths in turn, as soon as each
+answer is there or `per_s` times a second in sum if that is above 0; {"readers": n, "seconds": s} reads news.
+A line of JSON answers, with the 99th percentile of the milliseconds that it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from statistics import quantiles
+from typing import Any, cast
+
+import msgspec
+import uvloop
+
+from engine.chain.websocket import Frame, open_websocket
+
+DEADLINE_S = 10.0  # for one answer
+LONGEST_NEWS = 65_536
+_LENGTH = b"content-length: "
+_HEAD_END = b"\r\n\r\n"
+
+
+class _News(msgspec.Struct):
+    seq: int
+    at_ns: int
+
+
+class _Asker(asyncio.Protocol):
+    """One keep-alive connection that knows when its answer is whole."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._missing: int | None = None
+        self._answered: asyncio.Future[bool] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_good = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no common class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits has no answer."""
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(exc or ConnectionError("the server hung up"))
+
+    async def ask(self, request: bytes) -> bool:
+        """Whether the answer is a 200; raises when there is none in time."""
+        assert self._transport is not None
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._answered
+
+    def data_received(self, data: bytes) -> None:
+        """Some more of the answer."""
+        self._received += data
+        if self._missing is None:
+            end = self._received.find(_HEAD_END)
+            if end < 0:
+                return
+            head = bytes(self._received[:end]).lower()
+            at = head.index(_LENGTH) + len(_LENGTH)
+            self._missing = end + len(_HEAD_END) + int(head[at:].split(b"\r\n", 1)[0])
+            self._is_good = head.startswith(b"http/1.1 200")
+        if len(self._received) >= self._missing:
+            self._received.clear()
+            self._missing = None
+            assert self._answered is not None
+            self._answered.set_result(self._is_good)
+
+
+async def ask_on(port: int, paths: Sequence[str], connections: int, per_s: int, seconds: float) -> Any:
+    """How many answers there were in which time, how many were no 200, and how long each path took."""
+    loop = asyncio.get_running_loop()
+    took_ms: dict[str, list[float]] = {path: [] for path in paths}
+    bad = 0
+    began = time.monotonic()
+    end = began + seconds
+    turns = iter(range(1 << 62))
+
+    async def ask() -> None:
+        nonlocal bad
+        _, asker = await loop.create_connection(_Asker, "127.0.0.1", port)
+        while (now := time.monotonic()) < end:
+            turn = next(turns)
+            if per_s:
+                due = began + turn / per_s
+                await asyncio.sleep(max(0.0, due - now))
+                now = time.monotonic()
+            path = paths[turn % len(paths)]
+            request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+            bad += not await asker.ask(request)
+            took_ms[path].append((time.monotonic() - now) * 1e3)
+
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    answers = sum(map(len, took_ms.values()))
+    return {
+        "answers": answers,
+        "bad": bad,
+        "seconds": time.monotonic() - began,
+        "p99_ms": {path: p99(each) for path, each in took_ms.items()},
+    }
+
+
+async def read_on(port: int, readers: int, seconds: float) -> Any:
+    """The fewest messages of a reader, whether all numbers were without a hole, and how late they came."""
+    took_ms: list[float] = []
+    read = msgspec.json.Decoder(_News).decode
+    seen: list[list[int]] = [[] for _ in range(readers)]
+
+    def taking(numbers: list[int]) -> Any:
+        def take(frames: Sequence[Frame]) -> None:
+            now_ns = time.time_ns()
+            for frame in frames:
+                told = read(frame)
+                numbers.append(told.seq)
+                took_ms.append((now_ns - told.at_ns) / 1e6)
+
+        return take
+
+    url = f"ws://127.0.0.1:{port}/ws"
+    sockets = [await open_websocket(url, taking(numbers), LONGEST_NEWS) for numbers in seen]
+    await asyncio.sleep(seconds)
+    for socket in sockets:
+        socket.close()
+    whole = all(numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers))) for numbers in seen)
+    return {"fewest": min(map(len, seen)), "whole": whole, "p99_ms": p99(took_ms)}
+
+
+def p99(samples: Sequence[float]) -> float:
+    """The 99th percentile."""
+    return quantiles(samples, n=100)[98]
+
+
+async def _serve(port: int) -> None:
+    print(json.dumps("ready"), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        wanted = json.loads(line)
+        told = await (read_on(port, **wanted) if "readers" in wanted else ask_on(port, **wanted))
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1])))
