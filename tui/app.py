@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from engine.api import wire
 from engine.api.clean import clean
+from engine.api.stream_reader import Pace
 from engine.errors import OperatorError
 from tui import crash, sizes
 from tui import format as fmt
@@ -100,6 +101,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._ascii = AsciiFilter(enabled=preferences.is_ascii)
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
+        self._pace = Pace(plan.interval_ms)
         self._applicable: tuple[object, ...] = ()
         own = (*THEMES, *([preferences.own_theme] if preferences.own_theme else []))
         for theme in own:
@@ -125,8 +127,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._show()
 
     def _listen(self) -> None:
-        follower = follow(self.plan.paths.socket, self.state.interval_ms, self.post_message)
-        self.run_worker(follower, group="feed", name="feed", exclusive=True)
+        follower = follow(self.plan.paths.socket, self._pace, self.post_message)
+        self.run_worker(follower, group="feed", name="feed")
 
     # What the workers tell
 
@@ -292,7 +294,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         interval_ms = RATES_MS[max(0, min(at + step, len(RATES_MS) - 1))]
         if interval_ms != self.state.interval_ms:
             self._change(interval_ms=interval_ms)
-            self._listen()
+            self._pace.ask(interval_ms)
         self.tell(f"a look at the engine every {fmt.age(interval_ms)}")
         self._show()
 

@@ -14,6 +14,7 @@ from textual.message import Message
 
 from engine.api import wire
 from engine.api.client import EngineClient
+from engine.api.stream_reader import Pace
 from engine.errors import OperatorError
 from tui.messages import FeedLost, FeedSilent, SnapshotArrived
 
@@ -29,11 +30,11 @@ class _Heard:
     at_s: float | None = None  # monotonic time of the last snapshot of this connection
 
 
-async def follow(socket: Path, interval_ms: int, post: Post) -> None:
+async def follow(socket: Path, pace: Pace, post: Post) -> None:
     """Post snapshots, silences and losses until cancelled. At most one snapshot is in flight."""
     while True:
         try:
-            await _read_stream(socket, interval_ms, post)
+            await _read_stream(socket, pace, post)
             reason = "the engine closed the connection"
         except OperatorError as error:
             reason = str(error)
@@ -45,11 +46,11 @@ async def follow(socket: Path, interval_ms: int, post: Post) -> None:
         await asyncio.sleep(RECONNECT_S)
 
 
-async def _read_stream(socket: Path, interval_ms: int, post: Post) -> None:
+async def _read_stream(socket: Path, pace: Pace, post: Post) -> None:
     heard = _Heard()
-    watcher = asyncio.create_task(_watch(heard, max(SILENCE_S, 2 * interval_ms / 1000), post))
+    watcher = asyncio.create_task(_watch(heard, pace, post))
     try:
-        async with EngineClient(socket) as client, aclosing(client.stream(interval_ms)) as snapshots:
+        async with EngineClient(socket) as client, aclosing(client.stream(pace)) as snapshots:
             async for snapshot in snapshots:
                 _check_language(snapshot)
                 heard.at_s = time.monotonic()
@@ -58,10 +59,11 @@ async def _read_stream(socket: Path, interval_ms: int, post: Post) -> None:
         watcher.cancel()
 
 
-async def _watch(heard: _Heard, quiet_s: float, post: Post) -> None:
+async def _watch(heard: _Heard, pace: Pace, post: Post) -> None:
     """Say so when a connection that once spoke falls silent."""
     while True:
         await asyncio.sleep(BEAT_S)
+        quiet_s = max(SILENCE_S, 2 * pace.interval_ms / 1000)
         if heard.at_s is not None and time.monotonic() - heard.at_s > quiet_s:
             post(FeedSilent())
 

@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from engine.api import wire
+from engine.api.stream_reader import Pace, read_snapshots
 from engine.errors import EngineNotRunning, OperatorError
 
 T = TypeVar("T")
@@ -160,19 +161,17 @@ class EngineClient:
         """Let command go, for whichever console wants it next."""
         return await self._command("/admin/release-command")
 
-    async def stream(self, interval_ms: int) -> AsyncGenerator[wire.Snapshot, None]:
-        """Snapshots, one each `interval_ms`, until the engine ends or the caller stops reading."""
-        session = self._open_session()
+    async def stream(self, pace: int | Pace) -> AsyncGenerator[wire.Snapshot, None]:
+        """Snapshots, one each `pace` milliseconds, until the engine ends or the caller stops reading.
+
+        A Pace may be changed meanwhile.
+        """
+        pace = Pace(pace) if isinstance(pace, int) else pace
+        snapshots = read_snapshots(self._open_session(), _HOST, _headers(self._console), pace)
         try:
-            async with session.ws_connect(
-                f"{_HOST}/stream?interval_ms={interval_ms}",
-                headers=_headers(self._console),
-                heartbeat=10.0,
-                max_msg_size=8 * 2**20,
-            ) as socket:
-                async for message in socket:
-                    if message.type is aiohttp.WSMsgType.TEXT:
-                        yield msgspec.json.decode(message.data, type=wire.Snapshot)
+            async with contextlib.aclosing(snapshots):
+                async for snapshot in snapshots:
+                    yield snapshot
         except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError, OSError) as error:
             raise EngineNotRunning(_not_running(self.socket_path, error)) from error
 

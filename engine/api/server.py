@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from engine.actor import Actor
 from engine.api import wire
@@ -27,12 +27,11 @@ from engine.api.access import Access
 from engine.api.admin import Admin
 from engine.api.commander import Commander
 from engine.api.connections import READS_AT_ONCE, READS_PER_S, Connections, Pace
-from engine.api.dispatch import BODY_LIMIT, Dispatcher, application
+from engine.api.dispatch import Dispatcher, application
 from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
 from engine.api.news import NewsDesk
 from engine.api.openapi import document
-from engine.api.parameters import Whole
 from engine.api.peers import peer_name, share_with_group
 from engine.api.position_pages import PositionPages
 from engine.api.readiness import ReadinessView
@@ -40,14 +39,13 @@ from engine.api.reads import Reads
 from engine.api.routes import JSON, Call, Plain, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.api.stop_token import StopToken
+from engine.api.stream import Streams
 from engine.commands import Commands
 from engine.errors import AddressInUse
 from engine.own_loop import Engine, SameLoop
 
 log = structlog.get_logger("api")
 
-STREAM_INTERVAL_MS = (100, 60_000)
-WRITE_DEADLINE_S = 10.0  # a viewer that reads slower than this is dropped; it comes back with a new snapshot
 LOOPBACK = "127.0.0.1"
 MOST_UNIX_CONNECTIONS = 256
 MOST_TCP_CONNECTIONS = 512
@@ -85,6 +83,7 @@ class ApiServer:
         snapshots.follow_command(self._commander.view)
         self._dispatcher = Dispatcher(self._engine, commands, self._commander)
         self._news = news
+        self._streams = Streams(self._look, self._commander.attached)
         self._routes = [
             *self._picture_routes(),
             *(news.routes() if news is not None else ()),
@@ -98,7 +97,6 @@ class ApiServer:
         self._following: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
-        self._streams: set[web.WebSocketResponse] = set()
         self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, Pace(READS_PER_S, READS_AT_ONCE))
         self.port = 0
 
@@ -121,8 +119,7 @@ class ApiServer:
         await self._dispatcher.close()
         for listener in self._listeners:
             listener.close()
-        for stream in set(self._streams):
-            await stream.close(code=WSCloseCode.GOING_AWAY, message=b"the engine ends")
+        await self._streams.close()
         for runner in self._runners:
             await runner.cleanup()
         if self._history is not None:
@@ -200,51 +197,14 @@ class ApiServer:
                 wire.Snapshot,
                 unix_only=True,
             ),
-            Route(
-                "GET",
-                "/stream",
-                Scope.READ,
-                self._stream,
-                "A WebSocket of snapshots at the viewer's pace",
-                wire.Snapshot,
-                query=(Whole("interval_ms", *STREAM_INTERVAL_MS, 1000),),
-                unix_only=True,
-            ),
+            self._streams.route(),
         ]
 
     async def _snapshot(self, _: Call) -> wire.Snapshot:
+        return await self._look()
+
+    async def _look(self) -> wire.Snapshot:
         return await self._engine.look(self._snapshots.take)
-
-    async def _stream(self, call: Call) -> web.StreamResponse:
-        """Snapshots at the viewer's pace; one that does not read is dropped instead of filling memory."""
-        async with self._commander.attached(call):
-            return await self._serve_stream(call)
-
-    async def _serve_stream(self, call: Call) -> web.StreamResponse:
-        interval_s = call.query["interval_ms"] / 1000
-        stream = web.WebSocketResponse(heartbeat=15.0, max_msg_size=BODY_LIMIT)
-        await stream.prepare(call.request)
-        self._streams.add(stream)
-        listener = asyncio.ensure_future(_until_closed(stream))
-        try:
-            while not listener.done():
-                snapshot = await self._engine.look(self._snapshots.take)
-                text = msgspec.json.encode(snapshot).decode()
-                async with asyncio.timeout(WRITE_DEADLINE_S):
-                    await stream.send_str(text)
-                await asyncio.wait({listener}, timeout=interval_s)
-        except (TimeoutError, ConnectionError) as error:
-            log.info("viewer dropped", reason=type(error).__name__)
-        finally:
-            listener.cancel()
-            self._streams.discard(stream)
-        return stream
-
-
-async def _until_closed(stream: web.WebSocketResponse) -> None:
-    """Read, and ignore, what the viewer sends; ends when it goes."""
-    async for _ in stream:
-        pass
 
 
 def _take_over(path: Path) -> bool:

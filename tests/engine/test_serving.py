@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 import uvloop
 
-from engine.api import server as server_module
+from engine.api import stream as stream_module
 from engine.api.client import CommandRefused, EngineClient
 from engine.api.server import ApiServer
 from engine.chain.port import RpcFailure
@@ -151,7 +151,7 @@ async def test_an_interval_out_of_range_is_refused(served, interval):
 
 
 async def test_a_viewer_that_does_not_read_is_dropped_and_the_others_go_on(served, monkeypatch, eventually):
-    monkeypatch.setattr(server_module, "WRITE_DEADLINE_S", 0.2)
+    monkeypatch.setattr(stream_module, "WRITE_DEADLINE_S", 0.2)
     for _ in range(60):
         served.rig.open(collateral_e6=1_800 * 10**6)
     reader, writer = await asyncio.open_unix_connection(served.path, limit=1024)
@@ -162,7 +162,7 @@ async def test_a_viewer_that_does_not_read_is_dropped_and_the_others_go_on(serve
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     await eventually(lambda: len(served.server._streams) == 1)
-    (stream,) = served.server._streams
+    (stream,) = served.server._streams._open
     transport = stream._req.transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     transport.set_write_buffer_limits(high=4096)
