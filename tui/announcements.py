@@ -20,9 +20,11 @@ class Announcement(NamedTuple):
 
 
 class Announcer:
-    """Remembers which alerts and which engine were told of."""
+    """Remembers which alerts and which engine were told of, and whether this console commanded."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: str = "") -> None:
+        self._console = console
+        self._commanded = False
         self._told: frozenset[str] = frozenset()
         self._started_at_ns = 0
 
@@ -32,10 +34,19 @@ class Announcer:
         if snapshot.engine.started_at_ns != self._started_at_ns:
             self._started_at_ns, self._told = snapshot.engine.started_at_ns, frozenset()
             notes += _of_version(snapshot.engine.version)
+        notes += self._of_command(snapshot.command)
         fresh = [row for row in snapshot.alerts if row.id not in self._told and row.acknowledged_ns is None]
         # Only those that are on are remembered: an alert that comes again has a number of its own.
         self._told = frozenset(row.id for row in snapshot.alerts)
         return notes + _of_alerts(fresh)
+
+    def _of_command(self, view: wire.CommandView | None) -> list[Announcement]:
+        """Being relieved deserves a note: the keys of this console have just become dim."""
+        commanded, self._commanded = self._commanded, view is not None and view.console == self._console
+        if not commanded or view is None or view.console in {"", self._console}:
+            return []
+        text = f"{view.by} commands now, from {view.terminal or 'another console'}: K takes command back"
+        return [Announcement("relieved", text, is_trouble=True, rings=True)]
 
 
 def differs(version: str) -> bool:

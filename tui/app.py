@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
@@ -52,7 +53,7 @@ from tui.screens.main import MainScreen
 from tui.screens.place import Access, PlaceScreen
 from tui.screens.quit import Leaving, QuitDialog
 from tui.screens.resume import ResumeDialog
-from tui.state import ConsoleState, Link, is_stopped
+from tui.state import ConsoleState, Link, command_of, is_stopped, may_command
 from tui.supervisor import EngineHost, LaunchedHost, Supervisor
 from tui.theme import THEMES
 
@@ -91,13 +92,22 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     ) -> None:
         super().__init__()
         self.plan = plan
-        self.state = ConsoleState(interval_ms=plan.interval_ms, is_read_only=preferences.is_read_only)
+        self.state = ConsoleState(
+            interval_ms=plan.interval_ms,
+            is_read_only=preferences.is_read_only,
+            console="" if preferences.is_read_only else secrets.token_hex(8),
+        )
         self.happenings = Happenings()
         self.farewell = ""
-        self._commands = Commands(plan.paths, self.post_message, is_read_only=preferences.is_read_only)
+        self._commands = Commands(
+            plan.paths,
+            self.post_message,
+            is_read_only=preferences.is_read_only,
+            console=self.state.console,
+        )
         self._orders = Orders(self, self._commands, plan.paths)
         self._own_keys = preferences.keymap
-        self._announcer = Announcer()
+        self._announcer = Announcer(self.state.console)
         self._ascii = AsciiFilter(enabled=preferences.is_ascii)
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
@@ -127,7 +137,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._show()
 
     def _listen(self) -> None:
-        follower = follow(self.plan.paths.socket, self._pace, self.post_message)
+        follower = follow(self._commands.client, self._pace, self.post_message)
         self.run_worker(follower, group="feed", name="feed")
 
     # What the workers tell
@@ -238,8 +248,10 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Dim what cannot be done now; the stop key is never dimmed."""
-        if self.state.is_read_only and action in COMMANDING:
+        if not may_command(self.state) and action in COMMANDING:
             return None
+        if action == "command":
+            return self._may_take_command()
         if action == "resume":
             return True if is_stopped(self.state) and self.state.link is Link.LIVE else None
         return True
@@ -255,6 +267,16 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def action_resume(self) -> None:
         """Ask whether to lift the stop that is in force."""
         self._orders.resume()
+
+    def action_command(self) -> None:
+        """Take command, or let it go."""
+        self._orders.command(time.time_ns())
+
+    def _may_take_command(self) -> bool | None:
+        """No such key where every console commands, a dimmed one where this one may only look."""
+        if command_of(self.state) is None:
+            return False
+        return True if self.state.link is Link.LIVE and not self.state.is_read_only else None
 
     def action_clear_queue(self) -> None:
         """Ask whether to clear the queue."""
@@ -362,7 +384,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             # A screen that is being taken down has lost its banner already.
             if isinstance(screen, ShowsState) and screen.query(Banner):
                 screen.show_state(self.state, now_ns)
-        applicable = (is_stopped(self.state), self.state.link, self._main_facts())
+        applicable = (is_stopped(self.state), self.state.link, command_of(self.state), self._main_facts())
         if applicable != self._applicable:
             self._applicable = applicable
             self.screen.refresh_bindings()

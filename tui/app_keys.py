@@ -29,6 +29,13 @@ EVERYWHERE: list[BindingType] = [
         tooltip="every key, and the shapes",
         id="app.help",
     ),
+    Binding(
+        "K",
+        "command",
+        "Command",
+        tooltip="take command where one console at a time may, or let it go; asks before it relieves another",
+        id="app.command",
+    ),
     Binding("p", "pause", "Pause", tooltip="hold the display still; the engine goes on", id="app.pause"),
     Binding(
         "plus,equals_sign",

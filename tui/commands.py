@@ -35,10 +35,17 @@ Ask = Callable[[EngineClient], Awaitable[wire.Acknowledged]]
 class Commands:
     """Sends commands to one profile's engine. Every method returns when its message was posted."""
 
-    def __init__(self, paths: ProfilePaths, post: Post, *, is_read_only: bool = False) -> None:
+    def __init__(
+        self, paths: ProfilePaths, post: Post, *, is_read_only: bool = False, console: str = ""
+    ) -> None:
         self._paths = paths
+        self._console = console
         self._post = post
         self._is_read_only = is_read_only
+
+    def client(self) -> EngineClient:
+        """The way to the engine for what this console asks of it."""
+        return EngineClient(self._paths.socket, self._console)
 
     def press_stop(self, reason: str) -> asyncio.Future[wire.Acknowledged]:
         """Ask for the emergency stop, at once and in a thread: what is being painted does not hold it up."""
@@ -119,6 +126,14 @@ class Commands:
         """Give lamports of the engine's wallet to the insurance fund."""
         await self._send("contribute", lambda client: client.contribute(lamports, confirm_text))
 
+    async def take_command(self, seen: str) -> None:
+        """Be the one console that commands, in place of the one that was seen to."""
+        await self._send("take command", lambda client: client.take_command(seen))
+
+    async def release_command(self) -> None:
+        """Let command go."""
+        await self._send("let command go", lambda client: client.release_command())
+
     async def shutdown(self) -> None:
         """Ask the engine to finish and end. Raises OperatorError: the quit dialog stays open then."""
         if self._is_read_only:
@@ -136,7 +151,7 @@ class Commands:
             self._post(CommandDone(command, answer))
 
     async def _ask(self, ask: Ask) -> wire.Acknowledged:
-        async with EngineClient(self._paths.socket) as client:
+        async with self.client() as client:
             return await ask(client)
 
     def _leave_order(self, reason: str) -> bool:

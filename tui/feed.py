@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 from textual.message import Message
@@ -30,11 +29,11 @@ class _Heard:
     at_s: float | None = None  # monotonic time of the last snapshot of this connection
 
 
-async def follow(socket: Path, pace: Pace, post: Post) -> None:
+async def follow(connect: Callable[[], EngineClient], pace: Pace, post: Post) -> None:
     """Post snapshots, silences and losses until cancelled. At most one snapshot is in flight."""
     while True:
         try:
-            await _read_stream(socket, pace, post)
+            await _read_stream(connect, pace, post)
             reason = "the engine closed the connection"
         except OperatorError as error:
             reason = str(error)
@@ -46,11 +45,11 @@ async def follow(socket: Path, pace: Pace, post: Post) -> None:
         await asyncio.sleep(RECONNECT_S)
 
 
-async def _read_stream(socket: Path, pace: Pace, post: Post) -> None:
+async def _read_stream(connect: Callable[[], EngineClient], pace: Pace, post: Post) -> None:
     heard = _Heard()
     watcher = asyncio.create_task(_watch(heard, pace, post))
     try:
-        async with EngineClient(socket) as client, aclosing(client.stream(pace)) as snapshots:
+        async with connect() as client, aclosing(client.stream(pace)) as snapshots:
             async for snapshot in snapshots:
                 _check_language(snapshot)
                 heard.at_s = time.monotonic()

@@ -13,10 +13,10 @@ from engine.api.client import EngineClient
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths
 from tui.commands import Commands
-from tui.screens.confirm import clear_queue_dialog, retry_dialog
+from tui.screens.confirm import clear_queue_dialog, retry_dialog, take_command_dialog
 from tui.screens.resume import ResumeDialog, ResumeOrder
 from tui.screens.retry_all import RetryAllDialog
-from tui.state import ConsoleState, gate_of, is_stopped
+from tui.state import ConsoleState, command_of, gate_of, is_stopped, other_in_command
 
 
 class Desk(Protocol):
@@ -77,6 +77,23 @@ class Orders:
                 self._send(self._commands.clear_queue())
 
         self._desk.ask(clear_queue_dialog(snapshot.queue_length), answered)
+
+    def command(self, now_ns: int) -> None:
+        """Let command go, take it where nobody has it, or ask whether to relieve the one that has."""
+        state = self._desk.state
+        view, other = command_of(state), other_in_command(state)
+        if view is None:
+            return
+        if other is None:
+            mine = view.console == state.console
+            self._send(self._commands.release_command() if mine else self._commands.take_command(""))
+            return
+
+        def answered(confirmed: bool | None) -> None:
+            if confirmed:
+                self._send(self._commands.take_command(other.console))
+
+        self._desk.ask(take_command_dialog(other, now_ns), answered)
 
     def resume(self) -> None:
         """Open the resume dialog for the stop that is in force."""

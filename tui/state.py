@@ -44,6 +44,7 @@ class ConsoleState:
     paused_ns: int = 0
     interval_ms: int = DEFAULT_INTERVAL_MS
     is_read_only: bool = False
+    console: str = ""  # this console's own name to the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,22 @@ def is_stopped(state: ConsoleState) -> bool:
     """Whether the gate is known to be closed."""
     gate = gate_of(state)
     return gate is not None and gate.state != "running"
+
+
+def command_of(state: ConsoleState) -> wire.CommandView | None:
+    """Which console commands; None where every one may."""
+    return None if state.snapshot is None else state.snapshot.command
+
+
+def other_in_command(state: ConsoleState) -> wire.CommandView | None:
+    """The other console that commands, None when this one may."""
+    view = command_of(state)
+    return view if view is not None and view.console not in {"", state.console} else None
+
+
+def may_command(state: ConsoleState) -> bool:
+    """Whether this console does more than look and stop, and no other one commands."""
+    return not state.is_read_only and other_in_command(state) is None
 
 
 def data_age_ms(state: ConsoleState, now_ns: int) -> int | None:

@@ -12,6 +12,7 @@ from conftest import Rig
 from engine.api import wire
 from engine.api.client import CommandRefused, EngineClient
 from engine.api.server import ApiServer
+from engine.api.stream_reader import Pace
 from engine.journal.records import OutboxKind
 
 
@@ -25,7 +26,10 @@ class Consoles:
     @asynccontextmanager
     async def attached(self, name: str) -> AsyncIterator[EngineClient]:
         """A console that reads the stream and has seen a first snapshot."""
-        async with EngineClient(self.socket, name) as client, aclosing(client.stream(60_000)) as snapshots:
+        async with (
+            EngineClient(self.socket, name) as client,
+            aclosing(client.stream(Pace(60_000))) as snapshots,
+        ):
             await anext(snapshots)
             yield client
 

@@ -35,6 +35,7 @@ class Peer:
             "/settings": records.settings(),
             "/alerts": records.alerts(),
         }
+        self.consoles: list[str] = []  # the name of the console that opened a stream or gave a command
         self.asked: list[tuple[str, dict[str, str]]] = []  # path and query of each page that was asked for
         self.checks = [
             wire.ResumeCheck(name="reconciled", ok=True, detail="no open intents"),
@@ -99,6 +100,7 @@ class Peer:
         return fitting()[0]
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
+        self.consoles.append(request.headers.get("X-Console", ""))
         reader = web.WebSocketResponse()
         await reader.prepare(request)
         self._readers.add(reader)
@@ -140,6 +142,7 @@ class Peer:
 
     async def _command(self, request: web.Request) -> web.Response:
         name = "/".join(request.match_info.values())
+        self.consoles.append(request.headers.get("X-Console", ""))
         async with self.arrived:
             self.commands.append((name, await request.json()))
             self.arrived.notify_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.style import Style
 
@@ -11,7 +11,7 @@ from engine.api import wire
 from tui import format as fmt
 from tui.announcements import differs
 from tui.lines import Line, Lines, Span, Tone, broken, line, span, spread, width_of
-from tui.state import DEFAULT_INTERVAL_MS, NS_PER_MS, ConsoleState, data_age_ms, headline
+from tui.state import DEFAULT_INTERVAL_MS, NS_PER_MS, ConsoleState, command_of, data_age_ms, headline
 
 _STALE_MS = 3_000
 _LOW_SOL = 10**8  # 0.1 SOL pays for some ten thousand attempts; below it somebody should top up
@@ -56,12 +56,13 @@ class Banner(Lines):
         kind = (Span("DRY RUN, NOTHING IS SENT", Tone.ATTENTION, bold=True), Span("  ")) if is_dry else ()
         word = Span(f"{head.glyph} {head.word}", head.tone, bold=True)
         first: Line = (*kind, word, Span("  "), *head.sentence)
-        second = _facts(state.snapshot, width - width_of(age) - 1) if state.snapshot else ()
+        second = _facts(state, width - width_of(age) - 1)
         whole = (*first, Span(" · "), *head.outlook) if head.outlook else first
         if width_of(whole) + width_of(pause) < width:
             first = whole
         elif head.outlook:
-            second = head.outlook
+            # What is urgent stands beside whatever else the line says.
+            second, age = head.outlook, _joined([*_urgent(state), *age], "  ")
         elif state.snapshot is None:
             first, second = broken(first, width - width_of(pause) - 1)
         self.show([spread(first, pause, width), spread(second, age, width)])
@@ -93,24 +94,66 @@ def _age(state: ConsoleState, now_ns: int) -> Line:
     return line(Span(f"data {fmt.age(age_ms)}", Tone.DANGER if is_stale else Tone.PLAIN))
 
 
-def _facts(snapshot: wire.Snapshot, width: int) -> Line:
-    """The engine's surroundings; the wallet's address gives way where there is no room for it."""
+class _Fact(NamedTuple):
+    """Something of the engine's surroundings; where there is no room, the highest ranks give way first."""
+
+    rank: int
+    part: Span
+
+
+def _facts(state: ConsoleState, width: int) -> Line:
+    """What is urgent, then as much of the engine's surroundings as there is room for."""
+    snapshot = state.snapshot
+    if snapshot is None:
+        return ()
     chain, wallet = snapshot.chain, snapshot.wallet
     usable = sum(price.verdict == "ok" for price in snapshot.prices)
     balance = wallet.balance_lamports
     low = balance is None or balance < _LOW_SOL
     facts = [
-        span(snapshot.engine.cluster),
-        Span(f"slot {fmt.count(chain.slot)}" + ("" if chain.subscribed else " polled")),
-        _share("rpc", chain.rpc_ok, chain.rpc_total),
-        _share("prices", usable, len(snapshot.prices)),
-        _database(snapshot.database),
-        span(f"wallet {fmt.address(wallet.address)}"),
-        Span(f"{fmt.sol_short(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN),
+        *(_Fact(0, part) for part in _urgent(state)),
+        *(_Fact(1, part) for part in _command(state)),
+        _Fact(4, span(snapshot.engine.cluster)),
+        _Fact(3, Span(f"slot {fmt.count(chain.slot)}" + ("" if chain.subscribed else " polled"))),
+        _Fact(1, _share("rpc", chain.rpc_ok, chain.rpc_total)),
+        _Fact(1, _share("prices", usable, len(snapshot.prices))),
+        _Fact(1, _database(snapshot.database)),
+        _Fact(5, span(f"wallet {fmt.address(wallet.address)}")),
+        _Fact(2, Span(f"{fmt.sol_short(balance)} SOL", Tone.ATTENTION if low else Tone.PLAIN)),
     ]
-    urgent = [*_alerts(snapshot.alerts), *_versions(snapshot.engine.version)]
-    full = _joined([*urgent, *facts], "   ")
-    return full if width_of(full) <= width else _joined([*urgent, *facts[:5], facts[6]], "  ")
+    return _fitted(facts, width)
+
+
+def _fitted(facts: list[_Fact], width: int) -> Line:
+    """The facts with wide gaps, with narrow ones, or without those that can best be done without."""
+    whole = _joined([fact.part for fact in facts], "   ")
+    if width_of(whole) <= width:
+        return whole
+    while width_of(fitted := _joined([fact.part for fact in facts], "  ")) > width and len(facts) > 1:
+        last = max(fact.rank for fact in facts)
+        at = max(index for index, fact in enumerate(facts) if fact.rank == last)
+        del facts[at]
+    return fitted
+
+
+def _urgent(state: ConsoleState) -> list[Span]:
+    if state.snapshot is None:
+        return []
+    return [*_alerts(state.snapshot.alerts), *_versions(state.snapshot.engine.version)]
+
+
+def _command(state: ConsoleState) -> list[Span]:
+    """Which console commands and since when, where one at a time may."""
+    view = command_of(state)
+    if view is None:
+        return []
+    if not view.console:
+        return [Span("nobody commands", Tone.ATTENTION)]
+    since = f"since {fmt.clock_time(view.since_ns)[:5]}"
+    if view.console == state.console:
+        return [Span(f"you command {since}", Tone.OURS)]
+    where = f" on {view.terminal.removeprefix('/dev/')}" if view.terminal else ""
+    return [span(f"{view.by}{where} commands {since}", Tone.ATTENTION)]
 
 
 def _alerts(rows: list[wire.AlertRow]) -> list[Span]:

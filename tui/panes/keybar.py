@@ -17,6 +17,7 @@ _ORDER = (
     "help",
     "quit_dialog",
     "resume",
+    "command",
     "retry",
     "choose",
     "back",

@@ -15,7 +15,7 @@ from tui.live_table import Column, Row
 from tui.panes.table_pane import TablePane
 from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
-from tui.state import NS_PER_MS
+from tui.state import NS_PER_MS, may_command
 
 _COLUMNS = (
     Column("since", 14, rank=0),
@@ -99,7 +99,7 @@ class AlertsScreen(TablePlace[wire.AlertPage]):
         if action == "acknowledge":
             row = self._alert(self.pane.table.cursor_key)
             is_open = row is not None and row.acknowledged_ns is None
-            return True if is_open and not self.state.is_read_only else None
+            return True if is_open and may_command(self.state) else None
         return super().check_action(action, parameters)
 
     def action_acknowledge(self) -> None:

@@ -70,6 +70,23 @@ def retry_dialog(row: wire.FailedRow) -> ConfirmDialog:
     )
 
 
+def take_command_dialog(view: wire.CommandView, now_ns: int) -> ConfirmDialog:
+    """Asks whether to relieve the console that commands."""
+    held = fmt.age(max(0, now_ns - view.since_ns) // 10**6)
+    return ConfirmDialog(
+        "Take command",
+        [
+            line(Span("Take command from ", bold=True), span(view.by, bold=True), Span("?", bold=True)),
+            line(""),
+            line(Span("terminal  ", Tone.MUTED), span(view.terminal or fmt.UNKNOWN)),
+            line(Span("commands  ", Tone.MUTED), Span(f"since {fmt.clock_time(view.since_ns)}, for {held}")),
+            line(""),
+            line("From then on that console only looks, and stops; it can take command back."),
+        ],
+        "Take command",
+    )
+
+
 def clear_queue_dialog(queue_length: int) -> ConfirmDialog:
     """Asks whether to drop what is queued."""
     return ConfirmDialog(

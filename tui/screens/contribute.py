@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar, NamedTuple
 
@@ -16,7 +16,6 @@ from textual.widgets import Button, Input
 from engine.api import wire
 from engine.api.client import EngineClient
 from engine.errors import OperatorError
-from engine.paths import ProfilePaths
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, span, wrapped
 from tui.screens.asking import reason_of
@@ -51,9 +50,11 @@ class ContributionDialog(Dialog[Contribution]):
             self.text = text
             self.ok = ok
 
-    def __init__(self, paths: ProfilePaths, wallet: wire.WalletView, fund: wire.FundView) -> None:
+    def __init__(
+        self, client: Callable[[], EngineClient], wallet: wire.WalletView, fund: wire.FundView
+    ) -> None:
         super().__init__("Contribute to the insurance fund", ())
-        self._paths = paths
+        self._client = client
         self._wallet = wallet
         self._fund = fund
         self._rehearsing: int | None = None
@@ -131,7 +132,7 @@ class ContributionDialog(Dialog[Contribution]):
 
     async def _ask(self, lamports: int) -> None:
         try:
-            async with EngineClient(self._paths.socket) as client:
+            async with self._client() as client:
                 said = await client.contribute(lamports)
         except (OperatorError, msgspec.MsgspecError) as error:
             self.post_message(self.Rehearsed(lamports, reason_of(error), ok=False))

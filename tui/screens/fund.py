@@ -20,7 +20,7 @@ from tui.panes.table_pane import TablePane
 from tui.screens.contribute import Contribution, ContributionDialog
 from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
-from tui.state import ConsoleState
+from tui.state import ConsoleState, may_command
 
 _COLUMNS = (
     Column("when", 14, rank=0),
@@ -117,7 +117,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the contribution while the fund or the wallet is not known, and where one may only look."""
         if action == "contribute":
-            if self.state.is_read_only:
+            if not may_command(self.state):
                 return None
             snapshot = self.state.snapshot
             known = snapshot is not None and snapshot.fund is not None
@@ -134,7 +134,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
             if contribution is not None:
                 self.run_worker(self._contribute(contribution), group="contribute")
 
-        dialog = ContributionDialog(self.access.paths, snapshot.wallet, snapshot.fund)
+        dialog = ContributionDialog(self.access.commands.client, snapshot.wallet, snapshot.fund)
         self.app.push_screen(dialog, answered)
 
     async def _contribute(self, contribution: Contribution) -> None:

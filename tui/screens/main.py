@@ -33,7 +33,7 @@ from tui.panes.sifted_pane import SiftedPane
 from tui.panes.totals import TotalsPane
 from tui.places import place_bindings
 from tui.sizes import MIN_COLUMNS, MIN_ROWS, TALL_ROWS
-from tui.state import NS_PER_MS, ConsoleState, is_stopped
+from tui.state import NS_PER_MS, ConsoleState, is_stopped, may_command
 
 _PANES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
 
@@ -139,7 +139,7 @@ class MainScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._snapshot: wire.Snapshot | None = None
-        self._is_read_only = False
+        self._may_command = True
 
     def compose(self) -> ComposeResult:
         """Tables on the left, figures on the right."""
@@ -189,7 +189,7 @@ class MainScreen(Screen[None]):
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """The banner follows every state, the panes follow the snapshot unless the display is held."""
         self.query_one(Banner).show_state(state, now_ns)
-        self._is_read_only = state.is_read_only
+        self._may_command = may_command(state)
         snapshot = state.snapshot
         if snapshot is not None and snapshot is not self._snapshot and not state.paused_ns:
             self._snapshot = snapshot
@@ -222,7 +222,7 @@ class MainScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Dim the keys that would do nothing; retry and dismiss act only where their cursor is seen."""
-        if self._is_read_only and action in COMMANDING:
+        if not self._may_command and action in COMMANDING:
             return None
         if action in ("retry", "retry_alike", "dismiss_failed"):
             failed = self.query_one(FailedPane)
