@@ -11,7 +11,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from engine import __version__
-from engine.cli import alert, commands, config, doctor, drill, insurance, sandbox, token, verification, wallet
+from engine.cli import (
+    alert,
+    commands,
+    config,
+    db,
+    doctor,
+    drill,
+    insurance,
+    sandbox,
+    token,
+    verification,
+    wallet,
+)
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
 from engine.cli.options import (
     AsciiOption,
@@ -47,7 +59,7 @@ app = typer.Typer(
 )
 
 
-READ_SETTINGS = frozenset({"verify", "alert", "config", "doctor", "wallet", "insurance"})
+READ_SETTINGS = frozenset({"verify", "alert", "config", "doctor", "wallet", "insurance", "db"})
 """The commands that read the settings themselves, so that --set means something before them."""
 
 
@@ -178,6 +190,7 @@ app.command("verify")(verification.verify)
 app.command("doctor")(doctor.doctor)
 app.add_typer(alert.app, name="alert")
 app.add_typer(config.app, name="config")
+app.add_typer(db.app, name="db")
 app.add_typer(drill.app, name="drill")
 app.add_typer(insurance.app, name="insurance")
 app.add_typer(token.app, name="token")

@@ -21,7 +21,7 @@ STATEMENT_TIMEOUT_S = 120.0
 _SCHEMA_NAME = re.compile(r"[a-z_]{1,40}")
 _FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
-_LEDGER = """
+LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version    INTEGER PRIMARY KEY,
     name       TEXT NOT NULL,
@@ -67,7 +67,8 @@ async def migrate(dsn: str, migrations: list[Migration] | None = None) -> int:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
                 await _ensure_schema(connection)
-                await _apply(connection, known)
+                await connection.execute(LEDGER)
+                await apply_missing(connection, known)
             await statement_view.ensure(connection)
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationRefused(
@@ -97,8 +98,8 @@ async def _ensure_schema(connection: asyncpg.Connection) -> None:
         await connection.execute("CREATE SCHEMA IF NOT EXISTS AUTHORIZATION CURRENT_USER")
 
 
-async def _apply(connection: asyncpg.Connection, known: list[Migration]) -> None:
-    await connection.execute(_LEDGER)
+async def apply_missing(connection: asyncpg.Connection, known: list[Migration]) -> None:
+    """In the caller's transaction, apply what the ledger there lacks. Raises MigrationRefused."""
     rows = await connection.fetch("SELECT version, name, sha256 FROM schema_migrations ORDER BY version")
     applied = {row["version"]: row for row in rows}
     by_version = {migration.version: migration for migration in known}

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import structlog
 
 from engine.clock import Clock
-from engine.store.pool import OUTAGE, Database
+from engine.store.pool import OUTAGE, Database, open_pool, unavailable
 from engine.store.rows import moment
 
 log = structlog.get_logger("store")
@@ -64,6 +64,17 @@ async def prune(database: Database, now_ns: int, keep_days: int) -> Pruned:
     before = datetime.combine(oldest, time(), UTC)
     rows = {kind: await _delete(database, name, before) for kind, name in _BY_ROWS.items()}
     return Pruned(days, rows)
+
+
+async def prune_now(dsn: str, now_ns: int, keep_days: int) -> Pruned:
+    """The same for whoever has no pool, as an operator. Raises DatabaseUnavailable."""
+    database = await open_pool(dsn, max_connections=1)
+    try:
+        return await prune(database, now_ns, keep_days)
+    except OUTAGE as error:
+        raise unavailable(error, dsn) from None
+    finally:
+        await database.close()
 
 
 async def _delete(database: Database, name: str, before: datetime) -> int:
