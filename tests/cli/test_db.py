@@ -31,7 +31,8 @@ INSERT INTO liquidations (
     compute_units, created_at, timestamp
 )
 SELECT 's' || n, 'l', 'p', 'o', 'w', 'c', 'p', 'SOL/USD', 'full', 1, 1, 1, 1, 1,
-    CASE n WHEN 300 THEN 7 ELSE 0 END, 0, 'confirmed', true, 1, now() - n * interval '1 day', now() - n * interval '1 day'
+    CASE n WHEN 300 THEN 7 ELSE 0 END, 0, 'confirmed', true, 1,
+    now() - n * interval '1 day', now() - n * interval '1 day'
 FROM generate_series(1, 300) AS n
 """
 
