@@ -21,6 +21,7 @@ from engine import __version__
 from engine.api.access import Access
 from engine.api.history_view import HistoryViews
 from engine.api.news import NewsDesk
+from engine.api.pace import Courtesy
 from engine.api.server import ApiServer
 from engine.api.settings_view import settings_page
 from engine.api.stop_token import StopToken
@@ -173,6 +174,7 @@ async def _listen(
     token = StopToken(paths.stop_token)
     engine = OtherLoop(asyncio.get_running_loop(), ANSWER_S)
     server = ApiServer(
+    courtesy = Courtesy(lambda: len(parts.executor.hands) > 0)
         parts.snapshots,
         parts.commands,
         engine=engine,
@@ -187,7 +189,8 @@ async def _listen(
         pages=parts.pages,
         readiness=parts.readiness,
         metrics=parts.metrics.render,
-        news=NewsDesk(engine, parts.snapshots, parts.journal.path),
+        news=NewsDesk(engine, parts.snapshots, parts.journal.path, courtesy),
+        courtesy=courtesy,
         host=settings.server_host,
         tls=_tls(settings),
         group=settings.admin_group,

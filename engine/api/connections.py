@@ -12,11 +12,10 @@ from typing import cast
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from engine.api.pace import Pace
+
 REQUEST_DEADLINE_S = 10.0  # for all headers of a request, from the connection or its first byte on
 READ_DEADLINE_S = 30.0  # for a reader to take what fills the socket's buffers
-READS_PER_S = 700  # answered over all connections of a listener that is paced: they share a processor with
-# what liquidates. Who asks more often waits its turn; a stop never does.
-READS_AT_ONCE = 10
 _STOP = "/admin/emergency-stop"
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -25,22 +24,6 @@ _FULL = (
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Pace:
-    """So many turns a second at most, evenly, but for a few that may come at once after a pause."""
-
-    def __init__(self, per_s: float, at_once: int) -> None:
-        self._apart_s = 1 / per_s
-        self._ahead_s = at_once / per_s
-        self._free_s = 0.0  # when the next turn is due if all of them are taken
-
-    async def turn(self) -> None:
-        """Wait for the next turn; who asks first is first."""
-        now_s = asyncio.get_running_loop().time()
-        self._free_s = max(self._free_s, now_s - self._ahead_s) + self._apart_s
-        if self._free_s > now_s:
-            await asyncio.sleep(self._free_s - now_s)
 
 
 class Connections:

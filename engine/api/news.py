@@ -2,7 +2,8 @@
 
 While somebody reads, and for some minutes afterwards, the engine is looked at a few times a second, and the
 journal's new records are read beside its loop. What is told is kept in a ring: readers have no queue of their
-own, and one that falls behind the ring is dropped with a reason.
+own, and one that falls behind the ring is dropped with a reason. Those that keep up get the same bytes, which
+are made once.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from aiohttp import WSCloseCode, web
 
 from engine.api import news_types as tell
 from engine.api.clean import clean
+from engine.api.pace import Courtesy
 from engine.api.parameters import Whole
 from engine.api.position_view import SYMBOL_LIMIT, TEXT_LIMIT
 from engine.api.routes import Call, Route, Scope
 from engine.api.snapshots import Snapshots
+from engine.chain.websocket import server_frame
 from engine.commands import CommandError
 from engine.journal.ended import records_after
 from engine.journal.errors import JournalUnavailable
@@ -39,6 +42,7 @@ RECORDS_AT_ONCE = 500
 PING_S = 30.0
 WRITE_DEADLINE_S = 10.0
 GOODBYE_S = 1.0
+AT_ONCE_BYTES = 64 * 1024  # of frames in one write, to a reader that has read all before
 LARGEST_SEQ = 2**53 - 1
 _TOLD = 20_000
 _TOO_SLOW = b"too slow: messages were lost; come back with after="
@@ -47,8 +51,11 @@ _TOO_SLOW = b"too slow: messages were lost; come back with after="
 class NewsDesk:
     """Collects, keeps and tells. Belongs to the listeners' loop."""
 
-    def __init__(self, engine: Engine, snapshots: Snapshots, journal: Path) -> None:
+    def __init__(
+        self, engine: Engine, snapshots: Snapshots, journal: Path, courtesy: Courtesy | None = None
+    ) -> None:
         self._engine = engine
+        self._courtesy = courtesy or Courtesy(lambda: False)
         self._snapshots = snapshots
         self._journal = journal
         self._ring: deque[tuple[int, str]] = deque(maxlen=RING)
@@ -60,6 +67,7 @@ class NewsDesk:
         self._left_s = 0.0
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[None] | None = None
+        self._joined: tuple[int, int, bytes] = (0, 0, b"")  # the frames made last, and of which numbers
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -157,7 +165,8 @@ class NewsDesk:
     async def _serve(self, call: Call) -> web.StreamResponse:
         if len(self._readers) >= MOST_READERS:
             raise CommandError("too_many_readers", f"{MOST_READERS} read already: close some", 503)
-        reader = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=4096)
+        # Not compressed: messages are short, and each reader would have its own to be compressed.
+        reader = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=4096, compress=False)
         if not reader.can_prepare(call.request).ok:
             raise CommandError("no_websocket", "This is a WebSocket: connect with ws://", 426)
         await reader.prepare(call.request)
@@ -165,7 +174,7 @@ class NewsDesk:
         self._wanted.set()
         listener = asyncio.ensure_future(_until_closed(reader))
         try:
-            await self._feed(reader, listener, call.query["after"])
+            await self._feed(reader, call.request.transport, listener, call.query["after"])
         except (TimeoutError, ConnectionError) as error:
             log.info("reader dropped", reason=type(error).__name__)
             if call.request.transport is not None:
@@ -177,19 +186,30 @@ class NewsDesk:
         return reader
 
     async def _feed(
-        self, reader: web.WebSocketResponse, listener: asyncio.Future[None], after: int | None
+        self,
+        reader: web.WebSocketResponse,
+        transport: asyncio.WriteTransport | None,
+        listener: asyncio.Future[None],
+        after: int | None,
     ) -> None:
         """From the message behind `after` on, or from now on, until the reader goes."""
         if not self._ring and after is not None:
             await self._something_new(listener)
         seen = self._seq if after is None else await self._begin(reader, after)
         while not listener.done():
+            await self._courtesy.give_way()
             batch = self._behind(seen)
             if batch is None:
                 log.info("reader dropped", reason="too slow")
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await reader.close(code=WSCloseCode.TRY_AGAIN_LATER, message=_TOO_SLOW)
                 return
+            if len(batch) > 1 and transport is not None and _has_read_all(reader, transport):
+                frames = self._frames_of(batch[:-1])
+                # The last one goes the library's way, which waits for a reader that does not take it.
+                if len(frames) <= AT_ONCE_BYTES:
+                    transport.write(frames)
+                    batch = batch[-1:]
             for seq, text in batch:
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await reader.send_str(text)
@@ -214,6 +234,13 @@ class NewsDesk:
         if seen and seen + 1 < oldest:
             return None
         return [self._ring[at] for at in range(max(0, seen + 1 - oldest), len(self._ring))]
+
+    def _frames_of(self, batch: Sequence[tuple[int, str]]) -> bytes:
+        """Some messages that follow each other, as they are on the wire."""
+        first, last = batch[0][0], batch[-1][0]
+        if self._joined[:2] != (first, last):
+            self._joined = (first, last, b"".join(server_frame(text.encode()) for _, text in batch))
+        return self._joined[2]
 
     async def _something_new(self, listener: asyncio.Future[None]) -> None:
         if self._next is None or self._next.done():
@@ -250,6 +277,10 @@ def _liquidation(raw: dict[str, Any]) -> tell.Liquidation:
         bad_debt_lamports=raw["bad_debt_lamports"],
         slot=raw["slot"],
     )
+
+
+def _has_read_all(reader: web.WebSocketResponse, transport: asyncio.WriteTransport) -> bool:
+    return not reader.closed and not transport.is_closing() and not transport.get_write_buffer_size()
 
 
 async def _until_closed(reader: web.WebSocketResponse) -> None:

@@ -26,12 +26,13 @@ from engine.api import wire
 from engine.api.access import Access
 from engine.api.admin import Admin
 from engine.api.commander import Commander
-from engine.api.connections import READS_AT_ONCE, READS_PER_S, Connections, Pace
+from engine.api.connections import Connections
 from engine.api.dispatch import Dispatcher, application
 from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
 from engine.api.news import NewsDesk
 from engine.api.openapi import document
+from engine.api.pace import READS_AT_ONCE, READS_PER_S, Courtesy, Pace
 from engine.api.peers import peer_name, share_with_group
 from engine.api.position_pages import PositionPages
 from engine.api.readiness import ReadinessView
@@ -69,6 +70,7 @@ class ApiServer:
         readiness: ReadinessView | None = None,
         metrics: Callable[[], bytes] | None = None,
         news: NewsDesk | None = None,
+        courtesy: Courtesy | None = None,
         host: str = LOOPBACK,
         tls: ssl.SSLContext | None = None,
         group: str | None = None,
@@ -97,7 +99,8 @@ class ApiServer:
         self._following: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
-        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, Pace(READS_PER_S, READS_AT_ONCE))
+        pace = Pace(READS_PER_S, READS_AT_ONCE, courtesy or Courtesy(lambda: False))
+        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, pace)
         self.port = 0
 
     async def start(self, socket_path: Path, port: int) -> None:

@@ -138,6 +138,25 @@ async def test_two_hundred_readers_get_the_same(served, connect):
     assert len({told["seq"] for told in found}) == 1
 
 
+@pytest.mark.parametrize("at_once_bytes", [64 * 1024, 500, 0])
+async def test_many_news_at_once_come_in_order_and_once_to_every_reader(
+    served, connect, monkeypatch, at_once_bytes
+):
+    monkeypatch.setattr(news_module, "AT_ONCE_BYTES", at_once_bytes)
+    readers = [await connect() for _ in range(3)]
+    await asyncio.gather(*(reader.until(is_("state")) for reader in readers[:1]))
+    desk = served.server._news
+    for number in range(300):
+        desk._tell(0, Queue(length=number, in_flight=7, failed=0))
+    await desk.look()
+    await asyncio.gather(*(reader.until(is_("queue", length=299, in_flight=7)) for reader in readers))
+    for reader in readers:
+        told = [each["length"] for each in reader.told if each.get("in_flight") == 7]
+        assert told == list(range(300))
+        numbers = [each["seq"] for each in reader.told]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
 @pytest.mark.parametrize(
     "query", ["?after=-1", "?after=x", "?after=1e3", "?since=1", "?after=9007199254740992"]
 )
