@@ -57,63 +57,71 @@ class Settings(BaseSettings):
     rpc_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(may_be.urls("http", "https"))] = Field(
         validation_alias="SOLANA_RPC_URL", repr=False
     )
-    """The nodes to read from and send to; of equals the first is asked first."""
+    """The nodes that are read from and sent to, up to 8, separated by commas; required, except with
+    --sandbox.
+    """
     ws_urls: Annotated[tuple[str, ...], NoDecode, BeforeValidator(may_be.urls("ws", "wss"))] = Field(
         validation_alias="SOLANA_WS_URL", repr=False
     )
-    """Where to subscribe, one for each node."""
+    """Where to subscribe, one for each node; by default from the RPC URLs: http becomes ws, port 8899
+    becomes 8900.
+    """
     genesis_hash: Annotated[str | None, BeforeValidator(may_be.genesis_hash)] = Field(
         default=None, validation_alias="SOLANA_GENESIS_HASH"
     )
-    """The cluster that every node must be of; None means that of the first node."""
+    """The genesis hash of the cluster that the nodes must be of; by default that of the first node."""
     rpc_requests_per_s: Annotated[tuple[int, ...], NoDecode, BeforeValidator(may_be.rates)] = Field(
         default=(500,), validation_alias="RPC_REQUESTS_PER_S"
     )
-    """What each node may be asked; `rpc_budgets` has one for each URL."""
+    """How many requests a node gets; one number for all, or one for each, separated by commas."""
     rpc_max_behind_slots: Annotated[int, may_be.whole(1, 150)] = Field(
         default=5, validation_alias="RPC_MAX_BEHIND_SLOTS"
     )
-    """Nothing is decided by a node that is further behind the others."""
+    """A node that is further behind the others is not asked."""
     database_url: Annotated[SecretStr | None, BeforeValidator(may_be.database_url)] = Field(
         default=None, validation_alias="DATABASE_URL"
     )
-    """PostgreSQL's DSN; None means the embedded server in the profile's state directory."""
+    """Where the record goes; without it PostgreSQL runs in the profile's state directory."""
     history_days: Annotated[int, may_be.whole(1, 730)] = Field(default=180, validation_alias="HISTORY_DAYS")
-    """How many whole days of attempts PostgreSQL keeps; what the fund paid, and the audit, stay for ever."""
+    """Whole days of attempts that the record keeps; bad debt, the fund's movements and the audit stay
+    for ever.
+    """
     wallet_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
         default=None, validation_alias="WALLET_PATH"
     )
-    """The solana-keygen file of the signing key; None means the operating system's keyring."""
+    """The signing key as solana-keygen writes it, mode 0600, owned by you, no symbolic link; without it
+    the key is in the OS keyring.
+    """
     wallet_source: Annotated[str, BeforeValidator(may_be.wallet_source)] = Field(
         default="auto", validation_alias="WALLET_SOURCE"
     )
-    """Where the key comes from: credential, keyring, file, or auto: the first of these that has one."""
+    """Where the key comes from; auto takes the first that has one (docs/security.md)."""
     program_id: Annotated[InstanceOf[Pubkey], BeforeValidator(may_be.pubkey)] = Field(
         default=PROGRAM_ID, validation_alias="PROGRAM_ID"
     )
     """The program whose positions are watched."""
     server_port: Annotated[int, may_be.whole(0, 65_535)] = Field(default=8080, validation_alias="SERVER_PORT")
-    """The TCP port of the API; 0 takes any free one."""
+    """The API for machines; 0 takes any free port."""
     server_host: Annotated[str, BeforeValidator(may_be.listening_address)] = Field(
         default="127.0.0.1", validation_alias="SERVER_HOST"
     )
-    """Where the API listens; beyond this machine only over TLS, and for nobody without a token."""
+    """Where that API listens; beyond this machine only with the two files of TLS."""
     tls_cert_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
         default=None, validation_alias="TLS_CERT_PATH"
     )
-    """The certificate that the API shows, in PEM; with it the port speaks https alone."""
+    """The API's certificate in PEM; with it the port speaks https alone."""
     tls_key_path: Annotated[Path | None, BeforeValidator(may_be.path)] = Field(
         default=None, validation_alias="TLS_KEY_PATH"
     )
-    """The certificate's private key, in PEM."""
+    """The certificate's private key in PEM."""
     admin_group: Annotated[str | None, BeforeValidator(may_be.group_name)] = Field(
         default=None, validation_alias="ADMIN_GROUP"
     )
-    """A group of this system whose members may command the engine over its unix socket, like its own user."""
+    """Its members may command the engine over its unix socket, like its own user."""
     one_commander: Annotated[bool, BeforeValidator(may_be.switch)] = Field(
         default=False, validation_alias="ONE_COMMANDER"
     )
-    """Whether one console at a time may command; every other one only looks, and stops."""
+    """One console at a time may command, the others look and stop: see docs/console.md."""
     log_level: Annotated[str, BeforeValidator(may_be.log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"
     )
@@ -121,44 +129,48 @@ class Settings(BaseSettings):
     event_loop: Annotated[str, BeforeValidator(may_be.event_loop)] = Field(
         default="uvloop", validation_alias="EVENT_LOOP"
     )
-    """What the engine's coroutines run on: uvloop, or Python's own where that is to be ruled out."""
+    """What the engine runs on; Python's own loop is slower and there to rule uvloop out."""
     low_latency: Annotated[bool, BeforeValidator(may_be.switch)] = Field(
         default=False, validation_alias="LOW_LATENCY"
     )
-    """Whether an idle engine stays awake, for the price of a whole processor; see engine.vigil."""
+    """An idle engine stays awake: news are in the queue sooner, and a whole processor is busy."""
 
     retry_attempts: Annotated[int, may_be.whole(1, 20)] = Field(default=5, validation_alias="RETRY_ATTEMPTS")
-    """Attempts per liquidation, the first one included."""
+    """Attempts for one liquidation, the first included."""
     retry_base_ms: Annotated[int, may_be.whole(1, 60_000)] = Field(
         default=100, validation_alias="RETRY_BASE_MS"
     )
-    """Before attempt n + 1 the engine waits this times 2^(n - 1): 100, 200, 400 ms and so on."""
+    """The wait before the second attempt; it doubles with each further one."""
     workers: Annotated[int, may_be.whole(1, 512)] = Field(default=32, validation_alias="WORKERS")
-    """How many liquidations may be between signing and sending at one time."""
+    """Liquidations between signing and sending at one time."""
     at_risk_factor_milli: Annotated[int, may_be.scaled("1.001", "10", 1000)] = Field(
         default=1300, validation_alias="AT_RISK_FACTOR"
     )
-    """Positions below this health factor, in thousandths, are shown as at risk; read as a decimal number."""
+    """Positions below this health factor are shown as at risk."""
     priority_fee_microlamports: Annotated[int, may_be.whole(0, 1_000_000_000)] = Field(
         default=10_000, validation_alias="PRIORITY_FEE_MICROLAMPORTS"
     )
-    """Base price of one compute unit."""
+    """Base price of a compute unit."""
     priority_fee_cap_lamports: Annotated[int, may_be.whole(0, 10 * LAMPORTS_PER_SOL)] = Field(
         default=1_000_000, validation_alias="PRIORITY_FEE_CAP_LAMPORTS"
     )
-    """The most that one transaction may pay in priority fees."""
+    """The most that one transaction pays in priority fees."""
     fee_budget_lamports: Annotated[int, may_be.whole(0, 10_000 * LAMPORTS_PER_SOL)] = Field(
         default=500_000_000, validation_alias="FEE_BUDGET_LAMPORTS"
     )
-    """The most that one day (UTC) may cost in fees."""
+    """The most that one day (UTC) costs in fees; when it is paid the engine stops itself."""
     wallet_floor_lamports: Annotated[int, may_be.whole(0, 100 * LAMPORTS_PER_SOL)] = Field(
         default=890_880, validation_alias="WALLET_FLOOR_LAMPORTS"
     )
-    """Nothing is sent while a fee would leave less in the wallet; its own rent is the least."""
+    """Sending pauses while a fee would leave less in the wallet, until it is funded; its rent, the
+    default, is the least.
+    """
     compute_unit_limit: Annotated[int, may_be.whole(10_000, MAX_COMPUTE_UNITS)] = Field(
         default=200_000, validation_alias="COMPUTE_UNIT_LIMIT"
     )
-    """Compute units asked for until the like was rehearsed or has landed."""
+    """Compute units asked for until the like was rehearsed or landed; from then on a fifth more than
+    that used, and more after "exceeded CUs".
+    """
     rebroadcast_ms: Annotated[int, may_be.whole(100, 60_000)] = Field(
         default=1500, validation_alias="REBROADCAST_MS"
     )
@@ -166,25 +178,25 @@ class Settings(BaseSettings):
     send_to_nodes: Annotated[int, may_be.whole(1, MOST_ENDPOINTS)] = Field(
         default=3, validation_alias="SEND_TO_NODES"
     )
-    """How many nodes get the same signed bytes at once, the best first; it stays one transaction."""
+    """How many nodes get the same signed bytes at once, the best first."""
     rpc_timeout_s: Annotated[int, may_be.whole(1, 120)] = Field(default=5, validation_alias="RPC_TIMEOUT_S")
-    """How long one question to a node may take."""
+    """How long one question to the node may take."""
     insurance_fund_minimum_lamports: Annotated[int, may_be.scaled("0", "1000000", LAMPORTS_PER_SOL)] = Field(
         default=10 * LAMPORTS_PER_SOL, validation_alias="INSURANCE_FUND_MINIMUM_SOL"
     )
-    """Below this balance the fund is shown as low; read as SOL."""
+    """Below this the fund is shown as low."""
     max_price_age_s: Annotated[int, may_be.whole(1, 60)] = Field(
         default=60, validation_alias="MAX_PRICE_AGE_S"
     )
-    """Older prices hold their symbol; the program refuses them beyond 60 s, so it can only be less."""
+    """An older price holds its symbol; the program itself refuses prices older than 60 s."""
     halt_price_age_s: Annotated[int, may_be.whole(60, 86_400)] = Field(
         default=300, validation_alias="HALT_PRICE_AGE_S"
     )
-    """A symbol without a price younger than this is shown as halted."""
+    """A symbol without a price younger than this is halted."""
     max_confidence_bps: Annotated[int, may_be.whole(1, 100)] = Field(
         default=100, validation_alias="MAX_CONFIDENCE_BPS"
     )
-    """A wider interval holds its symbol; the program refuses one beyond 1 %, so it can only be less."""
+    """A wider confidence interval holds its symbol; the program itself refuses one beyond 1 %."""
     max_jump_bps: Annotated[int, may_be.whole(1, 100_000)] = Field(
         default=1000, validation_alias="MAX_JUMP_BPS"
     )
@@ -192,34 +204,36 @@ class Settings(BaseSettings):
     max_divergence_bps: Annotated[int, may_be.whole(1, 10_000)] = Field(
         default=100, validation_alias="MAX_DIVERGENCE_BPS"
     )
-    """How far the second source may be from the chain's price."""
+    """A second source that differs by more holds the symbol."""
     symbols: Annotated[tuple[InstanceOf[SymbolSettings], ...], NoDecode, BeforeValidator(may_be.symbols)] = (
         Field(default_factory=default_symbols, validation_alias="SYMBOLS")
     )
-    """What is watched, and each symbol's own limits; engine.symbol_settings reads it."""
+    """What is watched beside or instead of the three of the protocol: a JSON object, or a file that
+    holds one.
+    """
     hermes_url: Annotated[str | None, BeforeValidator(may_be.url("http", "https"))] = Field(
         default=None, validation_alias="HERMES_URL", repr=False
     )
-    """The second source of prices; None means that there is none."""
+    """The second source of prices, as in https://pyth.dourolabs.app/hermes; without it there is none."""
     hermes_api_key: Annotated[SecretStr | None, BeforeValidator(may_be.bearer_key)] = Field(
         default=None, validation_alias="HERMES_API_KEY"
     )
-    """Its bearer key; it leaves only over TLS, or to this machine itself."""
+    """Hermes's bearer key; sent over https only, or to this machine."""
 
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(parse_alert_urls)] = Field(
         default=(), validation_alias="ALERT_URLS", repr=False
     )
-    """Where alerts go beside the log and the console: webhooks, and what Apprise speaks."""
+    """Where alerts go beside the log and the console, up to 8, separated by commas (docs/monitoring.md)."""
     alert_severity: Annotated[str, BeforeValidator(parse_severity)] = Field(
         default="warning", validation_alias="ALERT_SEVERITY"
     )
-    """The least that is sent there: info, warning or danger."""
+    """The least urgent alert that is sent there."""
     alert_group_s: Annotated[int, may_be.whole(0, 300)] = Field(default=5, validation_alias="ALERT_GROUP_S")
-    """What changes within this many seconds is one message."""
+    """Alerts that start or end within so many seconds are one message."""
     alert_messages_per_hour: Annotated[int, may_be.whole(1, 1000)] = Field(
         default=20, validation_alias="ALERT_MESSAGES_PER_HOUR"
     )
-    """To each channel; for a danger one a minute is sent beyond it."""
+    """The most messages to one channel; for a danger one a minute is sent beyond it."""
 
     @classmethod
     def settings_customise_sources(

@@ -66,6 +66,14 @@ def show(
 
 
 @app.command()
+def reference() -> None:
+    """Every setting with its default, what it may be, and what it is, as docs/settings.md has them."""
+    from engine.settings_reference import settings_table
+
+    print(settings_table())
+
+
+@app.command()
 def init(context: typer.Context, profile: ProfileOption = None) -> None:
     """Ask for what has no default, check each answer, and write config.toml; an existing one is kept."""
     from engine.setting_sources import config_file
