@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from rich.console import RenderableType
 from textual import on
+from textual._compositor import CompositorUpdate
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
@@ -25,6 +27,7 @@ from tui import format as fmt
 from tui.announcements import Announcer
 from tui.app_keys import EVERYWHERE
 from tui.ascii_glyphs import AsciiFilter
+from tui.changed_cells import TerminalMemory
 from tui.clipboard import TooLongToCopy, copy_sequence
 from tui.commands import COMMANDING, STOP, Commands
 from tui.feed import follow
@@ -60,6 +63,7 @@ from tui.theme import THEMES
 RATES_MS = (200, 500, 1_000, 2_000, 5_000, 10_000)
 STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
+_REPAINT_S = 60.0
 _LONGEST_NOTE = 400
 _LONGEST_TITLE = 60
 
@@ -112,6 +116,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
         self._pace = Pace(plan.interval_ms)
+        self._terminal = TerminalMemory()
         self._applicable: tuple[object, ...] = ()
         own = (*THEMES, *([preferences.own_theme] if preferences.own_theme else []))
         for theme in own:
@@ -132,6 +137,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def on_ready(self) -> None:
         """Start listening first, so that an engine that runs already is seen without delay."""
         self._listen()
+        self.set_interval(_REPAINT_S, self._repaint)
+        self.app_resume_signal.subscribe(self, lambda _: self._repaint())
         if not self.plan.attach_only:
             self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
         self._show()
@@ -392,6 +399,17 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def _main_facts(self) -> tuple[bool, bool]:
         snapshot = self.state.snapshot
         return (bool(snapshot and snapshot.queue_length), bool(snapshot and snapshot.failed))
+
+    def _repaint(self) -> None:
+        """Write everything again: something else may have written to the terminal meanwhile."""
+        self._terminal.forget()
+        self.screen.refresh()
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual writes whole lines: let it write what changed."""
+        if isinstance(renderable, CompositorUpdate):
+            renderable = self._terminal.lean(renderable, self.size)
+        super()._display(screen, renderable)
 
     def _leave(self, leaving: Leaving | None) -> None:
         if leaving is Leaving.STOP:
