@@ -173,8 +173,8 @@ async def _listen(
     stack.enter_context(StopWatch(parts.gate, emergency, paths.standing_stop, paths.stop_acknowledged))
     token = StopToken(paths.stop_token)
     engine = OtherLoop(asyncio.get_running_loop(), ANSWER_S)
-    server = ApiServer(
     courtesy = Courtesy(lambda: len(parts.executor.hands) > 0)
+    server = ApiServer(
         parts.snapshots,
         parts.commands,
         engine=engine,
