@@ -58,6 +58,8 @@ class Filling:
     def fill(self, group: Group, parts: Sequence[Part]) -> Iterator[None]:
         """Enter a group's positions in the order of their lines; of one address the first stays."""
         count = sum(len(part.keys) for part in parts)
+        if count == 0:
+            return
         row = parts[0].rows.dtype if parts else BLOCK
         whole = Part(np.empty(count, np.int64), np.empty(count, f"V{ADDRESS_BYTES}"), np.empty(count, row))
         lines_e6 = np.zeros((2, count), dtype=np.int64)

@@ -377,8 +377,8 @@ class RpcPool:
         finally:
             for task in running:
                 task.cancel()
-            # One may have failed in the moment in which another answered.
-            await asyncio.gather(*running, return_exceptions=True)
+            if running:  # one may have failed in the moment in which another answered
+                await asyncio.gather(*running, return_exceptions=True)
 
     async def _attempt(self, node: Endpoint, ask: Ask[R], *, is_timed: bool = True) -> R:
         started_ns = self._clock.monotonic_ns()

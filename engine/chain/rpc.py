@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
+from msgspec.json import Decoder
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
@@ -48,6 +49,20 @@ _COMMITMENTS: Final = {
     Level.CONFIRMED: "confirmed",
     Level.FINALIZED: "finalized",
 }
+# Made once: to name one of these shapes takes longer than to read an answer that has it.
+_TEXT: Final = Decoder(shapes.Reply[str])
+_PROGRESS: Final = Decoder(shapes.Reply[shapes.EpochInfo])
+_SLOT: Final = Decoder(shapes.Reply[shapes.Slot])
+_HEIGHT: Final = Decoder(shapes.Reply[shapes.Height])
+_ACCOUNT: Final = Decoder(shapes.Reply[shapes.InContext[shapes.AccountShape | None]])
+_ACCOUNTS: Final = Decoder(shapes.Reply[shapes.InContext[shapes.Accounts]])
+_BLOCKHASH: Final = Decoder(shapes.Reply[shapes.InContext[shapes.BlockhashShape]])
+_STATUSES: Final = Decoder(shapes.Reply[shapes.InContext[shapes.Statuses]])
+_TRANSACTION: Final = Decoder(shapes.Reply[shapes.TransactionShape | None])
+_SIMULATION: Final = Decoder(shapes.Reply[shapes.InContext[shapes.SimulationShape]])
+_SIGNATURES: Final = Decoder(shapes.Reply[shapes.SignatureRows])
+_BALANCE: Final = Decoder(shapes.Reply[shapes.InContext[shapes.Lamports]])
+_FEES: Final = Decoder(shapes.Reply[shapes.FeeRows])
 _SNAPSHOT_DEADLINE_S = 300.0
 _BASE64: Final = "base64"
 
@@ -137,7 +152,7 @@ class RpcReader:
         def read(text: str) -> str:
             return str(read_hash(text))
 
-        return await self._ask("getGenesisHash", [], str, read, deadline_s)
+        return await self._ask("getGenesisHash", [], _TEXT, read, deadline_s)
 
     async def progress(self, deadline_s: float) -> int:
         """The current slot at processed; the block height beside it is judged too."""
@@ -148,7 +163,7 @@ class RpcReader:
             self._witness.saw_progress(info.absolute_slot, info.block_height)
             return info.absolute_slot
 
-        return await self._ask("getEpochInfo", [_at(Level.PROCESSED)], shapes.EpochInfo, read, deadline_s)
+        return await self._ask("getEpochInfo", [_at(Level.PROCESSED)], _PROGRESS, read, deadline_s)
 
     async def slot(self) -> int:
         """The current slot at processed."""
@@ -157,7 +172,7 @@ class RpcReader:
             self._witness.saw_slot(slot, Level.PROCESSED)
             return slot
 
-        return await self._ask("getSlot", [self._fresh()], shapes.Slot, read)
+        return await self._ask("getSlot", [self._fresh()], _SLOT, read)
 
     async def block_height(self, level: Level) -> int:
         """The block height at a commitment level."""
@@ -166,7 +181,7 @@ class RpcReader:
             self._witness.saw_height(height, level)
             return height
 
-        return await self._ask("getBlockHeight", [_at(level)], shapes.Height, read)
+        return await self._ask("getBlockHeight", [_at(level)], _HEIGHT, read)
 
     async def account(self, address: Pubkey, level: Level = Level.PROCESSED) -> AccountRead:
         """One account."""
@@ -176,8 +191,7 @@ class RpcReader:
             self._witness.saw_slot(answer.context.slot, level)
             return read_account(answer.value, answer.context.slot)
 
-        shape = shapes.InContext[shapes.AccountShape | None]
-        return await self._ask("getAccountInfo", [str(address), config], shape, read)
+        return await self._ask("getAccountInfo", [str(address), config], _ACCOUNT, read)
 
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[AccountRead]:
         """Up to a hundred accounts at processed, in the order asked for."""
@@ -191,9 +205,7 @@ class RpcReader:
 
         names = [str(address) for address in addresses]
         config = {**self._fresh(), "encoding": _BASE64}
-        return await self._ask(
-            "getMultipleAccounts", [names, config], shapes.InContext[shapes.Accounts], read
-        )
+        return await self._ask("getMultipleAccounts", [names, config], _ACCOUNTS, read)
 
     def position_slices(self, program_id: Pubkey, min_slot: int) -> AsyncIterator[PositionSlice]:
         """Every account of the program that starts with the position discriminator."""
@@ -207,8 +219,7 @@ class RpcReader:
             self._witness.saw_validity(answer.value.last_valid_block_height)
             return read_blockhash(answer.value)
 
-        shape = shapes.InContext[shapes.BlockhashShape]
-        return await self._ask("getLatestBlockhash", [_at(Level.CONFIRMED)], shape, read)
+        return await self._ask("getLatestBlockhash", [_at(Level.CONFIRMED)], _BLOCKHASH, read)
 
     async def statuses(
         self, signatures: Sequence[Signature], *, search_history: bool, above_height: int | None = None
@@ -232,14 +243,13 @@ class RpcReader:
 
         config = {"searchTransactionHistory": search_history}
         names = [str(signature) for signature in signatures]
-        shape = shapes.InContext[shapes.Statuses]
-        return await self._ask("getSignatureStatuses", [names, config], shape, read, deadline_s)
+        return await self._ask("getSignatureStatuses", [names, config], _STATUSES, read, deadline_s)
 
     async def transaction(self, signature: Signature, level: Level) -> LandedTransaction | None:
         """A landed transaction at CONFIRMED or FINALIZED."""
         read = partial(self._landed, signature, level)
         params = _transaction_at(level, signature)
-        return await self._ask("getTransaction", params, shapes.TransactionShape | None, read)
+        return await self._ask("getTransaction", params, _TRANSACTION, read)
 
     async def transactions(
         self, signatures: Sequence[Signature], level: Level
@@ -252,7 +262,7 @@ class RpcReader:
             if isinstance(answer, RpcFailure):
                 continue
             read = partial(self._landed, signature, level)
-            landed = self._read("getTransaction", answer, shapes.TransactionShape | None, read)
+            landed = self._read("getTransaction", answer, _TRANSACTION, read)
             if landed is not None:
                 told[signature] = landed
             await asyncio.sleep(0)  # to read one takes as long as to send one
@@ -280,8 +290,7 @@ class RpcReader:
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
             return read_simulation(answer.value, answer.context.slot, len(watched))
 
-        shape = shapes.InContext[shapes.SimulationShape]
-        return await self._ask("simulateTransaction", [b64encode(raw).decode(), config], shape, read)
+        return await self._ask("simulateTransaction", [b64encode(raw).decode(), config], _SIMULATION, read)
 
     async def signatures_of(
         self, address: Pubkey, *, before: Signature | None, limit: int
@@ -296,7 +305,7 @@ class RpcReader:
                 self._witness.saw_slot(row.slot, Level.FINALIZED)
             return read_signatures(rows, before, limit)
 
-        return await self._ask("getSignaturesForAddress", [str(address), config], shapes.SignatureRows, read)
+        return await self._ask("getSignaturesForAddress", [str(address), config], _SIGNATURES, read)
 
     async def balance(self, address: Pubkey) -> int:
         """Lamports of an account at processed."""
@@ -305,34 +314,35 @@ class RpcReader:
             self._witness.saw_slot(answer.context.slot, Level.PROCESSED)
             return answer.value
 
-        shape = shapes.InContext[shapes.Lamports]
-        return await self._ask("getBalance", [str(address), self._fresh()], shape, read)
+        return await self._ask("getBalance", [str(address), self._fresh()], _BALANCE, read)
 
     async def recent_priority_fees(self, writable: Sequence[Pubkey]) -> list[int]:
         """Recently paid priority fees in micro-lamports per compute unit."""
         names = [str(address) for address in writable]
-        return await self._ask("getRecentPrioritizationFees", [names], shapes.FeeRows, read_fees)
+        return await self._ask("getRecentPrioritizationFees", [names], _FEES, read_fees)
 
     async def _ask(
         self,
         method: str,
         params: Sequence[Any],
-        shape: Any,
+        decoder: Decoder[shapes.Reply[A]],
         read: Callable[[A], R],
         deadline_s: float | None = None,
     ) -> R:
         """One call within the deadline, read; any way to fail is an RpcFailure, a lie is a LyingNode."""
         answer = await self._line().call(method, params, deadline_s or self._deadline_s)
-        return self._read(method, answer, shape, read)
+        return self._read(method, answer, decoder, read)
 
     def _line(self) -> JsonRpc:
         if self._rpc is None:
             raise RuntimeError("RpcReader is used outside of its context")
         return self._rpc
 
-    def _read(self, method: str, answer: bytes, shape: Any, read: Callable[[A], R]) -> R:
+    def _read(
+        self, method: str, answer: bytes, decoder: Decoder[shapes.Reply[A]], read: Callable[[A], R]
+    ) -> R:
         try:
-            result: A = _decoder(shape).decode(answer).result
+            result = decoder.decode(answer).result
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise self._witness.lied(f"its answer to {method} is none that there can be") from None
         try:
@@ -353,9 +363,3 @@ def _at(level: Level) -> dict[str, Any]:
 
 def _transaction_at(level: Level, signature: Signature) -> list[Any]:
     return [str(signature), {**_at(level), "encoding": _BASE64, "maxSupportedTransactionVersion": 0}]
-
-
-@cache
-def _decoder(shape: Any) -> Any:
-    """The decoder of an answer that holds such a result, made once."""
-    return msgspec.json.Decoder(shapes.Reply[shape])

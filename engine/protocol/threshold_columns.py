@@ -67,6 +67,8 @@ def thresholds_e6(
     remainder = (owed - quotient.view(np.uint64) * size_e6 * divisor_factor).view(np.int64)
     for _ in range(_CORRECTIONS):
         step = np.where(remainder < 0, -1, np.where(remainder >= divisor, 1, 0))
+        if not step.any():
+            break  # nearly always at once
         quotient += step
         remainder -= step * divisor
     safe &= (remainder >= 0) & (remainder < divisor)

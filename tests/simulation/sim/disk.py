@@ -12,6 +12,8 @@ from typing import Any
 
 from engine import control
 from engine.control import GateState
+from engine.journal.intent_log import IntentLog
+from engine.journal.prompt_writer import PATIENCE_S, PromptWriter, Told
 from engine.journal.writer import Writer, _Job
 from sim.loop import sleep
 from sim.swarm import Plan
@@ -26,14 +28,19 @@ class VirtualClock:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self.skew_s = 0
+        self._asked_at_s = -1.0
+        self._monotonic_ns = 0
 
     def now_ns(self) -> int:
         """Nanoseconds of the machine's wall clock."""
-        return (START_S + self.skew_s) * 10**9 + round(self._timeline.now_s * 1e9)
+        return (START_S + self.skew_s) * 10**9 + self.monotonic_ns()
 
     def monotonic_ns(self) -> int:
         """Nanoseconds that never jump."""
-        return round(self._timeline.now_s * 1e9)
+        now_s = self._timeline.now_s
+        if now_s != self._asked_at_s:  # it is asked for three times at each instant
+            self._asked_at_s, self._monotonic_ns = now_s, round(now_s * 1e9)
+        return self._monotonic_ns
 
     def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Wait on the virtual loop."""
@@ -78,6 +85,17 @@ class Disk:
             self._count("disk refuses")
             return True
         return now_s < self._refuses_until_s
+
+    def late(self) -> None:
+        """A frame of the intent log was not waited for."""
+        self._count("intents late")
+
+    def keeps(self) -> bool:
+        """Whether what it said that it could not write is there all the same."""
+        is_kept = self._random.random() < 0.5
+        if is_kept:
+            self._count("intents kept by a failing disk")
+        return is_kept
 
     def write_gate(self, path: Path, state: GateState) -> None:
         """The gate's write of its file, unless the disk refuses."""
@@ -153,11 +171,12 @@ class InlineWriter(Writer):
     def _commit(self, group: list[_Job]) -> None:
         self.disk.reach("journal before commit")
         if self.disk.refuses():
-            group[0].work, kept = _refused, group[0].work
+            job = group[0]
+            job.work, kept = _refused, job.work
             try:
                 super()._commit(group)
             finally:
-                group[0].work = kept
+                job.work = kept
             return
         super()._commit(group)
         self.committed([job for job in group if job.error is None])
@@ -172,6 +191,55 @@ class InlineWriter(Writer):
     def abandon(self) -> None:
         """The process died: what was not committed is gone."""
         self._abandon()
+
+
+class InlinePromptWriter(PromptWriter):
+    """The intent log's writer without its thread: at once, or after the disk's time where that is long.
+
+    `committed` is told the intents of each frame that is durable.
+    """
+
+    def __init__(self, log: IntentLog, disk: Disk, committed: Callable[[list[Any]], None]) -> None:
+        self.log = log
+        self.disk = disk
+        self.committed = committed
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def write(self, start: int, frame: bytes, told: Told) -> None:
+        """As the real one, which waits for a quick disk where it stands."""
+        self._idle.clear()
+        delay_s = self.disk.delay_s()
+        if delay_s <= PATIENCE_S:
+            self._write_now(start, frame, told)
+        else:
+            self.disk.late()
+            asyncio.get_running_loop().call_later(delay_s, self._write_now, start, frame, told)
+
+    def _write_now(self, start: int, frame: bytes, told: Told) -> None:
+        self.disk.reach("journal before commit")
+        error = None
+        if self.disk.refuses():
+            error = OSError(5, "Input/output error")
+            if self.disk.keeps():
+                self.log.write(start, frame)
+        else:
+            self.log.write(start, frame)
+            asked = told.args[2]  # type: ignore[attr-defined]  # a partial of Intake._hear
+            self.committed([intent for intent, waiter in asked if not waiter.done()])
+        self.disk.reach("journal after commit")
+        self._idle.set()
+        told(error)
+
+    async def close(self, deadline_s: float) -> None:
+        """Finish what is being written."""
+        while self.is_busy:
+            await sleep(0.001)
+        self.log.close()
+
+    def abandon(self) -> None:
+        """The process died; the file stays."""
+        self.log.abandon()
 
 
 def _refused(connection: sqlite3.Connection) -> None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from solders.pubkey import Pubkey
 
-from engine import control, runtime, watch
-from engine.chain import blockhash
+from engine import alert_watch, control, runtime, watch
+from engine.book import memory
+from engine.book.leaf import LEAF_ROWS
+from engine.chain import blockhash, lookout
 from engine.chain import sender as sending
 from engine.chain.jsonrpc import JsonRpc
 from engine.chain.pool import RpcPool
@@ -22,6 +24,7 @@ from engine.chain.rpc import RpcReader
 from engine.chain.sender import Sender
 from engine.control import RUNNING, Gate, GateState
 from engine.errors import OperatorError
+from engine.journal.intent_log import IntentLog
 from engine.journal.journal import Journal
 from engine.parts import Parts
 from engine.store import outbox
@@ -30,7 +33,7 @@ from engine.store.positions import PositionSampler
 from engine.watch import Housekeeping
 from sim.cluster import VALID_BLOCKS
 from sim.database import ModelDatabase
-from sim.disk import Disk, InlineExecutor, InlineWriter, VirtualClock
+from sim.disk import Disk, InlineExecutor, InlinePromptWriter, InlineWriter, VirtualClock
 from sim.loop import VirtualLoop
 from sim.network import Feed, Feeds, ModelLines, Network
 from sim.nodes import GENESIS, Node
@@ -51,6 +54,8 @@ DEADLY = {  # how likely death is at an effect, at full intensity
     "answer": 0.005,
 }
 
+GOES_AHEAD = 0.75  # of the processes write intents ahead of the journal
+
 _ONLY_SHOWN = ("loop_lag", "risks", "nodes")
 _BY_FEEDS = ("confirmations",)  # the simulated feeds give these hints as well
 
@@ -61,9 +66,14 @@ def scale_process() -> None:
     What looks round all day and mostly finds nothing to do does so less often: a third of a run's work.
     """
     blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
-    sending._WARM_UP_PAUSE_S = 0.4
+    sending._WARM_UP_PAUSE_S = 0.8
+    lookout.LOOK_S = 0.8
     outbox.POLL_S = 0.4
+    watch.PERIOD_S = 0.5
     watch.SLOW_TURNS = 16
+    alert_watch.PERIOD_S = 5.0
+    memory.SLAB_LEAVES = 32  # enough for two symbols; not room for a million positions
+    memory._SLAB_ROWS = memory.SLAB_LEAVES * LEAF_ROWS
     runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
 
 
@@ -199,6 +209,9 @@ class Life:
         if self.journal is not None:
             self.journal._writer.abandon()  # type: ignore[attr-defined]  # an InlineWriter
             self.journal._close_readers()
+            ahead = self.journal._intake._ahead
+            if isinstance(ahead, InlinePromptWriter):
+                ahead.abandon()
         self.loop.close()
         for task in self.loop.unfinished_tasks():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -221,7 +234,14 @@ class Life:
         genesis = await pool.genesis_hash()
         assert genesis == GENESIS
         identity = f"{genesis}/{world.signer.address}/{settings.program_id}"
-        self.journal = Journal.open(world.home / "journal.db", identity, self.clock.now_ns, self._make_writer)
+        self.journal = Journal.open(
+            world.home / "journal.db",
+            identity,
+            self.clock.now_ns,
+            self._make_writer,
+            self._make_ahead if self._random.random() < GOES_AHEAD else None,
+        )
+        world.observer.recovered(self.journal.open_intents(), self.journal.found_ahead)
         gate = Gate.load(
             world.gate_file,
             self.clock,
@@ -290,6 +310,9 @@ class Life:
 
     def _make_writer(self, path: Path, deadline_s: float) -> InlineWriter:
         return InlineWriter(path, deadline_s, self.disk, self.world.observer.committed)
+
+    def _make_ahead(self, log: IntentLog) -> InlinePromptWriter:
+        return InlinePromptWriter(log, self.disk, self.world.observer.opened)
 
     def _feeds(self, parts: Parts) -> Feeds:
         world = self.world

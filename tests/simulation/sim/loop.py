@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
@@ -53,6 +54,8 @@ class Handle:
     def cancelled(self) -> bool:
         """Whether it was given up."""
         return self.is_cancelled
+
+    done = cancelled  # as an alarm says it
 
     def when(self) -> float:
         """When it is due, in the loop's seconds."""
@@ -141,8 +144,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """In the next turn, after whatever was asked for before."""
-        handle = Handle(callback, args, context)
-        self._due.append(handle)
+        self._due.append(handle := Handle(callback, args, context))
         return handle
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
@@ -162,7 +164,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def alarm(self, delay_s: float) -> asyncio.Future[None]:
         """It is done after so many seconds; one that was cancelled leaves when its time comes."""
-        alarm: asyncio.Future[None] = asyncio.Future(loop=self)
+        alarm: asyncio.Future[None] = Future(loop=self)
         self._timers_made += 1
         heappush(self._timers, (self._timeline.now_s + delay_s, self._timers_made, alarm))
         return alarm
@@ -215,9 +217,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _jump(self) -> None:
         """Go on to whatever comes next: timers of the engine, or something in the world."""
         timers, timeline = self._timers, self._timeline
-        while timers and _is_given_up(timers[0][2]):
+        while timers and timers[0][2].done():
             heappop(timers)
-        next_s = min(timers[0][0] if timers else float("inf"), timeline.next_s)
+        next_s = timeline.next_s
+        happens = True
+        if timers and timers[0][0] < next_s:
+            next_s, happens = timers[0][0], False
         if next_s > self.ends_at_s:
             timeline.now_s = max(timeline.now_s, self.ends_at_s)
             self.stop()
@@ -225,13 +230,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if next_s > timeline.now_s:
             timeline.now_s = next_s
             self._at_this_instant = 0
-        timeline.happen()
+        if happens:
+            timeline.happen()
         now_s = timeline.now_s
         while timers and timers[0][0] <= now_s:
             alarm = heappop(timers)[2]
             if type(alarm) is Handle:
                 self._due.append(alarm)
-            elif not alarm.done():  # type: ignore[union-attr]
+            elif not alarm.done():
                 alarm.set_result(None)  # type: ignore[union-attr]
 
 
@@ -240,10 +246,4 @@ async def sleep(delay_s: float) -> None:
     if delay_s <= 0:
         await asyncio.sleep(0)
         return
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    await loop.alarm(delay_s)
-
-
-def _is_given_up(alarm: Any) -> bool:
-    return alarm.is_cancelled if type(alarm) is Handle else alarm.done()
+    await asyncio.get_running_loop().alarm(delay_s)  # type: ignore[attr-defined]  # a VirtualLoop

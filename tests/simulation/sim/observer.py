@@ -121,6 +121,22 @@ class Observer:
             elif "outcome" in work.keywords:
                 self._on_outcome(work.keywords["outcome"])
 
+    def opened(self, intents: Sequence[Intent]) -> None:
+        """These are durable ahead of the journal."""
+        self.has_history = True
+        for intent in intents:
+            self.count("intent ahead of the journal")
+            self._on_intent(intent)
+
+    def recovered(self, intents: Sequence[Intent], found_ahead: int) -> None:
+        """A start has found these open: one of them may be durable though nobody was told."""
+        if found_ahead:
+            self.count("intents were found ahead of the journal")
+        for intent in intents:
+            if intent.signature not in self.lives:
+                self.count("intent found that nobody was told of")
+                self._on_intent(intent)
+
     def _on_intent(self, intent: Intent) -> None:
         self.count("intent committed")
         self._timeline.note(f"intent {intent.signature} of {intent.position} attempt {intent.attempt}")
