@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from rich.console import RenderableType
 from textual import on
-from textual._compositor import CompositorUpdate
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
@@ -27,7 +25,6 @@ from tui import format as fmt
 from tui.announcements import Announcer
 from tui.app_keys import EVERYWHERE
 from tui.ascii_glyphs import AsciiFilter
-from tui.changed_cells import TerminalMemory
 from tui.clipboard import TooLongToCopy, copy_sequence
 from tui.commands import COMMANDING, STOP, Commands
 from tui.feed import follow
@@ -58,12 +55,12 @@ from tui.screens.quit import Leaving, QuitDialog
 from tui.screens.resume import ResumeDialog
 from tui.state import ConsoleState, Link, command_of, is_stopped, may_command
 from tui.supervisor import EngineHost, LaunchedHost, Supervisor
+from tui.terminal_app import TerminalApp
 from tui.theme import THEMES
 
 RATES_MS = (200, 500, 1_000, 2_000, 5_000, 10_000)
 STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
-_REPAINT_S = 60.0
 _LONGEST_NOTE = 400
 _LONGEST_TITLE = 60
 
@@ -77,7 +74,7 @@ class ShowsState(Protocol):
         ...
 
 
-class ConsoleApp(App[Leaving], inherit_bindings=False):
+class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
     """One console; what it exits with says what becomes of the engine."""
 
     CSS_PATH = Path(__file__).with_name("console.tcss")
@@ -98,6 +95,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self.plan = plan
         self.state = ConsoleState(
             interval_ms=plan.interval_ms,
+            pace_ms=plan.interval_ms,
             is_read_only=preferences.is_read_only,
             console="" if preferences.is_read_only else secrets.token_hex(8),
         )
@@ -116,7 +114,6 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
         self._pace = Pace(plan.interval_ms)
-        self._terminal = TerminalMemory()
         self._applicable: tuple[object, ...] = ()
         own = (*THEMES, *([preferences.own_theme] if preferences.own_theme else []))
         for theme in own:
@@ -137,11 +134,10 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def on_ready(self) -> None:
         """Start listening first, so that an engine that runs already is seen without delay."""
         self._listen()
-        self.set_interval(_REPAINT_S, self._repaint)
-        self.app_resume_signal.subscribe(self, lambda _: self._repaint())
+        self.follow_terminal()
         if not self.plan.attach_only:
             self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
-        self._show()
+        self.show_when_read()
 
     def _listen(self) -> None:
         follower = follow(self._commands.client, self._pace, self.post_message)
@@ -152,6 +148,8 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     @on(SnapshotArrived)
     def _take_snapshot(self, event: SnapshotArrived) -> None:
         first = self.state.snapshot is None
+        self.terminal_pace.look(self.state.interval_ms)
+        self._keep_pace()
         self._change(
             snapshot=event.snapshot,
             received_ns=event.received_ns,
@@ -168,7 +166,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         for screen in self.screen_stack:
             if isinstance(screen, ResumeDialog):
                 screen.show_gate(event.snapshot.gate)
-        self._show()
+        self.show_when_read()
 
     def _announce(self, snapshot: wire.Snapshot) -> None:
         notes = self._announcer.hear(snapshot)
@@ -180,7 +178,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     @on(FeedSilent)
     def _take_silence(self) -> None:
         self._change(link=Link.SILENT)
-        self._show()
+        self.show_when_read()
 
     @on(FeedLost)
     def _take_loss(self, event: FeedLost) -> None:
@@ -188,18 +186,18 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self._change(link=Link.LOST if known else Link.WAITING, link_reason=event.reason)
         if not self.plan.attach_only:
             self._supervisor.lost()
-        self._show()
+        self.show_when_read()
 
     @on(LaunchProgress)
     def _take_progress(self, event: LaunchProgress) -> None:
         self._change(activity=event.activity, failure="")
-        self._show()
+        self.show_when_read()
 
     @on(LaunchFailed)
     def _take_failure(self, event: LaunchFailed) -> None:
         if self.state.link is not Link.LIVE:
             self._change(activity="", failure=event.reason)
-        self._show()
+        self.show_when_read()
 
     @on(CommandDone)
     def _take_answer(self, event: CommandDone) -> None:
@@ -207,20 +205,20 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         if event.command == STOP:
             self._change(stop_sent_ns=0)
         self.tell(event.acknowledged.message)
-        self._show()
+        self.show_when_read()
 
     @on(CommandFailed)
     def _take_refusal(self, event: CommandFailed) -> None:
         if event.command == STOP:
             self._change(standing_stop=event.standing_stop, stop_sent_ns=0)
         self.tell(event.reason, trouble=f"{event.command}: not done")
-        self._show()
+        self.show_when_read()
 
     @on(StopHeard)
     def _take_hearing(self, event: StopHeard) -> None:
         self._change(stop_told=event.told)
         self.tell(event.told)
-        self._show()
+        self.show_when_read()
 
     # What the screens ask for
 
@@ -249,7 +247,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     @on(MainScreen.WantsDetail)
     def _open_detail(self, event: MainScreen.WantsDetail) -> None:
         self.push_screen(DetailScreen(self._access(), event.address))
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.show_when_read)
 
     # Keys
 
@@ -269,7 +267,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             asking = self._commands.press_stop(STOP_REASON)
             self._change(stop_sent_ns=time.time_ns())
             self.run_worker(self._commands.stop(STOP_REASON, asking), group="stop")
-            self._show()
+            self.show_when_read()
 
     def action_resume(self) -> None:
         """Ask whether to lift the stop that is in force."""
@@ -307,7 +305,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         while isinstance(self.screen, PlaceScreen):
             self.pop_screen()
         self.push_screen(place_screen(name, self._access()))
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.show_when_read)
 
     def _access(self) -> Access:
         return Access(self.plan.paths, self._commands, self.happenings)
@@ -315,7 +313,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def action_pause(self) -> None:
         """Hold the display still, or let it go on; the banner goes on in any case."""
         self._change(paused_ns=0 if self.state.paused_ns else time.time_ns())
-        self._show()
+        self.show_when_read()
 
     def action_rate(self, step: int) -> None:
         """Look at the engine less often (1) or more often (-1), by one step."""
@@ -323,9 +321,9 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         interval_ms = RATES_MS[max(0, min(at + step, len(RATES_MS) - 1))]
         if interval_ms != self.state.interval_ms:
             self._change(interval_ms=interval_ms)
-            self._pace.ask(interval_ms)
+            self._keep_pace()
         self.tell(f"a look at the engine every {fmt.age(interval_ms)}")
-        self._show()
+        self.show_when_read()
 
     def copy_to_clipboard(self, text: str) -> None:
         """Put a text into the terminal's clipboard; one that terminals do not take is told and left."""
@@ -340,7 +338,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
     def action_help(self) -> None:
         """Show every key."""
         self.push_screen(HelpScreen(help_groups(all_bindings()), self._own_keys))
-        self.call_after_refresh(self._show)
+        self.call_after_refresh(self.show_when_read)
 
     def action_quit_dialog(self) -> None:
         """Ask what becomes of the engine."""
@@ -384,7 +382,7 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
         self.state = replace(before, **changes)  # type: ignore[arg-type]
         self.happenings.follow(before, self.state)
 
-    def _show(self) -> None:
+    def show_now(self) -> None:
         """Every screen follows, the covered ones too: their banner shows behind the dialogs."""
         now_ns = time.time_ns()
         for screen in self.screen_stack:
@@ -396,20 +394,16 @@ class ConsoleApp(App[Leaving], inherit_bindings=False):
             self._applicable = applicable
             self.screen.refresh_bindings()
 
+    def _keep_pace(self) -> None:
+        """Look at the engine as often as the operator wants, and the terminal reads."""
+        pace_ms = self.terminal_pace.interval_ms(self.state.interval_ms)
+        if pace_ms != self.state.pace_ms:
+            self._change(pace_ms=pace_ms)
+        self._pace.ask(pace_ms)
+
     def _main_facts(self) -> tuple[bool, bool]:
         snapshot = self.state.snapshot
         return (bool(snapshot and snapshot.queue_length), bool(snapshot and snapshot.failed))
-
-    def _repaint(self) -> None:
-        """Write everything again: something else may have written to the terminal meanwhile."""
-        self._terminal.forget()
-        self.screen.refresh()
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Textual writes whole lines: let it write what changed."""
-        if isinstance(renderable, CompositorUpdate):
-            renderable = self._terminal.lean(renderable, self.size)
-        super()._display(screen, renderable)
 
     def _leave(self, leaving: Leaving | None) -> None:
         if leaving is Leaving.STOP:

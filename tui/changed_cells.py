@@ -103,7 +103,8 @@ def _cells(strip: Strip) -> list[Cell]:
         for character in text:
             width = get_character_cell_size(character)
             if width == 0 and cells:
-                cells[-1] = (cells[-1][0] + character, cells[-1][1])
+                base = -1 if cells[-1][0] else -2
+                cells[base] = (cells[base][0] + character, cells[base][1])
             elif width:
                 cells.append((character, style))
                 cells.extend([("", style)] * (width - 1))

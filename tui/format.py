@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 UNKNOWN = "–"
 _LEVELS = "▁▂▃▄▅▆▇█"
+_LEVELS_FROM_NONE = " " + _LEVELS
 _LAMPORTS_DIGITS = 9
 _SLOT_MS = 400  # a cluster's nominal slot; only for telling an operator roughly how long to wait
 
@@ -28,6 +29,11 @@ def fixed(value: int, scale: int, decimals: int) -> str:
 def count(value: int) -> str:
     """A plain count with thousands separators."""
     return f"{value:,}"
+
+
+def counted(value: int, one: str, many: str = "") -> str:
+    """A count with its word: 1 slot, 2 slots; `many` for words that do not only take an s."""
+    return f"{count(value)} {one if value == 1 else many or one + 's'}"
 
 
 def price(price_e6: int | None) -> str:
@@ -199,6 +205,20 @@ def sparkline(values: Sequence[int], width: int, *, floor: int | None = None) ->
     lowest = min(peaks) if floor is None else floor
     extent = max(1, max(peaks) - lowest)
     return "".join(_LEVELS[max(0, min(7, 8 * (peak - lowest) // (extent + 1)))] for peak in peaks)
+
+
+def columns(values: Sequence[int], width: int, height: int, *, floor: int | None = None) -> list[str]:
+    """The same as columns of `height` lines, the highest line first."""
+    if not values or width <= 0 or height <= 0:
+        return []
+    peaks = _peaks(values, width)
+    lowest = min(peaks) if floor is None else floor
+    extent = max(1, max(peaks) - lowest)
+    eighths = [max(1, 8 * height * (peak - lowest) // extent) for peak in peaks]
+    return [
+        "".join(_LEVELS_FROM_NONE[max(0, min(8, filled - 8 * row))] for filled in eighths)
+        for row in reversed(range(height))
+    ]
 
 
 def _peaks(values: Sequence[int], width: int) -> list[int]:

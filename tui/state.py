@@ -43,6 +43,7 @@ class ConsoleState:
     stop_told: str = ""  # what the engine's stop thread said while its loop did not answer
     paused_ns: int = 0
     interval_ms: int = DEFAULT_INTERVAL_MS
+    pace_ms: int = DEFAULT_INTERVAL_MS  # longer than the interval while the terminal reads slowly
     is_read_only: bool = False
     console: str = ""  # this console's own name to the engine
 
@@ -199,7 +200,7 @@ def _of_engine(snapshot: wire.Snapshot, now_ns: int) -> Headline:
 
 
 def _work(snapshot: wire.Snapshot) -> tuple[Span, ...]:
-    watched = f"watching {fmt.count(snapshot.book.monitored)} positions"
+    watched = f"watching {fmt.counted(snapshot.book.monitored, 'position')}"
     if not snapshot.queue_length:
         return (Span(f"{watched} · nothing to liquidate"),)
     return (Span(f"{watched} · liquidating {fmt.count(snapshot.queue_length)}, {snapshot.in_flight} sent"),)

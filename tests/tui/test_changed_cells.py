@@ -59,7 +59,7 @@ def chops(y: int, strip: Strip, cut: int, end: int) -> ChopsUpdate:
     return ChopsUpdate(rows, [(y, 0, end)], all_ends)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(SEEDS)
 def test_the_terminal_shows_what_was_painted_last(seed: int) -> None:
     dice = Random(seed)

@@ -15,6 +15,7 @@ import snapshots
 from aiohttp import WSMsgType, web
 from consoles import Console
 from peer import Peer
+from terminals import TerminalConsole
 
 from engine.actor import Actor
 from engine.api import stream as stream_module
@@ -26,6 +27,7 @@ from engine.api.stream import Streams
 from engine.api.stream_reader import Pace
 from engine.errors import EngineNotRunning
 from engine.paths import ProfilePaths
+from tui.terminal_pace import CALM_LOOKS, TerminalPace
 
 DEADLINE_S = 30.0
 
@@ -52,12 +54,17 @@ class Serving:
         self.market = Market()
         self.streams = Streams(self.market.take)
         self.intervals: list[int] = []
+        self.empty = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         interval_ms = int(request.query["interval_ms"])
         self.intervals.append(interval_ms)
         query = MappingProxyType({"interval_ms": interval_ms})
-        return await self.streams.route().run(Call(Actor("test"), {}, query, None, request))
+        try:
+            return await self.streams.route().run(Call(Actor("test"), {}, query, None, request))
+        finally:
+            if not len(self.streams):
+                self.empty.set()
 
 
 @pytest.fixture
@@ -142,7 +149,8 @@ async def test_a_viewer_that_says_no_wish_is_sent_away(viewer: Viewer, serving: 
     await viewer.frame()
     await viewer.socket.send_str(said)
     assert await viewer.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
-    assert len(serving.streams) == 0
+    async with asyncio.timeout(DEADLINE_S):
+        await serving.empty.wait()
 
 
 async def test_a_wish_of_a_megabyte_is_not_read(viewer: Viewer) -> None:
@@ -246,6 +254,61 @@ async def test_nobody_there_is_said_as_before(paths: ProfilePaths) -> None:
     async with EngineClient(paths.socket) as client:
         with pytest.raises(EngineNotRunning):
             await anext(client.stream(100))
+
+
+class Storm(Market):
+    """A market in which every figure is another one at every look: a terminal has to read much of it."""
+
+    async def take(self) -> wire.Snapshot:
+        self.looks += 1
+        rows = [snapshots.position(number + self.looks, 900 + 7 * number) for number in range(24)]
+        return msgspec.structs.replace(self.snapshot, seq=self.snapshot.seq + self.looks, at_risk=rows)
+
+
+async def test_a_terminal_that_does_not_read_is_painted_less_often_until_it_reads_again(
+    serving: Serving, paths: ProfilePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wished: asyncio.Queue[int | None] = asyncio.Queue()
+    take = stream_module.Viewer._take
+
+    def noted(viewer: stream_module.Viewer, wish: Wish) -> None:
+        wished.put_nowait(wish.interval_ms)
+        take(viewer, wish)
+
+    monkeypatch.setattr(stream_module.Viewer, "_take", noted)
+    serving.streams = Streams(Storm().take)
+    with TerminalConsole(paths.state, paths.runtime) as console:
+        await asyncio.to_thread(console.read_until, "● RUNNING".encode())
+        async with asyncio.timeout(DEADLINE_S):
+            while (await wished.get() or 0) < 800:
+                continue
+        unread = asyncio.create_task(asyncio.to_thread(console.read_until, b"the terminal reads slowly"))
+        async with asyncio.timeout(DEADLINE_S):
+            while await wished.get() != 200:
+                continue
+        await unread
+        assert console.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("ready", "interval_ms"),
+    [
+        ([True] * 9, 500),
+        ([False], 1_000),
+        ([False] * 3, 4_000),
+        ([False] * 40, 10_000),
+        ([False] * 3 + [True] * CALM_LOOKS, 1_000),
+        ([False] * 3 + [True, False] * 2, 10_000),
+        ([False] * 3 + [True] * 2 * CALM_LOOKS, 500),
+    ],
+)
+def test_the_interval_doubles_while_the_terminal_is_full_and_shrinks_in_calm(
+    ready: list[bool], interval_ms: int
+) -> None:
+    looks = iter(ready)
+    tempo = TerminalPace(lambda: next(looks))
+    assert [tempo.look(500) for _ in ready] == ready
+    assert tempo.interval_ms(500) == interval_ms
 
 
 async def test_a_console_shows_what_arrives_in_steps_and_changes_its_pace(

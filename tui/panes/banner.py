@@ -77,8 +77,10 @@ class Banner(Lines):
 
 
 def _pause(state: ConsoleState, now_ns: int) -> Line:
-    """What the operator asked of the display that makes it other than live."""
+    """What makes the display other than live: the operator's wish, or a terminal that reads slowly."""
     if not state.paused_ns:
+        if state.pace_ms > state.interval_ms:
+            return line(Span(f"every {fmt.age(state.pace_ms)}: the terminal reads slowly", Tone.ATTENTION))
         if state.interval_ms == DEFAULT_INTERVAL_MS:
             return ()
         return line(Span(f"every {fmt.age(state.interval_ms)}", Tone.MUTED))
@@ -90,7 +92,7 @@ def _age(state: ConsoleState, now_ns: int) -> Line:
     age_ms = data_age_ms(state, now_ns)
     if age_ms is None:
         return line(Span("no data yet", Tone.MUTED))
-    is_stale = age_ms > max(_STALE_MS, 2 * state.interval_ms)
+    is_stale = age_ms > max(_STALE_MS, 2 * state.pace_ms)
     return line(Span(f"data {fmt.age(age_ms)}", Tone.DANGER if is_stale else Tone.PLAIN))
 
 
@@ -162,10 +164,10 @@ def _alerts(rows: list[wire.AlertRow]) -> list[Span]:
     if not rows:
         return []
     if not waiting:
-        return [Span(f"· {len(rows)} alerts acknowledged", Tone.MUTED)]
+        return [Span(f"· {fmt.counted(len(rows), 'alert')} acknowledged", Tone.MUTED)]
     is_danger = any(row.severity == "danger" for row in waiting)
     glyph, tone = ("✕", Tone.DANGER) if is_danger else ("▲", Tone.ATTENTION)
-    return [Span(f"{glyph} {len(waiting)} alert{'s' * (len(waiting) > 1)}", tone, bold=True)]
+    return [Span(f"{glyph} {fmt.counted(len(waiting), 'alert')}", tone, bold=True)]
 
 
 def _versions(version: str) -> list[Span]:
