@@ -56,7 +56,7 @@ def _account(detail: wire.PositionDetail, snapshot: wire.Snapshot) -> str:
 
 
 def _ago(slots: int) -> str:
-    return f"{fmt.count(slots)} slots ago, about {fmt.slots_wait(slots)}"
+    return f"{fmt.counted(slots, 'slot')} ago, about {fmt.slots_wait(slots)}"
 
 
 def _price(symbol: str, snapshot: wire.Snapshot) -> tuple[bool, str]:
@@ -78,7 +78,9 @@ def _conclusion(detail: wire.PositionDetail, snapshot: wire.Snapshot, failing: l
         missing = " and ".join(failing)
         return _result("not now", f"because of: {missing}", Tone.PLAIN)
     if failed is not None:
-        tried = f"given up after {failed.attempts} attempts ({failed.outcome}), {failed.next_step}"
+        tried = (
+            f"given up after {fmt.counted(failed.attempts, 'attempt')} ({failed.outcome}), {failed.next_step}"
+        )
         return _result("not now", tried, Tone.DANGER)
     if detail.row.why and detail.row.why != detail.reason:
         return _result("not now", detail.row.why, Tone.ATTENTION)

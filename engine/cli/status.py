@@ -56,7 +56,7 @@ def status_lines(snapshot: wire.Snapshot) -> Iterator[str]:
     for reason in engine.degraded:
         yield f"degraded    {reason}"
     for row in snapshot.failed:
-        yield f"failed      {row.liquidation_id}  {row.symbol}  {row.outcome}, {row.attempts} attempts"
+        yield f"failed      {row.liquidation_id}  {row.symbol}  {row.outcome}, {_attempts(row.attempts)}"
         for each in row.history:
             yield f"            attempt {each.attempt}: {each.message}"
 
@@ -100,3 +100,7 @@ def _risk(row: wire.SymbolRiskRow) -> str:
 
 def _sol(lamports: int | None) -> str:
     return "unknown SOL" if lamports is None else f"{lamports / 1e9:.3f} SOL"
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"

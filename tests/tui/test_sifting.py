@@ -7,12 +7,18 @@ import pytest
 import snapshots
 from consoles import Console
 from peer import Peer
+from textual.events import Key
 from textual.widgets import Input
 
 from engine.paths import ProfilePaths
 from tui import live_table
 from tui.live_table import LiveTable
 from tui.panes.at_risk import AtRiskPane
+from tui.panes.figures import Figures
+from tui.panes.fund import FundPane
+from tui.panes.latency import LatencyPane
+from tui.panes.prices import PricesPane
+from tui.panes.totals import TotalsPane
 
 
 def at_risk(console: Console) -> LiveTable:
@@ -153,3 +159,45 @@ async def test_every_pane_says_how_old_it_is_when_it_is_held(console: Console) -
     assert console.screen_text().count("<2 s") == 8
     await console.press("p")
     await console.until(lambda: console.screen_text().count(" 2 s ─") == 8, deadline_s=20)
+
+
+async def test_keys_that_come_in_one_burst_behind_the_slash_land_in_its_field(console: Console) -> None:
+    for key in ("slash", *"oswrsol"):
+        console.app.post_message(Key(key, "/" if key == "slash" else key))
+    await console.until(lambda: console.app.screen.query_one("#at-risk-typed", Input).value == "oswrsol")
+    console.app.post_message(Key("slash", "/"))
+    await console.until(lambda: console.app.screen.query_one("#at-risk-typed", Input).value == "oswrsol/")
+    assert len(console.app.screen_stack) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "pane", "title"),
+    [
+        ("I", FundPane, "INSURANCE FUND"),
+        ("6", LatencyPane, "LATENCY"),
+        ("T", TotalsPane, "SINCE START"),
+        ("8", PricesPane, "PRICES"),
+    ],
+)
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_a_pane_of_figures_has_the_screen_for_itself_and_gives_it_back(
+    paths: ProfilePaths, peer: Peer, key: str, pane: type[Figures], title: str, size: tuple[int, int]
+) -> None:
+    async with Console.attached(paths, size=size) as console:
+        await console.press(key, "z")
+        shown = console.app.screen.query_one(pane)
+        await console.until(lambda: shown.size == (size[0], size[1] - 3))
+        await console.says(title)
+        assert "AT RISK" not in console.screen_text()
+        await console.press("z")
+        await console.until(lambda: shown.size.height < size[1] - 3)
+        await console.press("1")
+        await console.says("AT RISK")
+
+
+async def test_a_zoomed_course_is_drawn_in_several_lines(console: Console) -> None:
+    await console.press("L")
+    latency = console.app.screen.query_one(LatencyPane)
+    before = latency.plain.count("█")
+    await console.press("z")
+    await console.until(lambda: latency.plain.count("█") > 10 * max(1, before))

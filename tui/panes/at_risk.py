@@ -112,7 +112,12 @@ def _facts(book: wire.BookView, received: int) -> Line:
 def _empty(book: wire.BookView) -> Line:
     if not book.monitored:
         return line(Span("no positions are known yet", Tone.MUTED))
-    return line(Span(f"nothing is at risk: {fmt.count(book.healthy)} positions are healthy", Tone.HEALTHY))
+    return line(
+        Span(
+            f"nothing is at risk: {fmt.counted(book.healthy, 'position is', 'positions are')} healthy",
+            Tone.HEALTHY,
+        )
+    )
 
 
 def _row(row: wire.PositionRow) -> Row:

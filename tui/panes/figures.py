@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tui import format as fmt
 from tui.lines import Line, Lines, Span, Tone, line
 from tui.panes.rule import rule
 
+_LEAST_ROWS, _MOST_ROWS = 2, 12  # of a course that is drawn large
 
-class Figures(Lines):
-    """A rule and lines of figures. Before the first snapshot it says what it waits for."""
+
+class Figures(Lines, can_focus=True):
+    """A rule and lines of figures. Before the first snapshot it says what it waits for.
+
+    Zoomed it has the screen for itself: a line of little columns is drawn as high as there is room.
+    """
 
     DEFAULT_CSS = """
     Figures { height: auto; }
@@ -34,6 +40,12 @@ class Figures(Lines):
             self._age = age
             self._draw()
 
+    def rows_of_course(self, other_lines: int, courses: int) -> int:
+        """How high each of so many courses may be drawn beside that many other lines; 0 for a small pane."""
+        if not self.has_class("-zoomed"):
+            return 0
+        return max(_LEAST_ROWS, min(_MOST_ROWS, (self.size.height - 1 - other_lines) // courses))
+
     def on_mount(self) -> None:
         """Show the rule at once."""
         self._draw()
@@ -42,5 +54,22 @@ class Figures(Lines):
         """The rule and the bars fill the width."""
         self._draw()
 
+    def on_focus(self) -> None:
+        """The title lights up."""
+        self._draw()
+
+    def on_blur(self) -> None:
+        """The title goes back."""
+        self._draw()
+
     def _draw(self) -> None:
-        self.show([rule(self.TITLE, self._facts, self.size.width, end=self._age), *self._body])
+        head = rule(self.TITLE, self._facts, self.size.width, active=self.has_focus, end=self._age)
+        self.show([head, *self._body])
+
+
+def course_lines(
+    values: Sequence[int], width: int, height: int, tone: Tone, *, floor: int | None = None
+) -> list[Line]:
+    """A course drawn large, each column the peak of its share of the values."""
+    drawn = fmt.columns(values, width, height, floor=floor)
+    return [line(" ", Span(row, tone)) for row in drawn]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line, spread
-from tui.panes.figures import Figures
+from tui.panes.figures import Figures, course_lines
 
 UTILIZATION_LIMIT_BPS = 5_000  # the operational guide's alarm
 _GAUGE_MARGIN = 2
@@ -36,6 +36,8 @@ class FundPane(Figures):
         self._seen.append((fund.updated_at_ns, fund.balance_lamports))
         age_ms = max(0, now_ns - fund.updated_at_ns) // 10**6
         body = [*_body(fund, width), line(Span(" runway ", Tone.MUTED), runway(self._seen, fund))]
+        height = self.rows_of_course(len(body) + 1, 1)
+        body += [line(""), *course_lines(fund.trend_lamports, width, height, Tone.OURS)] if height else []
         age = Span(fmt.age(age_ms), Tone.MUTED) if age_ms >= _WORTH_TELLING_MS else Span("")
         self.show_figures((age,), body)
 

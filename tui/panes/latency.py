@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, line
-from tui.panes.figures import Figures
+from tui.panes.figures import Figures, course_lines
 
 # The operational guide's: 50 ms on average, an alarm beyond 100 ms at the 95th percentile. They are held
 # against what the engine does itself; how long the cluster takes to confirm is the cluster's.
@@ -30,8 +30,10 @@ class LatencyPane(Figures):
                 )
             )
         ]
-        for number, (name, view) in enumerate(_stages(board)):
-            body += _stage(name, view, width, has_goal=number == 0)
+        stages = _stages(board)
+        height = self.rows_of_course(1 + 2 * len(stages), len(stages))
+        for number, (name, view) in enumerate(stages):
+            body += _stage(name, view, width, height, has_goal=number == 0)
         self.show_figures((Span(f"of {fmt.count(board.detect_to_confirm.count)}", Tone.MUTED),), body)
 
 
@@ -61,7 +63,7 @@ def _tone(us: int, goal_us: int | None) -> Tone:
     return Tone.ATTENTION if goal_us is not None and us > goal_us else Tone.PLAIN
 
 
-def _stage(name: str, view: wire.LatencyView, width: int, *, has_goal: bool) -> list[Line]:
+def _stage(name: str, view: wire.LatencyView, width: int, height: int, *, has_goal: bool) -> list[Line]:
     if not view.count:
         return [line(f" {name.ljust(_NAME)}", Span("    –    –    –", Tone.MUTED)), line("")]
     p50, p95, p99 = (fmt.ms_of_us(us).rjust(_FIGURE) for us in (view.p50_us, view.p95_us, view.p99_us))
@@ -73,5 +75,9 @@ def _stage(name: str, view: wire.LatencyView, width: int, *, has_goal: bool) -> 
             Span(p95, _tone(view.p95_us, TAIL_GOAL_US if has_goal else None)),
             p99,
         ),
-        line(" ", Span(fmt.sparkline(view.recent_us, width, floor=0), Tone.OURS)),
+        *(
+            [*course_lines(view.recent_us, width, height, Tone.OURS, floor=0), line("")]
+            if height
+            else [line(" ", Span(fmt.sparkline(view.recent_us, width, floor=0), Tone.OURS))]
+        ),
     ]

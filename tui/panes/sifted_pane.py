@@ -33,10 +33,17 @@ class SiftedPane(TablePane, Generic[Thing]):
             "Filter",
             key_display="/",
             id="pane.filter",
+            priority=True,  # a key typed right behind this one must find the field, not the table
             tooltip="by words and terms: sol side:long health<1.1 -partial",
         ),
         Binding(
-            "ctrl+f", "find", "Find", show=False, id="pane.find", tooltip="go to the next row with this text"
+            "ctrl+f",
+            "find",
+            "Find",
+            show=False,
+            id="pane.find",
+            priority=True,
+            tooltip="go to the next row with this text",
         ),
         Binding("n", "found(1)", "Next found", show=False, id="pane.found_next"),
         Binding("N", "found(-1)", "Found before", show=False, id="pane.found_before"),
@@ -160,6 +167,12 @@ class SiftedPane(TablePane, Generic[Thing]):
         return self._empty
 
     # Keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whoever types has these keys for the text."""
+        if action in {"filter", "find"}:
+            return not isinstance(self.screen.focused, Input)
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         """Type a filter."""

@@ -53,8 +53,7 @@ def retry_dialog(row: wire.FailedRow) -> ConfirmDialog:
             line(
                 Span("failed    ", Tone.MUTED),
                 span(row.outcome, Tone.DANGER),
-                f" after {row.attempts} {'attempt' if row.attempts == 1 else 'attempts'},"
-                f" last at {fmt.clock_time(row.last_at_ns)}",
+                f" after {fmt.counted(row.attempts, 'attempt')}, last at {fmt.clock_time(row.last_at_ns)}",
             ),
             line(Span("message   ", Tone.MUTED), span(row.message)),
             line(Span("next      ", Tone.MUTED), span(row.next_step)),
@@ -94,7 +93,7 @@ def clear_queue_dialog(queue_length: int) -> ConfirmDialog:
         [
             line(
                 Span(
-                    f"Drop the {fmt.count(queue_length)} queued liquidations that are not signed yet?",
+                    f"Drop the {fmt.counted(queue_length, 'queued liquidation')}, except what is signed?",
                     bold=True,
                 )
             ),

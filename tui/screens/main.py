@@ -35,7 +35,9 @@ from tui.places import place_bindings
 from tui.sizes import MIN_COLUMNS, MIN_ROWS, TALL_ROWS
 from tui.state import NS_PER_MS, ConsoleState, is_stopped, may_command
 
-_PANES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
+_TABLES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
+_FIGURES: tuple[type[Figures], ...] = (FundPane, LatencyPane, TotalsPane, PricesPane)
+_PANES: tuple[type[SiftedPane[Any]] | type[Figures], ...] = (*_TABLES, *_FIGURES)
 
 
 class MainScreen(Screen[None]):
@@ -77,7 +79,7 @@ class MainScreen(Screen[None]):
         Binding(
             "x", "explore", "Explorer", show=False, id="main.explore", tooltip="this position in the explorer"
         ),
-        Binding("z", "zoom", "Zoom", id="main.zoom", tooltip="the whole screen for one table, and back"),
+        Binding("z", "zoom", "Zoom", id="main.zoom", tooltip="the whole screen for one pane, and back"),
         Binding(
             "tab",
             "next_pane(1)",
@@ -90,6 +92,10 @@ class MainScreen(Screen[None]):
         Binding("2,Q", "pane(1)", "Queue", show=False, id="main.queue"),
         Binding("3,F", "pane(2)", "Failed", show=False, id="main.failed"),
         Binding("4,E", "pane(3)", "Events", show=False, id="main.events"),
+        Binding("5,I", "pane(4)", "Fund", show=False, id="main.fund", tooltip="figures"),
+        Binding("6,L", "pane(5)", "Latency", show=False, id="main.latency", tooltip="figures"),
+        Binding("7,T", "pane(6)", "Totals", show=False, id="main.totals", tooltip="figures"),
+        Binding("8,P", "pane(7)", "Prices", show=False, id="main.prices", tooltip="figures"),
         *place_bindings(show=True),
     ]
 
@@ -205,18 +211,25 @@ class MainScreen(Screen[None]):
             figures.show_age(mark)
 
     def _show_snapshot(self, snapshot: wire.Snapshot, *, stopped: bool) -> None:
-        now_ns = snapshot.taken_at_ns
         self.query_one(AtRiskPane).show_positions(snapshot.book, snapshot.at_risk)
         self.query_one(QueuePane).show_queue(snapshot, stopped=stopped)
         self.query_one(FailedPane).show_failed(snapshot)
         self.query_one(EventsPane).show_events(snapshot.events)
+        self._draw_figures()
+        self.query_one(Digest).show_snapshot(snapshot)
+
+    def _draw_figures(self) -> None:
+        """The figures of the snapshot that is shown, as large as their panes are by now."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        now_ns = snapshot.taken_at_ns
         self.query_one(FundPane).show_fund(snapshot.fund, now_ns)
         self.query_one(LatencyPane).show_latency(snapshot.latency)
         self.query_one(TotalsPane).show_totals(
             snapshot.totals, (now_ns - snapshot.engine.started_at_ns) // NS_PER_MS, now_ns
         )
         self.query_one(PricesPane).show_prices(snapshot.prices, now_ns, snapshot.oracle)
-        self.query_one(Digest).show_snapshot(snapshot)
 
     # Keys
 
@@ -269,40 +282,42 @@ class MainScreen(Screen[None]):
             self.post_message(self.WantsExplorer(address))
 
     def action_zoom(self) -> None:
-        """The whole screen for the table that has the keys, or the panes again."""
+        """The whole screen for the pane that has the keys, or the panes again."""
         self.set_class(not self.has_class("-zoomed"), "-zoomed")
-        pane = self._focused_pane() or self.query_one(AtRiskPane)
-        self._turn_to(type(pane))
-        self.set_focus(pane.table)
+        self._turn_to(self._focused_pane() or self.query_one(AtRiskPane))
 
     def action_pane(self, index: int) -> None:
         """Give the keys to a pane."""
-        pane = _PANES[index]
-        self._turn_to(pane)
-        self.set_focus(self.query_one(pane).table)
+        self._turn_to(self.query_one(_PANES[index]))
 
     def action_next_pane(self, step: int) -> None:
-        """Give the keys to the next pane, or the one before."""
+        """Give the keys to the next table, or the one before."""
         here = self._focused_pane()
-        index = _PANES.index(type(here)) if here is not None else -1 if step > 0 else 0
-        self.action_pane((index + step) % len(_PANES))
+        index = -1 if step > 0 else 0
+        if isinstance(here, SiftedPane):
+            index = _TABLES.index(type(here))
+        self.action_pane((index + step) % len(_TABLES))
 
-    def _focused_pane(self) -> SiftedPane[Any] | None:
+    def _focused_pane(self) -> SiftedPane[Any] | Figures | None:
         # Asked of the screen: a widget hears of its focus later, and keys may come faster.
-        if self.focused is None:
-            return None
+        if self.focused is None or isinstance(self.focused, Figures):
+            return self.focused
         return next((pane for pane in self.query(SiftedPane) if pane in self.focused.ancestors), None)
 
     def _address(self) -> str | None:
         pane = self._focused_pane()
-        return None if pane is None else pane.address_of(pane.table.cursor_key)
+        return pane.address_of(pane.table.cursor_key) if isinstance(pane, SiftedPane) else None
 
-    def _turn_to(self, pane: type[SiftedPane[Any]]) -> None:
-        """Show the page of a pane; on wide terminals there is only one."""
-        self.set_class(pane is EventsPane, "-second-page")
-        for each in self.query(SiftedPane):
-            each.set_class(self.has_class("-zoomed") and type(each) is pane, "-zoomed")
+    def _turn_to(self, pane: SiftedPane[Any] | Figures) -> None:
+        """Show the page of a pane, and give it the keys; on wide terminals there is only one page."""
+        is_zoomed = self.has_class("-zoomed")
+        self.set_class(isinstance(pane, (EventsPane, Figures)), "-second-page")
+        self.set_class(is_zoomed and isinstance(pane, Figures), "-of-figures")
+        for each in (*self.query(SiftedPane), *self.query(Figures)):
+            each.set_class(is_zoomed and each is pane, "-zoomed")
         self._show_titles()
+        self.set_focus(pane if isinstance(pane, Figures) else pane.table)
+        self.call_after_refresh(self._draw_figures)
 
     @on(LiveTable.Chosen)
     def _choose(self, event: LiveTable.Chosen) -> None:

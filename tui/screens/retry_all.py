@@ -54,7 +54,11 @@ class RetryAllDialog(Dialog[bool]):
 
 def _text(outcome: str, rows: Sequence[wire.FailedRow]) -> list[Line]:
     named = [
-        line(Span("  "), span(fmt.address(row.address)), span(f"  {row.symbol}  {row.attempts} tries"))
+        line(
+            Span("  "),
+            span(fmt.address(row.address)),
+            span(f"  {row.symbol}  {fmt.counted(row.attempts, 'try', 'tries')}"),
+        )
         for row in rows[:_NAMED]
     ]
     beyond = len(rows) - len(named)

@@ -71,7 +71,7 @@ def risk_lines(snapshot: wire.Snapshot, width: int) -> list[Line]:
 
 def symbol_lines(row: wire.SymbolRiskRow, width: int) -> list[Line]:
     """Bands, distances and ladder of one symbol; falls on the left, rises on the right."""
-    positions = f"{fmt.count(row.monitored)} positions"
+    positions = fmt.counted(row.monitored, "position")
     title = rule(row.symbol, (Span(f"{fmt.price(row.price_e6)}  {positions}"),), width)
     if row.why:
         return [title, line(" ", span(row.why, Tone.ATTENTION), f": all {positions} unknown"), line("")]

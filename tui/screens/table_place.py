@@ -39,7 +39,13 @@ class TablePlace(AskingScreen[Answer]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "slash", "search", "Search", key_display="/", id="place.search", tooltip="type what to look for"
+            "slash",
+            "search",
+            "Search",
+            key_display="/",
+            id="place.search",
+            priority=True,  # a key typed right behind this one must find the field, not the table
+            tooltip="type what to look for",
         ),
         Binding("right", "page(1)", "Older", id="place.older", key_display="→", tooltip="the next page"),
         Binding("left", "page(-1)", "Newer", id="place.newer", key_display="←", tooltip="the page before"),
@@ -192,7 +198,7 @@ class TablePlace(AskingScreen[Answer]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what the place has not; dim the way to a page that is not there."""
         if action == "search":
-            return bool(self.HINT)
+            return bool(self.HINT) and not isinstance(self.focused, Input)
         if action == "page":
             has_pages = self.answer is not None and self.total(self.answer) > PAGE_ROWS
             return has_pages and (True if self._page_at(int(str(parameters[0]))) is not None else None)
