@@ -149,8 +149,8 @@ def _lines(condition: Condition, settings: Settings) -> Iterator[str]:
 
 def _tools(paths: ProfilePaths) -> Iterator[str]:
     """How PostgreSQL's own programs reach the server in the box; another's may be too old for it."""
-    from engine.store.embedded import DATABASE, ROLE, running_dsn
-    from engine.store.postgres_files import choose_user, find_binaries
+    from engine.store.embedded import running_dsn
+    from engine.store.postgres_files import DATABASE, ROLE, choose_user, find_binaries
 
     data = paths.state / "postgres"
     folder = find_binaries(choose_user(data))

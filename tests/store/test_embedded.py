@@ -150,16 +150,6 @@ async def test_a_second_owner_of_the_same_data_is_refused_and_the_first_goes_on(
         assert await fetch(dsn, "SELECT 1") == 1
 
 
-async def test_data_of_another_postgresql_is_refused_and_unchanged(directory):
-    data = directory / "pg"
-    data.mkdir()
-    (data / "PG_VERSION").write_text("12\n")
-    with pytest.raises(DatabaseUnavailable, match="is of PostgreSQL 12"):
-        async with embedded_postgres(data):
-            pass
-    assert [entry.name for entry in data.iterdir()] == ["PG_VERSION"]
-
-
 async def test_a_server_that_cannot_start_says_why_in_one_line(data):
     (data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(DatabaseUnavailable) as refusal:
