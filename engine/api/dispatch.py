@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,11 +12,11 @@ import structlog
 from aiohttp import web
 
 from engine.actor import Actor
-from engine.api import wire
 from engine.api.clean import clean
 from engine.api.commander import Commander
 from engine.api.connections import Connections
 from engine.api.parameters import read_query
+from engine.api.refusals import refused
 from engine.api.refused_calls import RefusedCalls
 from engine.api.routes import JSON, Call, Plain, Route
 from engine.commands import CommandError, Commands
@@ -94,33 +93,23 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except CommandError as refusal:
-        return _error(refusal.status, refusal.code, str(refusal), refusal.details)
+        return refused(refusal.status, refusal.code, str(refusal), refusal.details)
     except web.HTTPException as refusal:
-        response = _error(refusal.status, _code_of(refusal), refusal.reason)
+        response = refused(refusal.status, _code_of(refusal), refusal.reason)
         if "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
         return response
     except TimeoutError:
-        return _error(503, "engine_busy", "The engine is too busy to answer: only a stop is taken at once")
+        return refused(503, "engine_busy", "The engine is too busy to answer: only a stop is taken at once")
     except ConnectionError:
         raise
     except Exception:
         log.exception("request broke", path=request.path)
-        return _error(500, "internal_error", "The engine failed to answer: look at its log")
+        return refused(500, "internal_error", "The engine failed to answer: look at its log")
 
 
 def _code_of(refusal: web.HTTPException) -> str:
     return refusal.reason.lower().replace(" ", "_")
-
-
-def _error(status: int, code: str, message: str, details: Mapping[str, str] | None = None) -> web.Response:
-    body = wire.ErrorReply(error=wire.ErrorBody(code=code, message=message, details=dict(details or {})))
-    response = web.Response(status=status, body=msgspec.json.encode(body), content_type=JSON)
-    if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        response.headers["Retry-After"] = "60"
-    return response
 
 
 def reply(answer: object) -> web.Response:

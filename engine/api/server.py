@@ -41,6 +41,7 @@ from engine.api.routes import JSON, Call, Plain, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.api.stop_token import StopToken
 from engine.api.stream import Streams
+from engine.api.unreadable import RequestReader
 from engine.commands import Commands
 from engine.errors import AddressInUse
 from engine.own_loop import Engine, SameLoop
@@ -173,11 +174,19 @@ class ApiServer:
         self, app: web.Application, connections: Connections
     ) -> Callable[[], asyncio.Protocol]:
         """What makes the protocol of each connection."""
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=KEEPALIVE_S)
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         self._runners.append(runner)
         assert runner.server is not None, "it is there after setup"
-        return connections.guarded(runner.server)
+        server, loop = runner.server, asyncio.get_running_loop()
+        return connections.guarded(
+            lambda: RequestReader(
+                server,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]  # it takes None for none
+                keepalive_timeout=KEEPALIVE_S,
+            )
+        )
 
     async def _note_command(self, caller: Actor, command: str, detail: str) -> None:
         await self._engine.look(lambda: self._commands.note_command(caller, command, detail))

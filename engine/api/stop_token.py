@@ -48,5 +48,7 @@ class StopToken:
     def is_in(self, authorization: str) -> bool:
         """Whether an Authorization header carries it; takes the same time whatever it says."""
         scheme, _, value = authorization.partition(" ")
-        is_known = hmac.compare_digest(value.strip().encode(), self._value.encode())
+        # A header may have bytes that are no text: they come as surrogates.
+        given = value.strip().encode(errors="surrogateescape")
+        is_known = hmac.compare_digest(given, self._value.encode())
         return scheme.lower() == "bearer" and is_known
