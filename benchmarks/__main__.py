@@ -58,7 +58,7 @@ GROUPS: dict[Callable[[], Iterator[Measurement]], tuple[str, ...]] = {
     simulation.measure: ("simulate", "simulate_machine", "simulate_violations"),
     api_load.measure: (
         *("api_load", "api_load_p99_metrics", "api_load_p99_pending", "api_load_p99_stats"),
-        *("api_load_engine", "api_ws_200", "api_ws_200_p99"),
+        *("api_load_engine", "api_ws_200", "api_ws_200_p99", "api_held_200", "api_price_to_bytes_p99"),
     ),
     api_load.measure_ready: ("ready_100k",),
     node_tx.measure: ("node_tx",),

@@ -2,17 +2,19 @@
 
 They cost as little as can be, so that the machine is the server's. A line of JSON on its input says what to
 do: {"paths": [...], "connections": n, "per_s": r, "seconds": s} asks for the paths in turn, as soon as each
-answer is there or `per_s` times a second in sum if that is above 0; {"readers": n, "seconds": s} reads news.
-A line of JSON answers, with the 99th percentile of the milliseconds that it took.
+answer is there or `per_s` times a second in sum if that is above 0; {"readers": n, "seconds": s} reads news;
+{"held": n, "seconds": s} keeps so many requests half said, and throws broken ones besides.
+A line of JSON tells when everything is connected, and one what was found: percentiles are the 99th.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import quantiles
 from typing import Any, cast
 
@@ -23,7 +25,14 @@ from engine.chain.websocket import Frame, open_websocket
 
 DEADLINE_S = 10.0  # for one answer
 LONGEST_NEWS = 65_536
+WHISPER_S = 0.5
+SEED = 11
+_WHOLE = (
+    b"POST /admin/retry-all HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b'Authorization: Bearer 00ff\r\nContent-Length: 21\r\n\r\n{"outcome":"timeout"}'
+)
 _LENGTH = b"content-length: "
+Begun = Callable[[], None]
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -51,6 +60,11 @@ class _Asker(asyncio.Protocol):
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(exc or ConnectionError("the server hung up"))
 
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
     async def ask(self, request: bytes) -> bool:
         """Whether the answer is a 200; raises when there is none in time."""
         assert self._transport is not None
@@ -77,18 +91,21 @@ class _Asker(asyncio.Protocol):
             self._answered.set_result(self._is_good)
 
 
-async def ask_on(port: int, paths: Sequence[str], connections: int, per_s: int, seconds: float) -> Any:
+async def ask_on(
+    port: int, begun: Begun, *, paths: Sequence[str], connections: int, per_s: int, seconds: float
+) -> Any:
     """How many answers there were in which time, how many were no 200, and how long each path took."""
     loop = asyncio.get_running_loop()
     took_ms: dict[str, list[float]] = {path: [] for path in paths}
     bad = 0
+    askers = [(await loop.create_connection(_Asker, "127.0.0.1", port))[1] for _ in range(connections)]
+    begun()
     began = time.monotonic()
     end = began + seconds
     turns = iter(range(1 << 62))
 
-    async def ask() -> None:
+    async def ask(asker: _Asker) -> None:
         nonlocal bad
-        _, asker = await loop.create_connection(_Asker, "127.0.0.1", port)
         while (now := time.monotonic()) < end:
             turn = next(turns)
             if per_s:
@@ -100,7 +117,9 @@ async def ask_on(port: int, paths: Sequence[str], connections: int, per_s: int, 
             bad += not await asker.ask(request)
             took_ms[path].append((time.monotonic() - now) * 1e3)
 
-    await asyncio.gather(*(ask() for _ in range(connections)))
+    await asyncio.gather(*map(ask, askers))
+    for asker in askers:
+        asker.close()
     answers = sum(map(len, took_ms.values()))
     return {
         "answers": answers,
@@ -110,7 +129,7 @@ async def ask_on(port: int, paths: Sequence[str], connections: int, per_s: int, 
     }
 
 
-async def read_on(port: int, readers: int, seconds: float) -> Any:
+async def read_on(port: int, begun: Begun, readers: int, seconds: float) -> Any:
     """The fewest messages of a reader, whether all numbers were without a hole, and how late they came."""
     took_ms: list[float] = []
     read = msgspec.json.Decoder(_News).decode
@@ -128,6 +147,7 @@ async def read_on(port: int, readers: int, seconds: float) -> Any:
 
     url = f"ws://127.0.0.1:{port}/ws"
     sockets = [await open_websocket(url, taking(numbers), LONGEST_NEWS) for numbers in seen]
+    begun()
     await asyncio.sleep(seconds)
     for socket in sockets:
         socket.close()
@@ -140,12 +160,52 @@ def p99(samples: Sequence[float]) -> float:
     return quantiles(samples, n=100)[98]
 
 
+async def hold_on(port: int, begun: Begun, held: int, seconds: float) -> Any:
+    """How many broken requests were refused, and how many answers were a fault of the server's."""
+    chance = random.Random(SEED)  # noqa: S311  # noise, no secret
+    refused, faults = 0, 0
+    slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(held)]
+    for _, writer in slow:
+        writer.write(_WHOLE[:40])
+    begun()
+    end = time.monotonic() + seconds
+
+    async def whisper() -> None:
+        """A byte each time: every request is always about to come."""
+        while time.monotonic() < end:
+            await asyncio.sleep(WHISPER_S)
+            for _, writer in slow:
+                writer.write(b"x")
+
+    whispering = asyncio.create_task(whisper())
+    while time.monotonic() < end:
+        broken = bytearray(_WHOLE)
+        for _ in range(3):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(bytes(broken))
+        writer.write_eof()
+        async with asyncio.timeout(DEADLINE_S):
+            answer = await reader.read()
+        refused += answer.startswith(b"HTTP/1.1 4")
+        faults += answer.startswith(b"HTTP/1.1 5")
+        writer.close()
+    await whispering
+    for _, writer in slow:
+        writer.close()
+    return {"refused": refused, "faults": faults}
+
+
 async def _serve(port: int) -> None:
     print(json.dumps("ready"), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         wanted = json.loads(line)
-        told = await (read_on(port, **wanted) if "readers" in wanted else ask_on(port, **wanted))
+        work = next(work for name, work in _WORK.items() if name in wanted)
+        told = await work(port, lambda: print(json.dumps("begun"), flush=True), **wanted)
         print(json.dumps(told), flush=True)
+
+
+_WORK: dict[str, Callable[..., Awaitable[Any]]] = {"paths": ask_on, "readers": read_on, "held": hold_on}
 
 
 if __name__ == "__main__":

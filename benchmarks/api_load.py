@@ -2,8 +2,9 @@
 
 The engine, the stand-in node, the readers and a plain server of the same answers are four processes. By
 turns nobody reads, programs ask as fast as they are answered, the same number of questions goes to the plain
-server beside the engine, and 200 readers are told the news; all the while each fall of the price calls for a
-liquidation, whose bytes are timed at the node's socket.
+server beside the engine, 200 readers are told the news, and 200 requests are held half said while broken ones
+are thrown; all the while each fall of the price calls for a liquidation, whose bytes are timed at the node's
+socket.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,14 +22,14 @@ from typing import Any
 
 from benchmarks.api_clients import p99
 from benchmarks.crowded_node import CROWD
-from benchmarks.execution import line_of, settings_on
+from benchmarks.execution import FRAME_P99_MS, line_of, settings_on
 from benchmarks.measurement import Baseline, Measurement
 from benchmarks.processes import Failed, command, engine_with, fresh_home
 
 PATHS = ("/metrics", "/liquidations/pending", "/stats")
-CONNECTIONS, READERS = 12, 200
-TURNS, TURN_S = 3, 7.0
-ROUNDS, WARM_UP, PAUSE_S = 2_500, 40, 0.03
+CONNECTIONS, READERS, HELD = 12, 200, 200
+TURNS, TURN_S = 6, 2.5
+ROUNDS, WARM_UP, PAUSE_S = 3_800, 40, 0.02
 STARTS = 3
 PER_S, RATIO, ANSWER_MS, NEWS_MS, READY_S = 500.0, 1.2, 50.0, 250.0, 3.0
 LINE_S = 40.0
@@ -43,16 +44,20 @@ class Found:
     asked_ms: list[float] = field(default_factory=list)
     beside_ms: list[float] = field(default_factory=list)  # the questions went to the plain server
     told_ms: list[float] = field(default_factory=list)
+    held_ms: list[float] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
     beside: list[Any] = field(default_factory=list)
     told: list[Any] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)
 
 
 def measure() -> Iterator[Measurement]:
-    """One engine, three turns of each kind."""
+    """One engine, and short turns, so that each kind has its share of what else the machine does."""
     found = asyncio.run(_measure())
     if any(each["bad"] for each in found.asked) or not all(each["whole"] for each in found.told):
         raise Failed("an answer was a refusal, or news were lost")
+    if any(each["faults"] or not each["refused"] for each in found.held):
+        raise Failed("a broken request was not refused as one")
     alone_ms = p99(found.alone_ms)
     plain_ratio = p99(found.beside_ms) / alone_ms
     answers = sum(each["answers"] for each in found.asked)
@@ -90,6 +95,16 @@ def measure() -> Iterator[Measurement]:
         goal=RATIO,
     )
     yield Measurement(
+        "api_held_200",
+        "times price to bytes p99",
+        [p99(found.held_ms) / alone_ms],
+        n=len(found.held_ms),
+        goal=RATIO,
+    )
+    yield Measurement(
+        "api_price_to_bytes_p99", "ms p99", [alone_ms], n=len(found.alone_ms), goal=FRAME_P99_MS
+    )
+    yield Measurement(
         "api_ws_200_p99",
         "ms p99",
         [each["p99_ms"] for each in found.told],
@@ -120,12 +135,16 @@ async def _measure() -> Found:
         await market.fall_during(asyncio.sleep(WARM_UP * PAUSE_S * 2))
         for _ in range(TURNS):
             await market.fall_during(asyncio.sleep(TURN_S), found.alone_ms)
-            told = await market.fall_during(clients.do(_questions(0)), found.asked_ms)
+            told = await market.fall_during(await clients.begin(_questions(0)), found.asked_ms)
             found.asked.append(told)
             per_s = int(told["answers"] / told["seconds"])
-            found.beside.append(await market.fall_during(asking.do(_questions(per_s)), found.beside_ms))
+            found.beside.append(
+                await market.fall_during(await asking.begin(_questions(per_s)), found.beside_ms)
+            )
             readers = {"readers": READERS, "seconds": TURN_S}
-            found.told.append(await market.fall_during(clients.do(readers), found.told_ms))
+            found.told.append(await market.fall_during(await clients.begin(readers), found.told_ms))
+            held = {"held": HELD, "seconds": TURN_S}
+            found.held.append(await market.fall_during(await clients.begin(held), found.held_ms))
     return found
 
 
@@ -179,11 +198,12 @@ class _Beside:
         self._process = process
         self.said = said
 
-    async def do(self, wanted: dict[str, Any]) -> Any:
-        """Have it done; what it answers."""
+    async def begin(self, wanted: dict[str, Any]) -> Awaitable[Any]:
+        """Have it done; returns when everything is connected, with what will be what it found."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
-        return await line_of(self._process, TURN_S + LINE_S)
+        await line_of(self._process, LINE_S)
+        return line_of(self._process, TURN_S + LINE_S)
 
 
 @asynccontextmanager
