@@ -187,8 +187,9 @@ async def hold_on(port: int, begun: Begun, held: int, seconds: float) -> Any:
         writer.write_eof()
         async with asyncio.timeout(DEADLINE_S):
             answer = await reader.read()
-        refused += answer.startswith(b"HTTP/1.1 4")
-        faults += answer.startswith(b"HTTP/1.1 5")
+        kind = answer.partition(b" ")[2][:1]  # of the status; nothing for a connection that is only ended
+        refused += kind == b"4"
+        faults += kind == b"5"
         writer.close()
     await whispering
     for _, writer in slow:

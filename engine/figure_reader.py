@@ -11,7 +11,7 @@ from engine.book.holdings import Holdings
 from engine.chain.port import Chain, EndpointReport
 from engine.clock import Clock
 from engine.control import Gate, GateState
-from engine.domain import OutcomeClass, Verdict
+from engine.domain import Action, OutcomeClass, Verdict
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
 from engine.journal.journal import MAX_BACKLOG, Journal
@@ -115,6 +115,11 @@ class FigureReader:
             stop_reason=gate.reason,
             full=tally.full,
             partial=tally.partial,
+            done={
+                (action.value, clean(symbol, NAME_LIMIT)): tally.done[action, symbol]
+                for action in (Action.FULL, Action.PARTIAL)
+                for symbol in self._board.symbols
+            },
             failed=tally.failed,
             attempts=tally.attempts,
             already_liquidated=tally.already_liquidated,

@@ -169,7 +169,7 @@ class Aftermath:
                 )
 
     def _count(self, flight: Flight, outcome: Outcome) -> None:
-        self._tally.add_outcome(flight.intent.action, outcome)
+        self._tally.add_outcome(flight.intent.action, flight.intent.symbol, outcome)
         if outcome.outcome is OutcomeClass.CONFIRMED and not outcome.liquidated_size_e6:
             self._events.add(
                 Level.DANGER,

@@ -56,6 +56,7 @@ class Figures:
     # What was done.
     full: int
     partial: int
+    done: Mapping[tuple[str, str], int]  # the same by action and symbol, of every symbol that is watched
     failed: int
     attempts: int
     already_liquidated: int

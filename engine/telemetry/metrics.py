@@ -105,8 +105,8 @@ def _liquidations(figures: Figures) -> Iterator[Metric]:
     yield _counter(
         "liquidations",
         "Liquidations that succeeded",
-        ("action",),
-        [(("full",), figures.full), (("partial",), figures.partial)],
+        ("action", "symbol"),
+        figures.done.items(),
     )
     yield _counter(
         "failed_liquidations",

@@ -14,6 +14,7 @@ class Tally:
 
     full: int = 0
     partial: int = 0
+    done: Counter[tuple[Action, str]] = field(default_factory=Counter)  # the same by action and symbol
     failed: int = 0  # given up
     failed_by_outcome: Counter[OutcomeClass] = field(default_factory=Counter)
     already_liquidated: int = 0
@@ -29,7 +30,7 @@ class Tally:
         self.failed += 1
         self.failed_by_outcome[outcome] += 1
 
-    def add_outcome(self, action: Action, outcome: Outcome) -> None:
+    def add_outcome(self, action: Action, symbol: str, outcome: Outcome) -> None:
         """Count one final outcome."""
         self.attempts += 1
         self.fees_lamports += outcome.fee_lamports
@@ -39,6 +40,7 @@ class Tally:
             self.rehearsed += 1
         if outcome.outcome is not OutcomeClass.CONFIRMED:
             return
+        self.done[action, symbol] += 1
         if action is Action.FULL:
             self.full += 1
         else:

@@ -248,7 +248,9 @@ def test_the_key_is_in_nothing_that_the_engine_says_or_keeps(whole: Whole) -> No
 
 def _done(metrics: bytes) -> bool:
     """Whether something was liquidated: signed, sent, recorded."""
-    return bool(re.search(rb'^liquidations_total\{action="\w+"\} [1-9]', metrics, re.MULTILINE))
+    return bool(
+        re.search(rb'^liquidations_total\{action="\w+",symbol="[^"]+"\} [1-9]', metrics, re.MULTILINE)
+    )
 
 
 def _forms_of(key: Keypair) -> list[bytes]:

@@ -25,6 +25,7 @@ WELL = Figures(
     stop_reason="",
     full=0,
     partial=0,
+    done={("full", "SOL/USD"): 0, ("partial", "SOL/USD"): 0},
     failed=0,
     attempts=0,
     already_liquidated=0,

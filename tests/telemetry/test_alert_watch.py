@@ -200,7 +200,7 @@ async def test_the_metrics_are_of_the_last_look_at_the_engine(rig: Rig) -> None:
     assert told["engine_ready"] == 1
     rig.keep_prices_fresh()
     rig.price("BTC/USD", 56_000)
-    await rig.until(lambda: values(rig)['liquidations_total{action="full"}'] == 1)
+    await rig.until(lambda: values(rig)['liquidations_total{action="full",symbol="BTC/USD"}'] == 1)
     told = values(rig)
     assert told["liquidation_latency_seconds_count"] == 1
     assert told['engine_stage_seconds_count{stage="detect_to_confirm"}'] == 1

@@ -55,10 +55,12 @@ def test_the_guides_five_have_its_names_and_kinds() -> None:
 
 def test_the_five_say_what_the_engine_did() -> None:
     kept = Kept(
-        full=46, partial=96, failed_by_outcome={"timeout": 2, "exceeded CUs": 0}, fund_lamports=52 * SOL + 1
+        done={("full", "SOL/USD"): 46, ("partial", "SOL/USD"): 96},
+        failed_by_outcome={"timeout": 2, "exceeded CUs": 0},
+        fund_lamports=52 * SOL + 1,
     )
-    assert value(kept, "liquidations_total", action="full") == 46
-    assert value(kept, "liquidations_total", action="partial") == 96
+    assert value(kept, "liquidations_total", action="full", symbol="SOL/USD") == 46
+    assert value(kept, "liquidations_total", action="partial", symbol="SOL/USD") == 96
     assert value(kept, "failed_liquidations_total", outcome="timeout") == 2
     assert value(kept, "failed_liquidations_total", outcome="exceeded CUs") == 0
     assert value(kept, "insurance_fund_balance") == 52 * SOL + 1
@@ -106,9 +108,9 @@ def test_rendering_happens_once_for_all_who_ask_between_two_looks() -> None:
     metrics = metrics_of(kept)
     first = metrics.render()
     assert metrics.render() is first
-    kept.figures = replace(WELL, full=1)
+    kept.figures = replace(WELL, done={("full", "SOL/USD"): 1})
     second = metrics.render()
-    assert b'liquidations_total{action="full"} 1.0' in second
+    assert b'liquidations_total{action="full",symbol="SOL/USD"} 1.0' in second
     assert metrics.render() is second
 
 
