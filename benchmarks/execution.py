@@ -97,16 +97,16 @@ def _rounds() -> list[int]:
 
 async def _run(program: Sequence[str], low_latency: str) -> Falls:
     """One engine on one node, with this LOW_LATENCY."""
-    async with _node() as (node, http, ws):
+    async with market_node(_rounds()) as (node, http, ws):
         with fresh_home() as home:
             settings = settings_on(http, ws, Path(home["XDG_STATE_HOME"]).parent)
             async with engine_with({**home, **settings, "LOW_LATENCY": low_latency}, program):
-                return await _falls(node, _rounds())
+                return await falls_of(node, _rounds())
 
 
 async def _run_bare() -> Falls:
     """The same falls and the same bytes without an engine."""
-    async with _node() as (node, http, ws):
+    async with market_node(_rounds()) as (node, http, ws):
         with fresh_home() as home:
             folder = Path(home["XDG_STATE_HOME"]).parent
             sender = await asyncio.create_subprocess_exec(
@@ -121,7 +121,7 @@ async def _run_bare() -> Falls:
                 assert sender.stdout is not None
                 async with asyncio.timeout(START_S):
                     await sender.stdout.readline()
-                return await _falls(node, _rounds())
+                return await falls_of(node, _rounds())
             finally:
                 if sender.returncode is None:
                     sender.terminate()
@@ -129,13 +129,13 @@ async def _run_bare() -> Falls:
 
 
 @asynccontextmanager
-async def _node() -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
-    """A stand-in node, and the ports of its HTTP and WebSocket."""
+async def market_node(rounds: Sequence[int]) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+    """A stand-in node whose market falls in these rounds, and the ports of its HTTP and WebSocket."""
     node = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "benchmarks.execution_node",
-        json.dumps(_rounds()),
+        json.dumps(rounds),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -161,7 +161,8 @@ def settings_on(http: int, ws: int, folder: Path) -> dict[str, str]:
     }
 
 
-async def _falls(node: asyncio.subprocess.Process, rounds: Sequence[int]) -> Falls:
+async def falls_of(node: asyncio.subprocess.Process, rounds: Sequence[int]) -> Falls:
+    """Let the market fall, round by round, and take the times; the first ones of each kind warm it up."""
     falls = Falls()
     for number, count in enumerate(rounds):
         await asyncio.sleep(PAUSE_S if count == 1 else BURST_PAUSE_S)

@@ -29,6 +29,12 @@ class Failed(Exception):
     """A benchmark could not be made; the message says why."""
 
 
+def cpu_s(pid: int) -> float:
+    """The processor time that a running process of ours has used, in all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def fresh_home() -> Iterator[dict[str, str]]:
     """An environment whose states and sockets are in a temporary directory."""

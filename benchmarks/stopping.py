@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import pty
-import struct
-import subprocess
-import sys
-import termios
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from statistics import quantiles
 
+from benchmarks.console_terminal import Terminal
 from benchmarks.measurement import Measurement
 from benchmarks.processes import Failed
 from engine.drill.course import drill_course
 from engine.drill.stop import GOAL_MS, Press, presses
 
 PRESSES = 100
-SHOWN_S = 20.0
 STOP_KEY = b"\x05"
 RUNNING, STOPPED = "● RUNNING".encode(), "■ STOPPED".encode()  # in the banner; events have the words, too
-_COLUMNS, _ROWS = 120, 40
 
 
 def measure() -> Iterator[Measurement]:
@@ -38,7 +28,7 @@ def measure() -> Iterator[Measurement]:
 
 
 async def _press_all() -> tuple[list[Press], list[Press]]:
-    async with drill_course() as course, _console(course.environment) as console:
+    async with drill_course() as course, Terminal(course.environment) as console:
 
         async def press_key() -> str:
             return await console.press(STOP_KEY, until=STOPPED)
@@ -50,71 +40,3 @@ async def _press_all() -> tuple[list[Press], list[Press]]:
             return presses(course, PRESSES, press_key, in_the_dark=in_the_dark, ready=is_running)
 
         return [each async for each in pressing(False)], [each async for each in pressing(True)]
-
-
-class _Console:
-    """A console in a terminal of ours; `output` is what it wrote since the last `forget`."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine"],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**environment, "TERM": "xterm-256color"},
-            start_new_session=True,
-        )
-        os.close(slave)
-        self._output = b""
-        self._news = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    async def press(self, key: bytes, *, until: bytes) -> str:
-        """Type a key, and return when the console shows what it should."""
-        self.forget()
-        os.write(self._master, key)
-        await self.shows(until)
-        return until.decode()
-
-    async def shows(self, text: bytes) -> None:
-        """Wait for it; raises Failed."""
-        try:
-            async with asyncio.timeout(SHOWN_S):
-                while text not in self._output:
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise Failed(f"the console did not show {text.decode()}") from None
-
-    def forget(self) -> None:
-        """What was shown so far does not count."""
-        self._output = b""
-
-    def end(self) -> None:
-        """Kill it; the engine is not its child."""
-        self._process.kill()
-        self._process.wait()
-        os.close(self._master)
-
-    def _read(self) -> None:
-        while True:
-            try:
-                self._loop.call_soon_threadsafe(self._take, os.read(self._master, 65_536))
-            except (OSError, RuntimeError):  # the terminal is closed, or the loop is
-                return
-
-    def _take(self, written: bytes) -> None:
-        self._output += written
-        self._news.set()
-
-
-@asynccontextmanager
-async def _console(environment: Mapping[str, str]) -> AsyncIterator[_Console]:
-    console = _Console(environment)
-    try:
-        yield console
-    finally:
-        console.end()

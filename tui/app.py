@@ -114,6 +114,7 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
         self._host = host if host is not None else LaunchedHost(plan)
         self._supervisor = Supervisor(self._host, self.post_message)
         self._pace = Pace(plan.interval_ms)
+        self._has_screen = False
         self._applicable: tuple[object, ...] = ()
         own = (*THEMES, *([preferences.own_theme] if preferences.own_theme else []))
         for theme in own:
@@ -131,17 +132,18 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
         """What every painted line goes through; a terminal without UTF-8 gets ASCII."""
         return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
 
+    def on_load(self) -> None:
+        """Ask the engine before there is a screen: one that runs already has answered when there is."""
+        follower = follow(self._commands.client, self._pace, self.post_message)
+        self.run_worker(follower, group="feed", name="feed")
+
     def on_ready(self) -> None:
-        """Start listening first, so that an engine that runs already is seen without delay."""
-        self._listen()
+        """Show what has come meanwhile, and see to an engine."""
+        self._has_screen = True
         self.follow_terminal()
         if not self.plan.attach_only:
             self.run_worker(self._supervisor.run(), group="supervisor", name="supervisor")
         self.show_when_read()
-
-    def _listen(self) -> None:
-        follower = follow(self._commands.client, self._pace, self.post_message)
-        self.run_worker(follower, group="feed", name="feed")
 
     # What the workers tell
 
@@ -384,6 +386,8 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
 
     def show_now(self) -> None:
         """Every screen follows, the covered ones too: their banner shows behind the dialogs."""
+        if not self._has_screen:
+            return
         now_ns = time.time_ns()
         for screen in self.screen_stack:
             # A screen that is being taken down has lost its banner already.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tui.app import ConsoleApp
 
 EXIT_NO_TERMINAL = 2
+_START_S = 2.0
 # Read by Textual when it is imported: few frames, no animations; both cost bytes over SSH and say nothing.
 _TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "15", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
 
@@ -31,6 +33,7 @@ def run_console(plan: LaunchPlan) -> int:
             file=sys.stderr,
         )
         return EXIT_NO_TERMINAL
+    gc.disable()  # what is made until the first data is shown stays: looking for garbage in it takes a tenth
     for name, value in _TEXTUAL_SETTINGS.items():
         os.environ.setdefault(name, value)
     from tui.app import ConsoleApp
@@ -56,6 +59,11 @@ def _lacking_terminal() -> str:
     return ""
 
 
+def _collect_garbage() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 async def _run(app: ConsoleApp, *, has_mouse: bool) -> int:
     from tui.terminal import TerminalGuard
 
@@ -67,5 +75,6 @@ async def _run(app: ConsoleApp, *, has_mouse: bool) -> int:
         loop.call_soon_threadsafe(lambda: app.exit(return_code=code))
 
     TerminalGuard(sys.__stdin__.fileno(), sys.__stderr__.fileno(), leave).install()
+    loop.call_later(_START_S, _collect_garbage)
     await app.run_async(mouse=has_mouse)
     return app.return_code or 0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual_plotext import PlotextPlot
 
 from engine.api import wire
 from engine.api.client import CommandRefused, EngineClient
@@ -26,6 +25,9 @@ from tui.screens.main import MainScreen
 from tui.screens.place import Access
 from tui.screens.table_place import told_at_length
 from tui.state import ConsoleState
+
+if TYPE_CHECKING:
+    from textual_plotext import PlotextPlot
 
 CHART_REFRESH_S = 5.0
 ENDED_ROWS = 20
@@ -74,6 +76,9 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
 
     def compose(self) -> ComposeResult:
         """Arithmetic and chart side by side, reasons and attempts below."""
+        from textual_plotext import PlotextPlot  # it takes long to load: not before it is wanted
+
+        self._chart = PlotextPlot(id="chart")
         yield Banner()
         with VerticalScroll(id="detail-body"):
             with Horizontal(id="detail-top"):
@@ -82,7 +87,7 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
                     yield Lines(id="position")
                 with Vertical(id="detail-right"):
                     yield Rule("HEALTH", id="health-rule")
-                    yield PlotextPlot(id="chart")
+                    yield self._chart
             yield Rule("WHY, AND WHY NOT", id="reasons-rule")
             yield Lines(id="reasons")
             yield Rule("ATTEMPTS", id="attempts-rule")
@@ -92,7 +97,7 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
     def on_mount(self) -> None:
         """Name the position at once; its figures come from the engine."""
         self.query_one(VerticalScroll).focus()
-        self.query_one("#chart", PlotextPlot).theme = "clear"
+        self._chart.theme = "clear"
 
     async def fetch(self, client: EngineClient) -> wire.PositionDetail | Ended:
         """The position; when there is none any more, what was done with it."""
@@ -161,7 +166,7 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
         self.query_one("#health-rule", Rule).show_facts(facts)
         if history_milli != self._charted and time.monotonic() - self._charted_s >= CHART_REFRESH_S:
             self._charted_s, self._charted = time.monotonic(), history_milli
-            draw_health(self.query_one("#chart", PlotextPlot), history_milli)
+            draw_health(self._chart, history_milli)
 
 
 def draw_health(chart: PlotextPlot, history_milli: Sequence[int]) -> None:

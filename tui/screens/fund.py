@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
-from textual_plotext import PlotextPlot
 
 from engine.api import wire
 from engine.api.client import EngineClient
@@ -21,6 +20,9 @@ from tui.screens.contribute import Contribution, ContributionDialog
 from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
 from tui.state import ConsoleState, may_command
+
+if TYPE_CHECKING:
+    from textual_plotext import PlotextPlot
 
 _COLUMNS = (
     Column("when", 14, rank=0),
@@ -67,11 +69,14 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
 
     def above(self) -> Iterable[Widget]:
         """Gauges and course."""
-        yield Horizontal(FundPane(id="fund-now"), PlotextPlot(id="fund-chart"), id="fund-top")
+        from textual_plotext import PlotextPlot  # it takes long to load: not before it is wanted
+
+        self._chart = PlotextPlot(id="fund-chart")
+        yield Horizontal(FundPane(id="fund-now"), self._chart, id="fund-top")
 
     def on_mount(self) -> None:
         """The chart has the terminal's own colours."""
-        self.query_one("#fund-chart", PlotextPlot).theme = "clear"
+        self._chart.theme = "clear"
 
     async def fetch(self, client: EngineClient) -> wire.FundHistoryPage:
         """The page that is on the screen."""
@@ -86,7 +91,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
             trend = fund.trend_lamports if fund is not None else ()
             if trend != self._charted:
                 self._charted = trend
-                draw_balance(self.query_one("#fund-chart", PlotextPlot), trend)
+                draw_balance(self._chart, trend)
 
     def rows(self, answer: wire.FundHistoryPage) -> Sequence[Row]:
         """One row a movement."""
