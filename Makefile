@@ -9,13 +9,15 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint simulate faults bench screenshots lock clean
+.PHONY: run install test lint simulate faults bench screenshots lock clean
 .DEFAULT_GOAL := run
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
 run: $(STAMP)
 	@$(VENV)/bin/liquidation-engine --sandbox
+
+install: $(STAMP)
 
 # A file's tests stay together, for what they share: JOBS files at a time.
 test: lint

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-# The installation and what a script told are modules of this folder; test folders are no packages.
+# The installation and what a script told are modules of this folder, the guide's TypeScript is one of
+# tests/guide's; test folders are no packages.
+sys.path.insert(0, str(Path(__file__).parents[1] / "guide"))
 sys.path.insert(0, str(Path(__file__).parent))
 from installing import ATTEMPT_DEADLINE_S, ATTEMPTS, RegistryUnreachable, installed_clients
 from telling import Told, running_sandbox, told_in

@@ -6,22 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guide_blocks import kept_blocks
 from telling import Told, told_in
 
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, insurance_fund_address
 
 HERE = Path(__file__).parent
 # The operational guide, "Contributing to Insurance Fund", "Via TypeScript", to the letter.
-GUIDE = """\
-await program.methods
-  .contributeToInsurance(new BN(1_000_000_000))  // 1 SOL
-  .accounts({
-    insuranceFund: insuranceFundPDA,
-    contributor: wallet.publicKey,
-    systemProgram: SystemProgram.programId,
-  })
-  .rpc();
-"""
+[GUIDE] = [block.steps[0].command for block in kept_blocks() if block.language == "typescript"]
 FEE_LAMPORTS = 5_000
 
 
@@ -144,7 +136,7 @@ def test_the_operational_guide_s_typescript_works_as_it_stands(
     around = (HERE / "scripts" / "anchor_guide.mjs").read_text()
     place = "/* the guide's lines */\n"
     assert around.count(place) == 1
-    (workshop / "guide.mjs").write_text(around.replace(place, GUIDE))
+    (workshop / "guide.mjs").write_text(around.replace(place, GUIDE + "\n"))
     command = [*node, "guide.mjs", sandbox["rpc_url"], sandbox["ws_url"], str(PROGRAM_ID)]
     told: Told = told_in(command, workshop, 60)
     seen = told["insurance fund"]
