@@ -36,6 +36,7 @@ from engine.dry_run import in_own_schema
 from engine.errors import JournalCorrupt, RpcUnreachable, SettingsError
 from engine.journal.errors import JournalUnavailable
 from engine.journal.journal import Journal
+from engine.journal.prompt_writer import PromptWriter
 from engine.journal.records import ControlRecord
 from engine.lock import exclusive
 from engine.memory import settle
@@ -373,7 +374,7 @@ async def _record_standing_stop(path: Path, journal: Journal, clock: Clock) -> N
 def _open_journal(path: Path, identity: str, clock: Clock) -> Journal:
     """The journal. One that is damaged stops the engine that starts after it was mended, too."""
     try:
-        return Journal.open(path, identity, clock.now_ns)
+        return Journal.open(path, identity, clock.now_ns, make_ahead=PromptWriter)
     except JournalCorrupt as damage:
         stopped = GateState(1, STOPPED, "engine", clock.now_ns(), "the stop state is gone")
         gate = Gate.load(path.with_name("gate.json"), clock, first_start=stopped, has_history=True)

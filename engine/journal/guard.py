@@ -13,14 +13,14 @@ import uuid
 from pathlib import Path
 
 from engine.errors import JournalCorrupt
-from engine.journal import schema
+from engine.journal import intent_log, schema
 from engine.journal.errors import JournalForeign
 
 MARKER = "journal.refused"
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _APPLICATION_ID_AT = 68
-_COMPANIONS = ("", "-wal", "-shm")
+_COMPANIONS = ("", "-wal", "-shm", intent_log.SUFFIX)
 # SQLITE_ERROR is a missing table or column here: the statements themselves are right.
 _DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
@@ -39,7 +39,7 @@ def admit(path: Path, identity: str) -> None:
     marker = path.with_name(MARKER)
     if marker.exists():
         raise JournalCorrupt(_read_marker(marker))
-    if not path.exists() and not path.with_name(path.name + "-wal").exists():
+    if not any(path.with_name(path.name + companion).exists() for companion in _COMPANIONS):
         _create(path, identity)
         return
     try:
@@ -66,7 +66,7 @@ def _check(path: Path, identity: str) -> None:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
     except FileNotFoundError:
-        raise _Damaged("the file is gone but its write-ahead log is there") from None
+        raise _Damaged("the file is gone but a log of it is there") from None
     # From the bytes: SQLite would already write to a file of another program when it opens it.
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise _Damaged("it does not begin as a SQLite file does")

@@ -7,6 +7,7 @@ and follows each commit; the rest is read through a second connection that no wr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,8 +20,11 @@ from solders.signature import Signature
 
 from engine.domain import Intent, Outcome
 from engine.errors import JournalCorrupt
-from engine.journal import encoding, guard, schema, work
-from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
+from engine.journal import encoding, guard, intent_log, schema, work
+from engine.journal.errors import JournalUnavailable
+from engine.journal.intake import REMEMBERED, Intake
+from engine.journal.intent_log import IntentLog
+from engine.journal.prompt_writer import PromptWriter
 from engine.journal.records import (
     ControlRecord,
     FailedLiquidation,
@@ -31,6 +35,8 @@ from engine.journal.records import (
 )
 from engine.journal.room import DiskRoom
 from engine.journal.writer import Writer
+
+MakeAhead = Callable[[IntentLog], PromptWriter]
 
 WRITE_DEADLINE_S = 10.0
 MAX_BACKLOG = 1_000_000  # outbox rows; above it no new intent is taken, so that the disk does not fill
@@ -68,21 +74,37 @@ class Journal:
         identity: str,
         now_ns: Callable[[], int],
         make_writer: Callable[[Path, float], Writer] = Writer,
+        make_ahead: MakeAhead | None = None,
     ) -> None:
         self.path = path
         self.identity = identity
         self._now_ns = now_ns
         self._room = DiskRoom(path.parent)
         self._damage: str | None = None
-        self._to_open: list[tuple[Intent, asyncio.Future[None]]] = []  # in this turn of the loop
+        self.found_ahead = 0  # intents that a former process had in the log only
+        self._log_path = path.with_name(path.name + intent_log.SUFFIX)
         self._reader = schema.connect_reader(path)
         self._outbox_reader = schema.connect_reader(path)
         try:
-            self._load()
+            taken = self._take_over()
+            ended = self._load()
+            ahead = (
+                None if make_ahead is None else make_ahead(IntentLog(self._log_path, self.journal_id, taken))
+            )
             self._writer = make_writer(path, WRITE_DEADLINE_S)
         except BaseException:
             self._close_readers()
             raise
+        self._intake = Intake(
+            self._writer,
+            ahead,
+            WRITE_DEADLINE_S,
+            why_closed=self.why_closed,
+            is_open=self._open_at.__contains__,
+            on_open=self._note_open,
+            on_written=self._follow,
+            ended=ended,
+        )
 
     @classmethod
     def open(
@@ -91,16 +113,18 @@ class Journal:
         identity: str,
         now_ns: Callable[[], int] = time.time_ns,
         make_writer: Callable[[Path, float], Writer] = Writer,
+        make_ahead: MakeAhead | None = None,
     ) -> Journal:
         """Open or create the journal of `identity`, which is "genesis hash/wallet/program id".
 
-        `now_ns` stamps when an outcome became known. Raises JournalCorrupt (the file is kept as
+        `now_ns` stamps when an outcome became known. With `make_ahead` intents go into a log ahead of the
+        journal; one that was left is taken over in any case. Raises JournalCorrupt (the file is kept as
         *.corrupt-N, and every later open refuses until the operator removes the marker), JournalForeign
         when the file is of another identity, JournalUnavailable when the disk refuses.
         """
         try:
             guard.admit(path, identity)
-            return cls(path, identity, now_ns, make_writer)
+            return cls(path, identity, now_ns, make_writer, make_ahead)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and guard.is_damage(error):
                 raise JournalCorrupt(guard.refuse(path, str(error))) from None
@@ -111,7 +135,24 @@ class Journal:
             # SQLite's check does not look into the bodies; one that cannot be read is damage all the same.
             raise JournalCorrupt(guard.refuse(path, f"{type(error).__name__}: {error}")) from None
 
-    def _load(self) -> None:
+    def _take_over(self) -> int:
+        """Bring in what a former process had durable in the log only; the number of its newest frame."""
+        meta = dict(self._reader.execute("SELECT key, value FROM meta").fetchall())
+        taken = int(meta.get(work.AHEAD, 0))
+        left = intent_log.left_behind(self._log_path, meta["journal_id"], taken)
+        if not left:
+            return taken
+        with contextlib.closing(schema.connect(self.path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for taken, intents in left:
+                rows = [(raw["signature"], raw["position"], encoding.dump(raw)) for raw in intents]
+                work.take_over(connection, rows, taken)
+                self.found_ahead += len(rows)
+            connection.execute("COMMIT")
+        return taken
+
+    def _load(self) -> list[Signature]:
+        """What is kept in memory; returns the signatures of the newest intents, oldest first."""
         read = self._reader.execute
         meta = dict(read("SELECT key, value FROM meta").fetchall())
         self.journal_id: str = meta["journal_id"]
@@ -122,12 +163,13 @@ class Journal:
         newest = read("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
         self._last_seq: int = 0 if newest is None else newest[0]
         self._open: dict[Signature, Intent] = {}
+        self._open_at: dict[Pubkey, Signature] = {}
         self._submitted: dict[Signature, int] = {}
         for body, submitted_at_ns in read(
             "SELECT body, submitted_at_ns FROM intents WHERE closed = 0 ORDER BY number"
         ):
             intent = encoding.intent_from(encoding.load(body))
-            self._open[intent.signature] = intent
+            self._note_open(intent)
             if submitted_at_ns is not None:
                 self._submitted[intent.signature] = submitted_at_ns
         self._owed: dict[Signature, tuple[Intent, int]] = {}
@@ -146,6 +188,18 @@ class Journal:
             day: int(lamports)
             for day, lamports in read("SELECT day, lamports FROM fees_by_day ORDER BY day DESC LIMIT 2")
         }
+        newest_first = read("SELECT signature FROM intents ORDER BY number DESC LIMIT ?", (REMEMBERED,))
+        return [Signature.from_string(text) for (text,) in newest_first][::-1]
+
+    def _note_open(self, intent: Intent) -> None:
+        self._open[intent.signature] = intent
+        self._open_at[intent.position] = intent.signature
+
+    def _note_ended(self, signature: Signature) -> Intent | None:
+        intent = self._open.pop(signature, None)
+        if intent is not None and self._open_at.get(intent.position) == signature:
+            del self._open_at[intent.position]
+        return intent
 
     def record_intent(self, intent: Intent) -> asyncio.Future[None]:
         """Open an intent. Only after this is done may its bytes leave. Those of one turn become one record.
@@ -153,40 +207,7 @@ class Journal:
         Raises IntentAlreadyOpen when the position has an open one, or this very transaction was open before;
         JournalUnavailable as well while `why_closed` says why no new ones are taken.
         """
-        loop = asyncio.get_running_loop()
-        opened: asyncio.Future[None] = loop.create_future()
-        if refusal := self.why_closed():
-            opened.set_exception(JournalUnavailable(refusal))
-            return opened
-        if not self._to_open:
-            loop.call_soon(self._open_together)
-        self._to_open.append((intent, opened))
-        return opened
-
-    def _open_together(self) -> None:
-        asked, self._to_open = self._to_open, []
-
-        def told(found: tuple[work.Written, list[bool]]) -> None:
-            written, opened = found
-            self._follow(written)
-            for (intent, waiter), is_open in zip(asked, opened, strict=True):
-                if is_open:
-                    self._open[intent.signature] = intent
-                if waiter.done():
-                    continue  # nobody waits any more; it is open all the same
-                if is_open:
-                    waiter.set_result(None)
-                else:
-                    waiter.set_exception(IntentAlreadyOpen(intent.position))
-
-        def ended(writing: asyncio.Future[Any]) -> None:
-            error = writing.exception()
-            for _, waiter in asked:
-                if error is not None and not waiter.done():
-                    waiter.set_exception(error)
-
-        record = partial(work.write_intents, intents=[intent for intent, _ in asked])
-        self._writer.begin(record, told).add_done_callback(ended)
+        return self._intake.take(intent)
 
     def why_closed(self) -> str:
         """Why no new intent is taken, empty while one would be: too much waits, or the disk is nearly full.
@@ -214,7 +235,7 @@ class Journal:
         """
 
         def closed(written: work.Written) -> None:
-            self._open.pop(outcome.signature, None)
+            self._note_ended(outcome.signature)
             self._owed.pop(outcome.signature, None)
             self._submitted.pop(outcome.signature, None)
             if written.is_new:
@@ -236,7 +257,7 @@ class Journal:
         """
 
         def owed(written: work.Written) -> None:
-            intent = self._open.pop(signature, None)
+            intent = self._note_ended(signature)
             if written.is_new and intent is not None:
                 self._owed[signature] = intent, finalized_at_ns
 
@@ -300,7 +321,7 @@ class Journal:
     @property
     def damage(self) -> str | None:
         """What SQLite said when the file made no sense any more, None while it does."""
-        return self._damage or self._writer.damage
+        return self._damage or self._writer.damage or self._intake.damage
 
     def submitted_at_ns(self, signature: Signature) -> int | None:
         """When the first bytes of an open intent left, None when they did not or the intent is not open."""
@@ -356,7 +377,7 @@ class Journal:
     @property
     def is_idle(self) -> bool:
         """Whether everything that was handed over to be written is answered."""
-        return self._writer.is_idle and not self._to_open
+        return self._writer.is_idle and self._intake.is_idle
 
     @property
     def last_seq(self) -> int:
@@ -399,6 +420,7 @@ class Journal:
     async def close(self) -> None:
         """Finish what waits and close the file."""
         await self._writer.close()
+        await self._intake.close()
         self._close_readers()
 
     def _close_readers(self) -> None:

@@ -34,9 +34,15 @@ KEEP_SETTLED = 1_000
 KEEP_FUND = 100_000
 _PRUNE_STEP = 2_000  # rows per commit, so that no caller waits for a long deletion
 
+AHEAD = "intents_taken_over"  # in meta: the number of the newest frame of the intent log that is in here
+
 NOTE = "note:"  # before the names of notes among the keys of meta
 
 _IS_SETTLED = frozenset({FailedStatus.DISMISSED, FailedStatus.RESOLVED})
+
+
+Row = tuple[str, str, str]
+"""An intent's signature, position and body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +61,40 @@ def write_intents(connection: sqlite3.Connection, intents: Sequence[Intent]) -> 
     A few statements for all of them: each one more is a turn in which this thread waits for the interpreter,
     which the loop needs for what the next transaction is waiting for.
     """
-    bodies = [encoding.dump(encoding.intent_object(intent)) for intent in intents]
-    names = [(str(intent.signature), str(intent.position)) for intent in intents]
+    return _open(
+        connection,
+        [
+            (str(intent.signature), str(intent.position), encoding.dump(encoding.intent_object(intent)))
+            for intent in intents
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A frame of the intent log that is in the journal now, and how many of it had no place there."""
+
+    written: Written
+    number: int
+    refused: int
+
+
+def take_over(connection: sqlite3.Connection, rows: Sequence[Row], number: int) -> TakenOver:
+    """Open the intents of a frame of the intent log, and note that this one is through."""
+    written, opened = _open(connection, rows) if rows else (Written(False), [])
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (AHEAD, str(number)))
+    return TakenOver(written, number, opened.count(False))
+
+
+def _open(connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[Written, list[bool]]:
     added = connection.execute(
         "INSERT OR IGNORE INTO intents (signature, position, body)"
         " SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')"
         " FROM json_each(?)",
-        (json.dumps([(*name, body) for name, body in zip(names, bodies, strict=True)]),),
+        (json.dumps(rows),),
     ).rowcount
     if added == 0:
-        return Written(False), [False] * len(intents)
+        return Written(False), [False] * len(rows)
     seq = connection.execute(
         "INSERT INTO outbox (kind, payload) SELECT ?, body FROM"
         " (SELECT number, body FROM intents ORDER BY number DESC LIMIT ?) ORDER BY number",
@@ -73,17 +103,16 @@ def write_intents(connection: sqlite3.Connection, intents: Sequence[Intent]) -> 
     assert seq is not None
     totals = {"intents": added}
     _add_totals(connection, totals)
-    opened = [True] * len(intents) if added == len(intents) else _newest(connection, names, added)
+    opened = [True] * len(rows) if added == len(rows) else _newest(connection, rows, added)
     return Written(True, seq, totals), opened
 
 
-def _newest(connection: sqlite3.Connection, names: Sequence[tuple[str, str]], count: int) -> list[bool]:
+def _newest(connection: sqlite3.Connection, rows: Sequence[Row], count: int) -> list[bool]:
     """Which of these signatures and positions are among the intents that were added last."""
-    rows = connection.execute(
-        "SELECT signature, position FROM intents ORDER BY number DESC LIMIT ?", (count,)
+    added = set(
+        connection.execute("SELECT signature, position FROM intents ORDER BY number DESC LIMIT ?", (count,))
     )
-    added = set(rows)
-    return [name in added for name in names]
+    return [row[:2] in added for row in rows]
 
 
 def write_submitted(connection: sqlite3.Connection, signature: Signature, at_ns: int) -> Written:

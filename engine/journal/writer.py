@@ -37,6 +37,8 @@ class _Job:
     then: Callable[[Any], None] | None
     waiter: asyncio.Future[Any]
     has_slot: bool = False  # one of the places that callers wait for
+    is_kept: bool = False  # tried until it is committed: what comes behind it may depend on it
+    over: Callable[[], None] | None = None  # told when it is certain what became of it, however late
     result: Any = None
     error: Exception | None = None
 
@@ -54,6 +56,7 @@ class Writer:
         self._is_rousing = False
         self._closing = False
         self._unfolded_jobs = 0
+        self._is_refused = False
         self.damage: str | None = None  # what SQLite said of a file that it could no longer make sense of
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: sqlite3.Connection | None = schema.connect(path)
@@ -85,19 +88,38 @@ class Writer:
             raise self._overdue() from None
         return result
 
-    def begin(self, work: Work[T], then: Callable[[T], None] | None = None) -> asyncio.Future[T]:
-        """The same at once, for a caller that is bounded by itself and has all of a turn's together."""
-        job = _Job(work, then, _future())
+    def begin(
+        self,
+        work: Work[T],
+        then: Callable[[T], None] | None = None,
+        over: Callable[[], None] | None = None,
+    ) -> asyncio.Future[T]:
+        """The same at once, for a caller that is bounded by itself and has all of a turn's together.
+
+        `over` is called when it was committed or refused, which may be after the deadline.
+        """
+        job = _Job(work, then, _future(), over=over)
         try:
             self._put(job)
         except JournalUnavailable as closed:
             job.waiter.set_exception(closed)
+            if over is not None:
+                over()
             return job.waiter
         self._rouse()
         # The commit may still come later, and `then` with it.
         late = job.waiter.get_loop().call_later(self._deadline_s, self._give_up, job)
         job.waiter.add_done_callback(lambda _: late.cancel())
         return job.waiter
+
+    def keep(self, work: Work[T], then: Callable[[T], None], within_s: float) -> None:
+        """Run `work` with the next commit, or by itself in `within_s`, and again until the disk takes it.
+
+        Until then everything that comes later waits behind it. It is for what is durable elsewhere: when the
+        writer is closed before the disk took it, it is given up.
+        """
+        job = self._put(_Job(work, then, _future(), is_kept=True), rouses=False)
+        job.waiter.get_loop().call_later(within_s, self._rouse)
 
     def _give_up(self, job: _Job) -> None:
         if not job.waiter.done():
@@ -111,14 +133,14 @@ class Writer:
         """Whether everything that was handed over is answered."""
         return not self._unanswered
 
-    def _put(self, job: _Job) -> _Job:
+    def _put(self, job: _Job, *, rouses: bool = True) -> _Job:
         self._loop = loop = job.waiter.get_loop()
         with self._wake:
             if self._closing:
                 raise JournalUnavailable("The journal is closed: the engine is ending")
             self._jobs.append(job)
         self._unanswered += 1
-        if not self._is_rousing:
+        if rouses and not self._is_rousing:
             # At the end of the turn: else the first of a burst has a commit to itself, beside which the
             # others fight for the interpreter.
             self._is_rousing = True
@@ -146,7 +168,14 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._answer, group)
             if self._unfolded_jobs >= MOST_UNFOLDED_JOBS:
                 self._fold_in_part()
+            self._rest()
         self._fold()
+
+    def _rest(self) -> None:
+        """A disk that has refused what is kept is not asked again at once, unless for something new."""
+        with self._wake:
+            if self._is_refused and not self._closing and all(job.is_kept for job in self._jobs):
+                self._wake.wait(PAUSE_S)
 
     def _take(self) -> list[_Job]:
         with self._wake:
@@ -156,7 +185,11 @@ class Writer:
             return [self._jobs.popleft() for _ in range(min(MAX_GROUP, len(self._jobs)))]
 
     def _commit(self, group: list[_Job]) -> None:
-        """Run every job of the group in one transaction; a failure of the disk is a failure of them all."""
+        """Run every job of the group in one transaction; a failure of the disk is a failure of them all.
+
+        Those that are kept leave the group then, and are the first of the next one.
+        """
+        self._is_refused = False
         try:
             connection = self._ready()
             connection.execute("BEGIN IMMEDIATE")
@@ -168,8 +201,16 @@ class Writer:
             self._abandon()
             if guard.is_damage(error):
                 self.damage = str(error)
-            for job in group:
-                job.error = JournalUnavailable(f"The journal cannot be written ({error}): see to the disk")
+            self._refuse(group, str(error))
+
+    def _refuse(self, group: list[_Job], reason: str) -> None:
+        kept = [job for job in group if job.is_kept and not self._closing]
+        with self._wake:
+            self._jobs.extendleft(reversed(kept))
+        self._is_refused = bool(kept)
+        group[:] = [job for job in group if job not in kept]
+        for job in group:
+            job.error = JournalUnavailable(f"The journal cannot be written ({reason}): see to the disk")
 
     @staticmethod
     def _attempt(connection: sqlite3.Connection, job: _Job, *, is_alone: bool) -> None:
@@ -223,6 +264,8 @@ class Writer:
             self._unanswered -= 1
             if job.has_slot:
                 self._slots.release()
+            if job.over is not None:
+                job.over()
             if job.error is None and job.then is not None:
                 job.then(job.result)
             if job.waiter.done():

@@ -144,8 +144,8 @@ class Executor:
         intent = self._signing.sign(entry, decision)
         self._gate.check()
         with self._signing.counting(entry.fee_lamports):
+            reading = self._accounts.begin(entry.address)  # first: the disk works while the node answers
             recording = asyncio.ensure_future(self._journal.record_intent(intent))
-            reading = self._accounts.begin(entry.address)
             self._rehearse(decision, departures)
             if not await self._is_durable(entry, recording):
                 return

@@ -22,6 +22,7 @@ from engine.chain.port import Chain
 from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
+from engine.journal.prompt_writer import PromptWriter
 from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Entry
 from engine.liquidation.tracker import Wire
@@ -79,7 +80,9 @@ class Rig:
         """Put an engine together on what is on disk, as a new process would."""
         environ = {"SOLANA_RPC_URL": "http://127.0.0.1:1", "WORKERS": "4", **environment}
         identity = f"{self.ledger.genesis_hash}/{self.wallet.pubkey()}/{PROGRAM_ID}"
-        self.journal = Journal.open(self.directory / "journal.db", identity, self.clock.now_ns)
+        self.journal = Journal.open(
+            self.directory / "journal.db", identity, self.clock.now_ns, make_ahead=PromptWriter
+        )
         first = GateState(1, RUNNING, "engine", self.clock.now_ns(), "first start")
         self.gate = Gate.load(
             self.directory / "gate.json",
@@ -146,13 +149,12 @@ class Rig:
 
     async def settle(self) -> None:
         """Let everything run that waits for neither time nor news."""
-        writer = self.journal._writer
         idle = 0
         deadline = time.monotonic() + 5
         while idle < 2 and time.monotonic() < deadline:
             for _ in range(15):
                 await asyncio.sleep(0)
-            idle = idle + 1 if writer.is_idle else 0
+            idle = idle + 1 if self.journal.is_idle else 0
             if not idle:
                 await asyncio.sleep(0.0005)
 
