@@ -151,6 +151,7 @@ async def run_engine(
         parts.commands.emergency.belong_to(asyncio.get_running_loop())
         history = HistoryViews(RecordReader(database.dsn, identity), kept)
         server = await _listen(parts, paths, settings, history, stack)
+        log.info(f"Liquidation Engine monitoring program: {settings.program_id}")
         log.info("listening", socket=str(paths.socket), port=server.port)
         engine = RunningEngine(parts, shipper)
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)

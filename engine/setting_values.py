@@ -22,6 +22,7 @@ LAMPORTS_PER_SOL: Final = 1_000_000_000
 MAX_COMPUTE_UNITS: Final = 1_400_000  # the runtime's own limit per transaction
 MOST_ENDPOINTS: Final = 8
 REQUESTS_PER_S: Final = (1, 100_000)
+LOG_FORMATS: Final = ("pairs", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 EVENT_LOOPS: Final = ("uvloop", "asyncio")
 WALLET_SOURCES: Final = ("auto", "credential", "keyring", "file")
@@ -172,6 +173,14 @@ def log_level(value: object) -> str:
     if level in LOG_LEVELS:
         return level
     raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}, not {shown(value)}")
+
+
+def log_format(value: object) -> str:
+    """One of LOG_FORMATS."""
+    name = str(value).strip().lower()
+    if name in LOG_FORMATS:
+        return name
+    raise ValueError(f"must be one of {', '.join(LOG_FORMATS)}, not {shown(value)}")
 
 
 def event_loop(value: object) -> str:

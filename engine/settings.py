@@ -126,6 +126,10 @@ class Settings(BaseSettings):
         default="info", validation_alias="LOG_LEVEL"
     )
     """What goes to stderr."""
+    log_format: Annotated[str, BeforeValidator(may_be.log_format)] = Field(
+        default="pairs", validation_alias="LOG_FORMAT"
+    )
+    """How its lines are written: key=value pairs, or JSON."""
     event_loop: Annotated[str, BeforeValidator(may_be.event_loop)] = Field(
         default="uvloop", validation_alias="EVENT_LOOP"
     )

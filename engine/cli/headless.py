@@ -1,6 +1,7 @@
 """`--no-ui`: the engine in this process, for a service manager, or on a private sandbox for a measured run.
 
-SIGTERM and SIGINT let it finish what is in flight; a second one cuts that short.
+SIGTERM and SIGINT let it finish what is in flight; a second one cuts that short. SIGHUP reads the settings
+again.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import structlog
 import uvloop
 
+from engine import __version__
 from engine.api.launcher import SandboxDescriptor, engine_environment, start_private_sandbox
 from engine.cli.failures import EXIT_REFUSED
 from engine.cli.options import SandboxFlags
-from engine.cli.service_manager import notify
+from engine.cli.reload import Reloader
+from engine.cli.service_manager import notify, stay_in_touch
 from engine.dry_run import dry_run_signer
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths
@@ -60,24 +63,33 @@ def run(
     *,
     duration_s: float | None,
     with_summary: bool,
+    read: Callable[[], Given] | None = None,
 ) -> None:
     """Run an engine until a signal or the end of `duration_s`; on a private sandbox when `flags` are given.
 
-    `given` are the settings of all sources; a sandbox's own are put over them. Raises OperatorError. A
-    summary that shows something wrong ends the process with exit code 1.
+    `given` are the settings of all sources, which `read` gathers again at each SIGHUP; a sandbox's own are
+    put over them. Raises OperatorError. A summary that shows something wrong ends the process with exit
+    code 1.
     """
     headless = _Headless(paths, duration_s, with_summary)
+    read = read or (lambda: given)
     if flags is None:
         settings = given.settings()
-        configure_logging(settings.log_level)
-        _run(settings.event_loop, headless.on_cluster(settings, _signer(settings, paths)))
+        _begin(settings)
+        cluster = headless.on_cluster(settings, _signer(settings, paths), lambda: read().settings())
+        _run(settings.event_loop, cluster)
     else:
         # Every other setting is checked before anything starts; the sandbox's own are not known yet.
         settings = given.under(_STAND_IN, Source.SANDBOX).settings()
-        configure_logging(settings.log_level)
-        _run(settings.event_loop, headless.on_private_sandbox(flags, given))
+        _begin(settings)
+        _run(settings.event_loop, headless.on_private_sandbox(flags, read))
     if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
+
+
+def _begin(settings: Settings) -> None:
+    configure_logging(settings.log_level, as_json=settings.log_format == "json")
+    log.info("Starting Liquidation Engine Service...", version=__version__)
 
 
 def _run(event_loop: str, work: Coroutine[Any, Any, None]) -> None:
@@ -98,16 +110,21 @@ class _Headless:
         self._asked_to_end = asyncio.Event()
         self.found_wrong = False
 
-    async def on_private_sandbox(self, flags: SandboxFlags, given: Given) -> None:
+    async def on_private_sandbox(self, flags: SandboxFlags, read: Callable[[], Given]) -> None:
         """Run the engine on a cluster of our own, which ends with us."""
         self._paths.prepare()
         descriptor, process = await start_private_sandbox(
             flags.arguments(), log=self._paths.state / "sandbox.log"
         )
         try:
-            settings = given.under(engine_environment(descriptor), Source.SANDBOX).settings()
+            of_sandbox = engine_environment(descriptor)
+
+            def reread() -> Settings:
+                return read().under(of_sandbox, Source.SANDBOX).settings()
+
+            settings = reread()
             signer = _signer(settings, self._paths)
-            await self.on_cluster(settings, signer, descriptor, process)
+            await self.on_cluster(settings, signer, reread, descriptor, process)
             if not self.found_wrong:
                 self._forget(str(signer.address), str(settings.program_id))
         finally:
@@ -123,25 +140,29 @@ class _Headless:
         self,
         settings: Settings,
         signer: Signer,
+        reread: Callable[[], Settings],
         sandbox: SandboxDescriptor | None = None,
         process: Process | None = None,
     ) -> None:
         """Run the engine until it is time to end; raises SandboxEnded when its private cluster goes first."""
         from engine.runtime import run_engine
 
-        self._listen_to_signals()
         loop = asyncio.get_running_loop()
+        reloader = Reloader(settings, reread, lambda: ready.result().parts.notices)
+        self._listen_to_signals(reloader)
         ready: asyncio.Future[RunningEngine] = loop.create_future()
         engine = loop.create_task(
             run_engine(settings, self._paths, signer, until=self._until, on_ready=ready.set_result)
         )
         asked = loop.create_task(self._asked_to_end.wait())
         gone = loop.create_task(_ended(process))
+        beside = [loop.create_task(stay_in_touch(lambda: _standing(ready)))]
         try:
             either: set[asyncio.Future[Any]] = {engine, ready, asked, gone}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
                 notify("READY=1")
+                beside.append(loop.create_task(reloader.run()))
                 log.info("running", event_loop=settings.event_loop)
                 await asyncio.wait(
                     {engine, asked, gone}, timeout=self._duration_s, return_when=asyncio.FIRST_COMPLETED
@@ -154,9 +175,9 @@ class _Headless:
                 raise SandboxEnded(f"The sandbox ended too early: see {self._paths.state / 'sandbox.log'}")
             await engine
         finally:
-            for task in (asked, gone, engine):
+            for task in (asked, gone, engine, *beside):
                 task.cancel()
-            await asyncio.gather(asked, gone, engine, return_exceptions=True)
+            await asyncio.gather(asked, gone, engine, *beside, return_exceptions=True)
 
     async def _print_summary(
         self, engine: RunningEngine, settings: Settings, sandbox: SandboxDescriptor | None
@@ -184,8 +205,9 @@ class _Headless:
         print(json.dumps(summary), flush=True)
         self.found_wrong = not drained or any(summary["violations"].values())
 
-    def _listen_to_signals(self) -> None:
+    def _listen_to_signals(self, reloader: Reloader) -> None:
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end_asked)
 
@@ -194,6 +216,15 @@ class _Headless:
             raise KeyboardInterrupt
         log.info("asked to end, finishing what is in flight")
         self._asked_to_end.set()
+
+
+def _standing(ready: asyncio.Future[RunningEngine]) -> str:
+    """The engine in one line, for `systemctl status`."""
+    if not ready.done():
+        return "starting"
+    parts = ready.result().parts
+    positions = f"{len(parts.holdings.book)} positions"
+    return f"{parts.phase.name}, {parts.gate.state.state}, {positions}"
 
 
 def _signer(settings: Settings, paths: ProfilePaths) -> Signer:

@@ -165,6 +165,7 @@ def root(
             given_settings(context, paths),
             duration_s=duration,
             with_summary=summary,
+            read=functools.partial(given_settings, context, paths),
         )
     else:
         from engine.cli import console

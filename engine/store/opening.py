@@ -17,6 +17,7 @@ from engine.errors import DatabaseUnavailable
 from engine.store.embedded import embedded_postgres
 from engine.store.migrate import migrate
 from engine.store.pool import Database, open_pool
+from engine.telemetry.redaction import without_credentials
 
 log = structlog.get_logger("store")
 
@@ -33,7 +34,9 @@ class Schema:
     async def ensure(self) -> None:
         """Apply what is missing, unless that is known to be done; raises as `migrate` does."""
         if not self._is_there:
-            await migrate(self._dsn)
+            version = await migrate(self._dsn)
+            log.info("Database connected successfully")
+            log.info("Database schema initialized", version=version)
             self._is_there = True
 
     def doubt(self) -> None:
@@ -53,6 +56,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         if dsn is None:
             dsn = await stack.enter_async_context(embedded_postgres(data_dir))
+        log.info(f"Connecting to database: {without_credentials(dsn)}")
         schema = Schema(dsn)
         if may_be_away:
             await _ensure_in_time(schema)

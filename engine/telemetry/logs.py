@@ -1,6 +1,7 @@
-"""The structured log: one line of key=value pairs per event, on stderr, clean and without credentials.
+"""The structured log: a line per event, of key=value pairs or JSON, on stderr, clean and without credentials.
 
-Code logs through `structlog.get_logger()`; the libraries' own logging goes through the same processors.
+Code logs through `structlog.get_logger()`; the libraries' own logging goes through the same processors. Where
+stderr is the systemd journal, each line begins with its priority as journald reads it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -22,6 +24,9 @@ from engine.telemetry.redaction import without_credentials
 
 _LONGEST_VALUE: Final = 500
 _FRAMES_SHOWN: Final = 4
+_ORDER: Final = ("time", "level", "severity", "event")
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "exception": 3, "critical": 2}
+_ERRORS: Final = {"error", "exception", "critical"}
 
 
 class _LossyStream(io.TextIOBase):
@@ -40,14 +45,16 @@ class _LossyStream(io.TextIOBase):
             self._stream.flush()
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
+def configure_logging(level: str, stream: TextIO | None = None, *, as_json: bool = False) -> None:
     """Log events of `level` (debug, info, warning, error) and above to `stream`, by default stderr.
 
-    Libraries are heard from warnings on: at lower levels they log whole requests.
+    May be called again, for another level. Libraries are heard from warnings on: at lower levels they log
+    whole requests.
     """
     threshold = getattr(logging, level.upper())
     # Both loggers ask for a TextIO and use no more of it than write and flush.
     target = cast(TextIO, _LossyStream(stream or sys.stderr))
+    render = _Line(as_json=as_json, with_priority=is_journal(stream or sys.stderr))
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -56,7 +63,7 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         _name_exception,
         _clean_values,
-        structlog.processors.LogfmtRenderer(key_order=["time", "level", "event"], bool_as_flag=False),
+        render,
     ]
     structlog.configure(
         processors=[*shared, *finish[1:]],
@@ -74,6 +81,39 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(threshold, logging.WARNING))
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Whether what is written to `stream` goes to journald: it names the socket's device and inode."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+class _Line:
+    """An event as the line that is written; errors also carry the word that operators search for."""
+
+    def __init__(self, *, as_json: bool, with_priority: bool) -> None:
+        self._with_priority = with_priority
+        self._as_json = as_json
+        self._logfmt = structlog.processors.LogfmtRenderer(
+            key_order=_ORDER, drop_missing=True, bool_as_flag=False
+        )
+        self._json = structlog.processors.JSONRenderer()
+
+    def __call__(self, logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.get("level", "info"))
+        if level in _ERRORS:
+            event["severity"] = "ERROR"
+        if self._as_json:
+            ordered = {name: event.pop(name) for name in _ORDER if name in event}
+            line = str(self._json(logger, method, {**ordered, **event}))
+        else:
+            line = str(self._logfmt(logger, method, event))
+        return f"<{_PRIORITIES.get(level, 6)}>{line}" if self._with_priority else line
 
 
 def _clean_values(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -72,8 +72,18 @@ class Notices:
     """Hands what changes to every channel; never waits for one."""
 
     def __init__(self, source: str, channels: Sequence[Channel], limits: NoticeLimits, clock: Clock) -> None:
+        self._source = source
         self._limits = limits
+        self._clock = clock
         self._ways = [_Way(source, channel, limits, clock) for channel in channels]
+        self._next: list[_Way] | None = None
+        self._changed = asyncio.Event()
+
+    def change(self, channels: Sequence[Channel], limits: NoticeLimits) -> None:
+        """From the next moment on tell these; what a channel of the same name was not told of goes along."""
+        self._limits = limits
+        self._next = [_Way(self._source, channel, limits, self._clock) for channel in channels]
+        self._changed.set()
 
     def tell(self, alert: Alert) -> None:
         """Take an alert that started or ended."""
@@ -83,9 +93,19 @@ class Notices:
 
     async def run(self) -> None:
         """Deliver for ever; ends only by cancellation."""
-        async with asyncio.TaskGroup() as ways:
-            for way in self._ways:
-                ways.create_task(way.run())
+        while True:
+            async with asyncio.TaskGroup() as ways:
+                running = [ways.create_task(way.run()) for way in self._ways]
+                await self._changed.wait()
+                self._changed.clear()
+                for task in running:
+                    task.cancel()
+            if self._next is not None:
+                former = {way.name: way for way in self._ways}
+                for way in self._next:
+                    if way.name in former:
+                        way.take_over(former[way.name])
+                self._ways, self._next = self._next, None
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Messages delivered and failed, and alerts dropped, by channel and by what became of them."""
@@ -115,13 +135,26 @@ class _Way:
             self.counts["dropped"] += 1
         self._has_some.set()
 
+    def take_over(self, former: _Way) -> None:
+        """Go on where another way to the same people ended."""
+        self.counts.update(former.counts)
+        self._dropped = former._dropped
+        for alert in former._waiting:
+            self.add(alert)
+        self._sent_ns.extend(former._sent_ns)
+
     async def run(self) -> None:
         while True:
             await self._has_some.wait()
             await self._clock.sleep(self._limits.group_s)
             while not self._may_send():
                 await self._clock.sleep(LOOK_S)
-            await self._send(self._take())
+            notice = self._take()
+            try:
+                await self._send(notice)
+            except asyncio.CancelledError:
+                self._waiting.extendleft(reversed(notice.alerts))
+                raise
 
     def _may_send(self) -> bool:
         """Within the limit of an hour; for a danger a minute after the last message."""

@@ -26,6 +26,7 @@ class Foreground:
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(str(folder / "notify"))
         self._manager.settimeout(0.2)
+        self.heard: list[str] = []
         self._log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "engine", *QUICK],
@@ -33,7 +34,12 @@ class Foreground:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "SERVER_PORT": "0"},
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(folder / "notify"),
+                "WATCHDOG_USEC": "1000000",
+                "SERVER_PORT": "0",
+            },
         )
 
     def log(self) -> str:
@@ -41,11 +47,14 @@ class Foreground:
         return self._log.read()
 
     def told(self, deadline_s: float = 60) -> str:
-        """The next state that the manager is told; fails at once when the engine has ended instead."""
+        """The next step that the manager is told; fails at once when the engine has ended instead."""
         end = time.monotonic() + deadline_s
         while time.monotonic() < end:
             try:
-                return self._manager.recv(100).decode()
+                told = self._manager.recv(300).decode()
+                self.heard.append(told)
+                if not told.startswith(("STATUS=", "WATCHDOG=")):
+                    return told
             except TimeoutError:
                 assert self.process.poll() is None, self.log()
         raise AssertionError(f"told nothing in {deadline_s} s: {self.log()}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +46,42 @@ def test_hostile_text_can_neither_start_a_line_nor_reach_the_terminal(log: io.St
     assert len(lines) == 2
     assert all(line.isprintable() and line.startswith("time=") for line in lines)
     assert "boo level=error event=forged" in lines[0]
+
+
+def test_an_error_carries_the_word_that_operators_search_for(log: io.StringIO) -> None:
+    structlog.get_logger().error("it broke", why="reason")
+    logging.getLogger("library").critical("the library broke")
+    structlog.get_logger().warning("it may break")
+    first, second, third = log.getvalue().splitlines()
+    assert ' level=error severity=ERROR event="it broke" why=reason' in first
+    assert " level=critical severity=ERROR " in second
+    assert "ERROR" not in third
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_lines_begin_with_their_priority_where_stderr_is_the_journal(
+    is_journal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    with (tmp_path / "journal").open("w+") as file:
+        status = os.fstat(file.fileno())
+        inode = status.st_ino if is_journal else status.st_ino + 1
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{inode}")
+        configure_logging("debug", file)
+        for level in ("debug", "info", "warning", "error", "critical"):
+            getattr(structlog.get_logger(), level)("event")
+        logging.getLogger("library").error("event")
+        file.seek(0)
+        begins = [line[:3] for line in file.read().splitlines()]
+    told = ["<7>", "<6>", "<4>", "<3>", "<2>", "<3>"]
+    assert begins == (told if is_journal else ["tim"] * 6)
+
+
+def test_json_has_the_same_in_the_same_order(log: io.StringIO) -> None:
+    configure_logging("info", log, as_json=True)
+    structlog.get_logger().error("price\narrived", symbol="SOL/USD", price_e6=92_410_000, note=None)
+    line = json.loads(log.getvalue())
+    assert list(line) == ["time", "level", "severity", "event", "symbol", "price_e6", "note"]
+    assert (line["event"], line["price_e6"], line["note"]) == ("price arrived", 92_410_000, None)
 
 
 def test_a_very_long_value_is_cut(log: io.StringIO) -> None:

@@ -253,6 +253,31 @@ async def test_a_channel_with_a_fault_takes_nothing_else_down_and_its_text_is_no
         assert notices.counts()["broken", "failed"] == 1
 
 
+async def test_channels_that_are_changed_get_what_the_former_of_their_name_were_not_told_of() -> None:
+    hanging, gone, new, later = (
+        Recorder("1 pager"),
+        Recorder("2 mail"),
+        Recorder("1 pager"),
+        Recorder("3 chat"),
+    )
+    hanging.hangs = True
+    async with telling(hanging, gone) as (notices, clock):
+        notices.tell(alert(1))
+        await clock.advance(6)
+        assert (hanging.tries, len(gone.notices)) == (1, 1)
+        notices.tell(alert(2))
+        notices.change([new, later], NoticeLimits(Severity.WARNING, 1, 1000))
+        await clock.advance(2)
+        notices.tell(alert(3, Severity.INFO))
+        notices.tell(alert(4))
+        await clock.advance(2)
+    told = [each.number for notice in new.notices for each in notice.alerts]
+    assert sorted(told) == [1, 2, 4]
+    assert [each.number for notice in later.notices for each in notice.alerts] == [4]
+    assert len(gone.notices) == 1
+    assert notices.counts()["1 pager", "delivered"] == len(new.notices)
+
+
 async def test_with_no_channel_nothing_waits() -> None:
     async with telling() as (notices, clock):
         for number in range(10_000):
