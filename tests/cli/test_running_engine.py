@@ -38,10 +38,10 @@ class Running:
     engine: launcher.EngineProcess
     environment: dict[str, str]
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "engine", *arguments],
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             timeout=60,
@@ -215,6 +215,41 @@ def test_clear_queue_and_retry_answer_in_the_engines_words(running: Running) -> 
     assert refused.returncode == 1
     assert refused.stderr.startswith("liquidation-engine: ")
     assert refused.stderr.count("\n") == 1
+
+
+def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(running: Running) -> None:
+    before = running.snapshot().fund
+    assert before is not None
+    for typed in ("0.6", "", "yes"):
+        refused = running.command("insurance", "contribute", "0.5", typed=f"{typed}\n")
+        assert refused.returncode == 1
+        assert "500000000 lamports (0.500000000 SOL)" in refused.stdout, "it was rehearsed"
+        assert "is not 0.5: nothing was sent" in refused.stderr
+    sent = running.command("insurance", "contribute", "0.5", typed="0.50\n")
+    assert sent.returncode == 0, sent.stderr
+    match = re.search(r"Sent (\w+): 500000000 lamports", sent.stdout)
+    assert match is not None
+
+    def recorded() -> list[str]:
+        history = running.command("insurance", "history", "--limit", "1000")
+        assert history.returncode == 0, history.stderr
+        return [line for line in history.stdout.splitlines() if line.endswith(match[1])]
+
+    (row,) = until(recorded, 60)
+    assert "  contribution +0.500000000 SOL  " in row
+    after = running.snapshot().fund
+    assert after is not None
+    assert after.total_contributions_lamports >= before.total_contributions_lamports + 500_000_000
+    shown = running.command("insurance", "show")
+    assert re.search(r"^balance +[\d,.]+ SOL, minimum", shown.stdout), shown.stderr
+    assert " in the record: they agree" in shown.stdout
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "nan", "1e400", "0.0000000001", "one"])
+def test_what_is_no_amount_of_sol_is_refused_before_anything_is_asked(running: Running, amount: str) -> None:
+    refused = running.command("insurance", "contribute", "--", amount)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is no amount of SOL" in refused.stderr
 
 
 def test_verify_finds_cluster_wallet_and_database_of_the_profiles_sandbox(running: Running) -> None:

@@ -24,7 +24,7 @@ UNTIL_IT_SPEAKS = re.compile(r"^liquidation-engine (sandbox\b|status --watch|--d
 LONGER = re.compile(r"^liquidation-engine (sandbox\b|--|drill|status --profile)")
 DRY_RUN = "liquidation-engine --dry-run --no-ui"
 KEYRING = re.compile(r"^liquidation-engine wallet")
-NOT_RUN = 8
+NOT_RUN = 12
 
 
 def is_elsewhere(fence: Fence, command: str) -> bool:
