@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import parse_qs, urlsplit
 
 from guide_blocks import ROOT, Block, kept_blocks
@@ -164,8 +164,8 @@ def running_engine(home: Path) -> Iterator[Operator]:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=operator.checkout,
-                # One attempt: what is to fail has failed for good after it.
-                env=operator.environment | {"RETRY_ATTEMPTS": "1"},
+                # One attempt: what is to fail has failed for good after it. The log is told to be journald's.
+                env=operator.environment | {"RETRY_ATTEMPTS": "1", "JOURNAL_STREAM": identity(stderr)},
             )
         try:
             found = until(lambda: listening(engine, log.read_text()), log.read_text)
@@ -175,6 +175,12 @@ def running_engine(home: Path) -> Iterator[Operator]:
         finally:
             engine.send_signal(signal.SIGTERM)
             engine.wait(PATIENCE_S)
+
+
+def identity(stream: TextIO) -> str:
+    """What systemd names the journal by, to a process whose stderr is it."""
+    status = os.fstat(stream.fileno())
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def listening(engine: subprocess.Popen[bytes], log: str) -> re.Match[str] | None:

@@ -20,6 +20,7 @@ WALLET = re.compile(r"^liquidation-engine wallet")
 def test_the_commands_that_keep_a_wallet_work_with_a_real_keyring(session: Any) -> None:
     commands = list(dict.fromkeys(c for fence in fences() for c in fence.commands if WALLET.match(c)))
     assert len(commands) == 12
+    commands.sort(key=lambda command: command != "liquidation-engine wallet new")  # the others need a key
     before = {
         "new --file ~/": "rm -f ~/liquidator-keypair.json",
         "import ": "echo remove | $LE wallet remove; cp wallet.json liquidator-keypair.json",
