@@ -15,7 +15,7 @@ from benchmarks.execution import ENGINE, WARM_UP_SINGLES, falls_of, market_node,
 from benchmarks.measurement import Baseline, Measurement
 from benchmarks.processes import engine_with, fresh_home
 
-FALLS = 400
+FALLS = 300
 RUNS = 2
 RATIO = 1.1
 INSIDE = [sys.executable, "-m", "benchmarks.console_inside"]

@@ -100,7 +100,6 @@ class LiveTable(Painted, can_focus=True):
         self._has_header = True
         self._is_tail = tail
         self._rows: list[Row] = []
-        self._lines: list[Line] = []
         self._fitted = Fit((), 1)
         self._empty: Line = ()
         self._top = 0
@@ -139,13 +138,12 @@ class LiveTable(Painted, can_focus=True):
     def show(self, rows: Sequence[Row], empty: Line = ()) -> None:
         """Show these rows, given in their proper order; `empty` says why when there are none."""
         placed = self._held(rows) if self._is_held() else list(rows)
-        had, key_before = self._lines, self._cursor_key
+        had, key_before = self._rows, self._cursor_key
         self._rows = placed
         self._empty = empty
         before, was_visible = self._cursor_index, self._is_cursor_visible()
         self._anchor()
         self._tell_move(key_before)
-        self._lines = [self._line(row) for row in placed]
         self._repaint_changes(had, before)
         self._show_from(self._top)
         if was_visible and not self._is_cursor_visible():
@@ -289,7 +287,6 @@ class LiveTable(Painted, can_focus=True):
 
     def _fit(self) -> None:
         self._fitted = fit_columns(self._columns, self.size.width - len(_MARKER) - len(_MORE_BELOW))
-        self._lines = [self._line(row) for row in self._rows]
         self._show_from(self._top)
         if not self._is_cursor_visible():
             self._reveal_cursor()
@@ -298,19 +295,19 @@ class LiveTable(Painted, can_focus=True):
     def _line(self, row: Row) -> Line:
         return _aligned(row.cells, self._columns, self._fitted)
 
-    def _repaint_changes(self, had: list[Line], cursor_before: int) -> None:
-        longest = max(len(had), len(self._lines), 1)
-        for index in range(longest):
+    def _repaint_changes(self, had: list[Row], cursor_before: int) -> None:
+        longest = max(len(had), len(self._rows), 1)
+        for index in range(self._top, min(longest, self._top + self._window)):
             old = had[index] if index < len(had) else None
-            new = self._lines[index] if index < len(self._lines) else None
-            if old != new:
+            new = self._rows[index] if index < len(self._rows) else None
+            if old is not new and old != new:
                 self._repaint_row(index)
         if cursor_before != self._cursor_index:
             self._repaint_row(cursor_before)
             self._repaint_row(self._cursor_index)
         if not self._rows:
             self._repaint_row(0)
-        if (len(had) > self._top + self._window) != (len(self._lines) > self._top + self._window):
+        if (len(had) > self._top + self._window) != (len(self._rows) > self._top + self._window):
             self._repaint_row(self._top + self._window - 1)
 
     def _repaint_row(self, index: int) -> None:
@@ -325,21 +322,21 @@ class LiveTable(Painted, can_focus=True):
             titles = tuple(Span(column.title, Tone.MUTED) for column in self._columns)
             return self.strip_of((Span("  "), *_aligned(titles, self._columns, self._fitted)), width)
         index = y - self.header_height + self._top
-        if index >= len(self._lines):
+        if index >= len(self._rows):
             empty = (Span("  "), *self._empty) if not self._rows and index == 0 else ()
             return self.strip_of(empty, width)
         here = index == self._cursor_index
         pinned = self._rows[index].key == self._pinned_key
         sign = _MARKER if here else _PINNED if pinned else "  "
         marker = Span(sign, Tone.OURS if self.has_focus or pinned else Tone.MUTED)
-        row = padded((marker, *self._lines[index]), width - 1)
+        row = padded((marker, *self._line(self._rows[index])), width - 1)
         return self.strip_of((*row, self._more(index)), width, self._cursor_style() if here else None)
 
     def _more(self, index: int) -> Span:
         """The last cell: at the window's ends it says whether there are rows beyond them."""
         if index == self._top and self._top > 0:
             return Span(_MORE_ABOVE, Tone.MUTED)
-        if index == self._top + self._window - 1 and index + 1 < len(self._lines):
+        if index == self._top + self._window - 1 and index + 1 < len(self._rows):
             return Span(_MORE_BELOW, Tone.MUTED)
         return Span(" ")
 

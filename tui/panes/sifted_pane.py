@@ -64,6 +64,7 @@ class SiftedPane(TablePane, Generic[Thing]):
     def __init__(self, title: str, columns: Sequence[Column], *, name: str, tail: bool = False) -> None:
         super().__init__(title, columns, name=name, tail=tail)
         self._things: Mapping[str, Thing] | None = None
+        self._shown: dict[str, tuple[Thing, Row]] = {}
         self._facts: Line = ()
         self._empty: Line = ()
         self._query = Query()
@@ -122,9 +123,15 @@ class SiftedPane(TablePane, Generic[Thing]):
         if followed is not None:
             ordered = [followed, *(thing for thing in ordered if thing is not followed)]
         self.table.show_pinned(self._followed)
-        rows = [self.row_of(thing) for thing in ordered]
+        shown = [self._row(thing) for thing in ordered]
+        self._shown = {row.key: (thing, row) for thing, row in zip(ordered, shown, strict=True)}
         # First what was asked for: the counts behind it are what a narrow rule can do without.
-        self.show_rows((*self._notes(len(passing)), *self._facts), rows, self._reason())
+        self.show_rows((*self._notes(len(passing)), *self._facts), shown, self._reason())
+
+    def _row(self, thing: Thing) -> Row:
+        """Its row; the same as before when it has not changed."""
+        before = self._shown.get(self.key_of(thing))
+        return before[1] if before is not None and before[0] == thing else self.row_of(thing)
 
     def _passes(self, thing: Thing) -> bool:
         return not self._query or self._query.matches(self.facts_of(thing))
