@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from engine.store.fund_record import FundRecord
 
 LAMPORTS_PER_SOL = 10**9
-LONGEST_PAGE = 1_000
+LONGEST_PAGE = 500
+MOST_LAMPORTS = 2**63 - 1
 _DIGITS = 9
 _LONGEST_AMOUNT = 20
 _ALARM_BPS = 5_000  # the operational guide's healthy range ends here
@@ -156,7 +157,11 @@ def _lamports(amount: str) -> int:
     except InvalidOperation:
         number = Decimal("NaN")
     lamports = number * LAMPORTS_PER_SOL
-    if not number.is_finite() or number <= 0 or lamports != lamports.to_integral_value():
+    if (
+        not number.is_finite()
+        or not 0 < lamports <= MOST_LAMPORTS
+        or lamports != lamports.to_integral_value()
+    ):
         raise BadUsage(
             f"{amount[:_LONGEST_AMOUNT]!a} is no amount of SOL: "
             f"give a number above 0 with up to {_DIGITS} digits after the point, as in 1.5"

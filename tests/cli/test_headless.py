@@ -150,6 +150,24 @@ def test_an_engine_liquidates_on_pythons_own_event_loop_too(process: Callable[..
     assert set(summary["violations"].values()) == {0}
 
 
+def test_a_hangup_reads_the_settings_again_and_the_watchdog_hears_of_the_loop(
+    foreground: Foreground, home: Path
+) -> None:
+    folder = home / "config" / "liquidation-engine"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('log_level = "debug"\nworkers = 8\n')
+    foreground.process.send_signal(signal.SIGHUP)
+    assert foreground.told().startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert foreground.told() == "READY=1"
+    assert "settings reloaded" in foreground.log()
+    assert "changed=LOG_LEVEL needs_restart=WORKERS" in foreground.log()
+    assert foreground.process.poll() is None
+    assert "WATCHDOG=1" in foreground.heard
+    assert any(told.startswith("STATUS=") for told in foreground.heard)
+    for phrase in ("Starting Liquidation Engine Service...", "Database connected successfully"):
+        assert f'event="{phrase}"' in foreground.log()
+
+
 def test_a_signal_ends_engine_sandbox_and_database_with_exit_code_0(
     foreground: Foreground, home: Path
 ) -> None:

@@ -231,7 +231,7 @@ def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(r
     assert match is not None
 
     def recorded() -> list[str]:
-        history = running.command("insurance", "history", "--limit", "1000")
+        history = running.command("insurance", "history", "--limit", "500")
         assert history.returncode == 0, history.stderr
         return [line for line in history.stdout.splitlines() if line.endswith(match[1])]
 

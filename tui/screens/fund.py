@@ -1,4 +1,4 @@
-"""The insurance fund: how it stands, its course, every movement of it, and the way to contribute."""
+"""The insurance fund: how it stands, its course or what to do when it is low, its movements, contributing."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.api.client import EngineClient
 from tui import format as fmt
 from tui.lines import Line, Span, Tone, span
 from tui.live_table import Column, Row
+from tui.panes.depleted import DepletedPane, is_low
 from tui.panes.fund import FundPane
 from tui.panes.table_pane import TablePane
 from tui.screens.contribute import Contribution, ContributionDialog
@@ -58,7 +59,11 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         & #fund-top { height: 9; }
         & #fund-now { width: 1fr; height: 9; }
         & #fund-chart { width: 2fr; height: 9; padding: 0 0 0 1; }
+        & #fund-steps { width: 2fr; height: 9; display: none; padding: 0 0 0 1; }
+        &.-low #fund-chart { display: none; }
+        &.-low #fund-steps { display: block; }
         &.-narrow #fund-chart, &.-too-narrow #fund-chart { display: none; }
+        &.-narrow #fund-steps, &.-too-narrow #fund-steps { display: none; }
         &.-too-short #fund-top { display: none; }
     }
     """
@@ -68,11 +73,11 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         self._charted: Sequence[int] = ()
 
     def above(self) -> Iterable[Widget]:
-        """Gauges and course."""
+        """Gauges, and beside them the course, or what is to be done."""
         from textual_plotext import PlotextPlot  # it takes long to load: not before it is wanted
 
         self._chart = PlotextPlot(id="fund-chart")
-        yield Horizontal(FundPane(id="fund-now"), self._chart, id="fund-top")
+        yield Horizontal(FundPane(id="fund-now"), self._chart, DepletedPane(id="fund-steps"), id="fund-top")
 
     def on_mount(self) -> None:
         """The chart has the terminal's own colours."""
@@ -88,6 +93,9 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         if state.snapshot is not None and not state.paused_ns:
             fund = state.snapshot.fund
             self.query_one(FundPane).show_fund(fund, now_ns)
+            self.set_class(is_low(fund), "-low")
+            if fund is not None:
+                self.query_one(DepletedPane).show_steps(state.snapshot, fund)
             trend = fund.trend_lamports if fund is not None else ()
             if trend != self._charted:
                 self._charted = trend
