@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 EXIT_NO_TERMINAL = 2
 _START_S = 2.0
-# Read by Textual when it is imported: no more frames than answer a key at once, and no animations.
-_TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+# Read by Textual when it is imported: a key is answered within a frame, and nothing is animated.
+_TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "60", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
 
 
 def run_console(plan: LaunchPlan) -> int:
