@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from engine.chain.port import RpcFailure
-from engine.domain import OutcomeClass
+from engine.domain import Action, OutcomeClass
 from engine.journal import JournalUnavailable
 from engine.journal.records import OutboxKind
 
@@ -114,6 +114,29 @@ async def test_the_very_transaction_that_was_withdrawn_is_signed_again_under_ano
     assert first["signature"] != second["signature"]
     await rig.until(rig.ended(position))
     assert rig.outcomes()[-1].outcome is OutcomeClass.CONFIRMED
+
+
+async def test_a_withdrawn_transaction_that_would_come_out_the_same_again_gets_another_limit(rig):
+    before = rig.open()
+    rig.price("BTC/USD", 56_000)
+    await rig.until(rig.ended(before))  # what the like of it uses is known: the limit is the same each time
+    may_answer = hold_reads(rig)
+    position = rig.open()
+    rig.tell(position.address)
+    rig.price("BTC/USD", 56_000)
+    await rig.settle()
+    (withdrawn,) = rig.journal.open_intents()
+    assert withdrawn.action is Action.FULL, "no amount is in it, so the changed account makes no other"
+    rig.write(replace(position, collateral_e6=position.collateral_e6 - 10**6))
+    may_answer.set()
+    await rig.until(lambda: len(rig.outcomes()) == 3)
+    ends = {str(each.signature): each.outcome for each in rig.outcomes()}
+    again = rig.recorded(OutboxKind.INTENT)[-1]
+    assert ends[str(withdrawn.signature)] is OutcomeClass.NEVER_SENT
+    assert ends[again["signature"]] is OutcomeClass.CONFIRMED
+    assert again["blockhash"] == withdrawn.blockhash
+    assert again["compute_unit_limit"] == withdrawn.compute_unit_limit + 1
+    assert withdrawn.signature not in rig.wire.signatures
 
 
 async def test_what_cannot_be_recorded_as_withdrawn_keeps_its_position_until_it_can_land_no_more(rig):
