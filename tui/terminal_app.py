@@ -10,6 +10,7 @@ from textual.app import App, ReturnType
 from textual.screen import Screen
 
 from tui.changed_cells import TerminalMemory
+from tui.terminal_input import ConsoleDriver
 from tui.terminal_pace import TerminalPace, terminal_reads
 
 REPAINT_S = 60.0
@@ -20,7 +21,7 @@ class TerminalApp(App[ReturnType], inherit_bindings=False):
     """The base of the console's app."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(driver_class=ConsoleDriver)
         self._terminal = TerminalMemory()
         self._shows_later = False
         self.terminal_pace = TerminalPace(lambda: self.is_headless or terminal_reads())

@@ -43,7 +43,7 @@ async def test_an_ascii_console_paints_nothing_else(
         await console.says("* RUNNING")
         assert console.screen_text().isascii()
         await console.press("q")
-        await console.says("Leave it running")
+        await console.says("Leave running")
         assert console.screen_text().isascii()
 
 

@@ -151,9 +151,9 @@ async def test_quitting_leaves_the_engine_running_unless_it_is_told_to_stop(
 ) -> None:
     async with Console.attached(paths) as console:
         await console.press("q")
-        await console.says("Leave it running")
+        await console.says("Leave running")
         await console.press("escape", "q")
-        await console.says("Leave it running")
+        await console.says("Leave running")
         await console.press("enter")
         await console.until(lambda: console.app.return_value == "leave")
     assert "runs on" in console.app.farewell
@@ -163,7 +163,7 @@ async def test_quitting_leaves_the_engine_running_unless_it_is_told_to_stop(
 async def test_quit_can_stop_the_engine(paths: ProfilePaths, peer: Peer) -> None:
     async with Console.attached(paths) as console:
         await console.press("ctrl+c")
-        await console.says("Stop the engine")
+        await console.says("Stop engine")
         await console.press("s")
         await peer.command("shutdown")
         await console.until(lambda: console.app.return_value == "stop")

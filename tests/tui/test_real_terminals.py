@@ -120,7 +120,7 @@ def test_in_tmux_at_80_by_24_the_keys_of_a_night_do_what_they_say(
         keys("C-e")
         shows("■ STOPPED")
         keys("q")
-        shows("Leave it running")
+        shows("Leave running")
         keys("l")
         assert until(lambda: ended.exists() and ended.read_text(), "the console did not end").strip() == "0"
     finally:
@@ -164,7 +164,7 @@ def test_over_ssh_the_console_attaches_stops_and_is_left(served: ProfilePaths, t
                 terminal.read_until("■ STOPPED".encode())
                 seen = len(terminal.output)
                 terminal.send(b"q")
-                terminal.read_until(b"Leave it running", after=seen)
+                terminal.read_until(b"Leave running", after=seen)
                 terminal.send(b"l")
                 terminal.read_until(b"The engine runs on.")
                 assert terminal.process.wait(30) == 0

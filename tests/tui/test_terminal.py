@@ -58,7 +58,7 @@ def test_quitting_leaves_the_terminal_and_says_that_the_engine_runs_on(served: P
     with console(served) as terminal:
         terminal.read_until("● RUNNING".encode())
         terminal.send(b"q")
-        terminal.read_until(b"Leave it running")
+        terminal.read_until(b"Leave running")
         terminal.send(b"l")
         terminal.read_until(b"The engine runs on.")
         assert terminal.process.wait(10) == 0

@@ -80,7 +80,7 @@ def take_command_dialog(view: wire.CommandView, now_ns: int) -> ConfirmDialog:
             line(Span("terminal  ", Tone.MUTED), span(view.terminal or fmt.UNKNOWN)),
             line(Span("commands  ", Tone.MUTED), Span(f"since {fmt.clock_time(view.since_ns)}, for {held}")),
             line(""),
-            line("From then on that console only looks, and stops; it can take command back."),
+            line("That console then only looks, and stops; it can take command back."),
         ],
         "Take command",
     )

@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button
 
-from tui.lines import Line, Lines, Span, Tone, line
+from tui.lines import Line, Lines, Span, Tone, broken, line, width_of
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +54,7 @@ class Dialog(ModalScreen[Answer]):
 
     def on_mount(self) -> None:
         """Show the text; the first choice gets the focus."""
-        self.query_one("#text", Lines).show(self._text)
+        self._draw_text()
         self.query_one("#hint", Lines).show([line(Span("ctrl+e stops at once, also from here", Tone.MUTED))])
         self.query(Button).first().focus()
 
@@ -62,8 +62,29 @@ class Dialog(ModalScreen[Answer]):
         """Show other text, now or when the dialog is up."""
         self._text = list(text)
         if self.is_mounted:
-            self.query_one("#text", Lines).show(self._text)
+            self._draw_text()
+
+    def on_resize(self) -> None:
+        """Lines that have become too long go on in the next one."""
+        self.call_after_refresh(self._draw_text)
+
+    def _draw_text(self) -> None:
+        shown = self.query_one("#text", Lines)
+        width = shown.size.width
+        shown.show([each for whole in self._text for each in _folded(whole, width)] if width else self._text)
 
     def action_cancel(self) -> None:
         """Close with no answer."""
         self.dismiss(None)
+
+
+def _folded(whole: Line, width: int) -> list[Line]:
+    """A line in as many as it needs; what cannot be broken in its last span stays, and is cut."""
+    folded: list[Line] = []
+    rest = whole
+    while width_of(rest) > width:
+        first, rest = broken(rest, width)
+        if width_of(first) > width or not rest:
+            return [*folded, whole if not folded else first]
+        folded.append(first)
+    return [*folded, rest]

@@ -20,6 +20,8 @@ from tui.state import ConsoleState
 _KEY_CELLS, _WHAT_CELLS = 15, 20
 _BEGIN_CELLS = 2 + _KEY_CELLS + 1 + _WHAT_CELLS + 1
 _BAR_CELLS = 6  # of the frame and the scroll bar, beside the text
+_LEAST_BESIDE = 34  # in less room what a key does stands below its name
+_BELOW_CELLS = 6
 _SHAPES: tuple[Line, ...] = (
     line(
         Span("●", Tone.HEALTHY), " running              ", Span("■", Tone.DANGER), " stopped: nothing is sent"
@@ -81,6 +83,8 @@ def _entry(same: Sequence[Binding], keymap: Mapping[str, str], width: int) -> li
     names = " ".join(dict.fromkeys(binding.id for binding in same if binding.id))
     begin = line(Span(f"  {keys:<{_KEY_CELLS}} ", Tone.OURS), Span(f"{what:<{_WHAT_CELLS}} "))
     told = f"{same[0].tooltip} [{names}]" if same[0].tooltip else f"[{names}]"
+    if width - _BEGIN_CELLS < _LEAST_BESIDE:
+        return [begin, *wrapped(told, width, Tone.MUTED, indent=_BELOW_CELLS)]
     # What is named at length pushes its own first line only.
     first, *more = wrapped(told, width - (width_of(begin) - _BEGIN_CELLS), Tone.MUTED, indent=_BEGIN_CELLS)
     return [(*begin, *first[1:]), *more]

@@ -36,7 +36,7 @@ class QuitDialog(Dialog[Leaving]):
             text = [
                 line(Span("The engine runs on without this console.", bold=True)),
                 line(""),
-                line(f"Stopping it ends it{also}, once the {sent} that it sent are settled."),
+                line(f"Stopping it ends it{also}, once what it sent is settled ({sent})."),
                 line(Span("It liquidates nothing until it is started again.", Tone.MUTED)),
             ]
         else:
@@ -45,9 +45,9 @@ class QuitDialog(Dialog[Leaving]):
 
     def choices(self) -> Iterable[Widget]:
         """Leave, stop, stay."""
-        yield Button("Leave it running (l)" if self._engine_known else "Quit (l)", id="leave", compact=True)
+        yield Button("Leave running (l)" if self._engine_known else "Quit (l)", id="leave", compact=True)
         if self._engine_known:
-            yield Button("Stop the engine (s)", id="stop", compact=True)
+            yield Button("Stop engine (s)", id="stop", compact=True)
         yield Button("Stay (esc)", id="cancel", compact=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
