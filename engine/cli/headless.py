@@ -75,21 +75,20 @@ def run(
     read = read or (lambda: given)
     if flags is None:
         settings = given.settings()
-        _begin(settings)
+        _log_as(settings)
         cluster = headless.on_cluster(settings, _signer(settings, paths), lambda: read().settings())
         _run(settings.event_loop, cluster)
     else:
         # Every other setting is checked before anything starts; the sandbox's own are not known yet.
         settings = given.under(_STAND_IN, Source.SANDBOX).settings()
-        _begin(settings)
+        _log_as(settings)
         _run(settings.event_loop, headless.on_private_sandbox(flags, read))
     if headless.found_wrong:
         sys.exit(EXIT_REFUSED)
 
 
-def _begin(settings: Settings) -> None:
+def _log_as(settings: Settings) -> None:
     configure_logging(settings.log_level, as_json=settings.log_format == "json")
-    log.info("Starting Liquidation Engine Service...", version=__version__)
 
 
 def _run(event_loop: str, work: Coroutine[Any, Any, None]) -> None:
@@ -147,6 +146,7 @@ class _Headless:
         """Run the engine until it is time to end; raises SandboxEnded when its private cluster goes first."""
         from engine.runtime import run_engine
 
+        log.info("Starting Liquidation Engine Service...", version=__version__)
         loop = asyncio.get_running_loop()
         reloader = Reloader(settings, reread, lambda: ready.result().parts.notices)
         self._listen_to_signals(reloader)
