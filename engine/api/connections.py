@@ -12,7 +12,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from engine.api.pace import Pace
+from engine.api.pace import LONGEST_WAIT_S, Pace
 
 REQUEST_DEADLINE_S = 10.0  # for all headers of a request, from the connection or its first byte on
 READ_DEADLINE_S = 30.0  # for a reader to take what fills the socket's buffers
@@ -27,11 +27,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Connections:
-    """The connections of one listener; with a pace their requests but a stop take turns."""
+    """The connections of one listener.
 
-    def __init__(self, most: int, pace: Pace | None = None) -> None:
+    With a pace their requests but a stop take turns; with one for arrivals each new connection is heard in
+    its turn, and after LONGEST_WAIT_S in any case: a stop may come by it.
+    """
+
+    def __init__(self, most: int, pace: Pace | None = None, arrivals: Pace | None = None) -> None:
         self.most = most
         self._pace = pace
+        self._arrivals = arrivals
         self._open: dict[asyncio.BaseTransport, _Guarded] = {}
 
     def __len__(self) -> int:
@@ -39,7 +44,7 @@ class Connections:
 
     def guarded(self, make: Callable[[], asyncio.BaseProtocol]) -> Callable[[], asyncio.Protocol]:
         """The same factory of protocols, within the bounds."""
-        return lambda: _Guarded(cast(asyncio.Protocol, make()), self._open, self.most)
+        return lambda: _Guarded(cast(asyncio.Protocol, make()), self._open, self.most, self._arrivals)
 
     def middleware(self) -> Middleware:
         """Tells the guard of a connection when a request has come, and when it is answered."""
@@ -65,9 +70,14 @@ class _Guarded(asyncio.Protocol):
     """One connection: hands everything on, and ends it when a deadline is over."""
 
     def __init__(
-        self, inner: asyncio.Protocol, is_open: dict[asyncio.BaseTransport, _Guarded], most: int
+        self,
+        inner: asyncio.Protocol,
+        is_open: dict[asyncio.BaseTransport, _Guarded],
+        most: int,
+        arrivals: Pace | None,
     ) -> None:
         self._inner = inner
+        self._arrivals = arrivals
         self._open = is_open
         self._most = most
         self._transport: asyncio.Transport | None = None
@@ -85,6 +95,10 @@ class _Guarded(asyncio.Protocol):
         self._open[transport] = self
         self._expect_request()
         self._inner.connection_made(transport)
+        wait_s = self._arrivals.next_in_s(LONGEST_WAIT_S) if self._arrivals is not None else 0.0
+        if wait_s:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(wait_s, self._hear)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request; from the first one on it must come to its end."""
@@ -132,6 +146,10 @@ class _Guarded(asyncio.Protocol):
 
     def _expect_request(self) -> None:
         self._deadline = asyncio.get_running_loop().call_later(REQUEST_DEADLINE_S, self._end)
+
+    def _hear(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _end(self) -> None:
         if self._transport is not None:

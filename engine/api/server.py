@@ -32,7 +32,14 @@ from engine.api.figures import Figures
 from engine.api.history_view import HistoryViews
 from engine.api.news import NewsDesk
 from engine.api.openapi import document
-from engine.api.pace import READS_AT_ONCE, READS_PER_S, Courtesy, Pace
+from engine.api.pace import (
+    CONNECTIONS_AT_ONCE,
+    CONNECTIONS_PER_S,
+    READS_AT_ONCE,
+    READS_PER_S,
+    Courtesy,
+    Pace,
+)
 from engine.api.peers import peer_name, share_with_group
 from engine.api.position_pages import PositionPages
 from engine.api.readiness import ReadinessView
@@ -101,7 +108,8 @@ class ApiServer:
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
         pace = Pace(READS_PER_S, READS_AT_ONCE, courtesy or Courtesy(lambda: False))
-        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, pace)
+        arrivals = Pace(CONNECTIONS_PER_S, CONNECTIONS_AT_ONCE)
+        self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, pace, arrivals)
         self.port = 0
 
     async def start(self, socket_path: Path, port: int) -> None:

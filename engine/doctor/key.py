@@ -11,6 +11,7 @@ from engine.errors import WalletError
 from engine.paths import ProfilePaths
 from engine.settings import Settings
 from engine.wallet import Signer, open_signer
+from engine.wallet.os_keyring import is_bus_there, keyring_class
 
 LOW_LAMPORTS = 500_000_000  # what the guide wants in it at least
 KEYRING_DEADLINE_S = 5.0
@@ -18,6 +19,24 @@ KEYRING_DEADLINE_S = 5.0
 
 async def look(settings: Settings, paths: ProfilePaths) -> list[Finding]:
     """The key is opened as the engine would, and let go again."""
+    return [await asyncio.to_thread(_keyring, settings), *await _wallet(settings, paths)]
+
+
+def _keyring(settings: Settings) -> Finding:
+    """The keyring's class; it has to be a good one only where the key would come from it."""
+    if settings.wallet_source not in ("auto", "keyring"):
+        return ok("keyring", f"not asked: WALLET_SOURCE is {settings.wallet_source}")
+    if not is_bus_there():
+        return ok("keyring", "none: there is no session bus here")
+    try:
+        return ok("keyring", f"{keyring_class(KEYRING_DEADLINE_S)}, unlocked")
+    except WalletError as error:
+        found = of_error("keyring", error)
+        is_needed = settings.wallet_source == "keyring" or settings.wallet_path is None
+        return found if is_needed else warn("keyring", found.detail, found.remedy)
+
+
+async def _wallet(settings: Settings, paths: ProfilePaths) -> list[Finding]:
     try:
         signer = await asyncio.to_thread(
             open_signer,

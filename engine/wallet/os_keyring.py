@@ -97,6 +97,16 @@ def remove_from_keyring(profile: str, deadline_s: float = DEADLINE_S) -> None:
         raise WalletError("The keyring still holds the key: remove its entry with the desktop's own program")
 
 
+def keyring_class(deadline_s: float = DEADLINE_S) -> str:
+    """The class of this session's keyring, which may be trusted and is unlocked. Raises KeyringUnusable."""
+
+    def name() -> str:
+        kind = type(_usable())
+        return f"{kind.__module__}.{kind.__qualname__}"
+
+    return _within(deadline_s, name)
+
+
 def is_bus_there() -> bool:
     """Whether it makes sense to ask a keyring: elsewhere than on Linux always, there with a session bus."""
     if sys.platform != "linux":

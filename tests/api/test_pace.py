@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from engine.api import pace as pace_module
+from engine.api.connections import _Guarded
 from engine.api.pace import Courtesy, Pace
 
 FREE = Courtesy(lambda: False)
@@ -73,3 +74,22 @@ async def test_a_stop_waits_for_no_turn_and_a_read_does(served, monkeypatch) -> 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await served.get("/health")
+
+
+async def test_a_turn_is_never_further_away_than_the_longest_wait() -> None:
+    pace = Pace(1, 0)
+    waits = [pace.next_in_s(0.05) for _ in range(100)]
+    assert max(waits) <= 0.05
+    assert waits[-1] > 0
+
+
+async def test_new_connections_beyond_their_pace_are_heard_later_and_all_of_them(served, monkeypatch) -> None:
+    arrivals = Pace(0.001, 1)
+    monkeypatch.setattr(served.server.tcp_connections, "_arrivals", arrivals)
+    paused: list[int] = []
+    hear = _Guarded._hear
+    monkeypatch.setattr(_Guarded, "_hear", lambda guard: (paused.append(1), hear(guard))[1])
+    async with asyncio.timeout(30):
+        for _ in range(4):
+            assert (await served.get("/health"))[0] == 200
+    assert len(paused) == 3

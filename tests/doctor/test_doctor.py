@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import keyring
 import pytest
 import pytest_asyncio
+from keyring.backends import SecretService, null
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -140,6 +142,23 @@ async def test_a_key_that_others_can_read_and_an_empty_wallet_are_found(patient,
     found = await patient.examined(WALLET_PATH=str(path))
     assert (found["wallet"].verdict, found["balance"].verdict) == (Verdict.OK, Verdict.FAIL)
     assert "0.0000 SOL" in found["balance"].detail
+
+
+async def test_a_keyring_that_cannot_be_trusted_is_named_where_the_key_would_come_from_it(
+    patient, monkeypatch
+) -> None:
+    assert (await patient.examined())["keyring"].detail == "not asked: WALLET_SOURCE is file"
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    monkeypatch.setattr(keyring, "get_keyring", null.Keyring)
+    found = (await patient.examined(WALLET_SOURCE="keyring"))["keyring"]
+    assert found.verdict is Verdict.FAIL
+    assert "keyring.backends.null.Keyring" in found.detail
+    beside = (await patient.examined(WALLET_SOURCE="auto"))["keyring"]
+    assert beside.verdict is Verdict.WARN, "the file of WALLET_PATH has the key"
+    monkeypatch.setattr(keyring, "get_keyring", SecretService.Keyring)
+    monkeypatch.setattr("engine.wallet.os_keyring._refuse_locked", lambda: None)
+    good = (await patient.examined(WALLET_SOURCE="auto"))["keyring"]
+    assert (good.verdict, good.detail) == (Verdict.OK, "keyring.backends.SecretService.Keyring, unlocked")
 
 
 async def test_a_port_that_is_taken_is_found(patient) -> None:
