@@ -204,3 +204,12 @@ def test_a_bad_list_of_nodes_is_refused_without_repeating_a_credential(environ, 
 def test_an_engine_is_kept_awake_only_where_that_is_wanted(text: str, is_on: bool) -> None:
     assert load_settings({**RPC, "LOW_LATENCY": text}).low_latency is is_on
     assert "LOW_LATENCY must be one of off, on, not 'yes'" in refusal(LOW_LATENCY="yes")
+
+
+def test_beyond_this_machine_the_api_listens_only_with_a_certificate_and_its_key() -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.7"):
+        assert "SERVER_HOST beyond this machine needs TLS_CERT_PATH" in refusal(SERVER_HOST=host)
+    assert "must be set together" in refusal(SERVER_HOST="192.0.2.7", TLS_CERT_PATH="/c.pem")
+    both = {"SERVER_HOST": "192.0.2.7", "TLS_CERT_PATH": "/c.pem", "TLS_KEY_PATH": "/k.pem"}
+    assert load_settings({**RPC, **both}).server_host == "192.0.2.7"
+    assert load_settings({**RPC, "SERVER_HOST": "127.0.0.2"}).tls_cert_path is None
