@@ -7,7 +7,7 @@ Everything before and between is the engine's own: the same feed, book, decision
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +17,7 @@ from solana.rpc.models import TxOpts
 from solders.pubkey import Pubkey
 
 from engine import runtime, transport
+from engine.chain.parcel import Parcel
 from engine.chain.pool import RpcPool
 from engine.chain.port import AccountRead, NoLongerWanted
 from engine.chain.sender import Destination
@@ -71,6 +72,10 @@ class PlainSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()
+
+    def send_together(self, parcels: Sequence[Parcel]) -> list[Awaitable[None]]:
+        """Each as `send` does."""
+        return [self.send(each.raw, each.on_write, each.still_wanted) for each in parcels]
 
     async def send(
         self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True

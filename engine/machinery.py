@@ -214,7 +214,7 @@ class Machinery(ABC):
         return Vigil(
             rehearsal.step,
             self.clock,
-            is_busy=lambda: len(self.executor.hands) > 0 or not self.journal.is_idle,
+            is_busy=lambda: self.queue.has_next or len(self.executor.hands) > 0 or not self.journal.is_idle,
             heard_ns=lambda: self.ingest.updated_at_ns,
         )
 

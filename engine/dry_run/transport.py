@@ -7,7 +7,7 @@ rehearsals, and finds their positions as they would have left them, until the ch
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from solders.transaction import VersionedTransaction
 
 from engine.chain.answers import priority_lamports
 from engine.chain.fees import BASE_FEE_LAMPORTS
+from engine.chain.parcel import Parcel
 from engine.chain.port import (
     AccountRead,
     Chain,
@@ -78,6 +79,10 @@ class DryRunTransport:
         self._changed: OrderedDict[Pubkey, _Change] = OrderedDict()
 
     # --- the way out ---
+
+    def send_together(self, parcels: Sequence[Parcel]) -> list[Awaitable[None]]:
+        """Each as `send` does."""
+        return [self.send(each.raw, each.on_write, each.still_wanted) for each in parcels]
 
     async def send(
         self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True

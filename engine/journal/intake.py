@@ -58,7 +58,7 @@ class Intake:
         self._in_line: list[Sequence[_Asked]] = []  # those that wait for a commit of their own
         self._opened = deque(ended, maxlen=REMEMBERED)
         self._known = set(self._opened)
-        self._is_broken = False
+        self._goes_ahead = True
         self.damage: str | None = None
 
     @property
@@ -88,7 +88,7 @@ class Intake:
             for _, waiter in asked:
                 _refuse(waiter, JournalUnavailable(refusal))
             return
-        if self._ahead is None or self._is_broken or self._ahead.is_busy or self._meets_a_line(asked):
+        if self._ahead is None or not self._goes_ahead or self._ahead.is_busy or self._meets_a_line(asked):
             self._open_in_line(asked)
             return
         fresh, positions = [], set[Pubkey]()
@@ -133,7 +133,7 @@ class Intake:
         if error is not None:
             # Nobody knows what of it is on the disk. It is read at the next start, and written no more.
             log.error("intents wait for a commit each from now on", reason=str(error))
-            self._is_broken = True
+            self._goes_ahead = False
             for _, waiter in asked:
                 _refuse(
                     waiter,
@@ -146,9 +146,14 @@ class Intake:
             if not waiter.done()
         ]
         rows = [(str(intent.signature), str(intent.position), body) for intent, _, body in wanted]
-        self._writer.keep(
-            partial(work.take_over, rows=rows, number=number), partial(self._taken_over, ahead), TAKE_OVER_S
-        )
+        taking_over = partial(work.take_over, rows=rows, number=number)
+        try:
+            self._writer.keep(taking_over, partial(self._taken_over, ahead), TAKE_OVER_S)
+        except JournalUnavailable as closed:
+            # The next start finds them open; nobody was told that they are, so their bytes stay here.
+            for _, waiter, _ in wanted:
+                _refuse(waiter, closed)
+            return
         for intent, waiter, _ in wanted:
             self._note(intent)
             waiter.set_result(None)
@@ -196,6 +201,7 @@ class Intake:
 
     async def close(self) -> None:
         """Called when the writer is closed: what it could not take over stays in the log."""
+        self._goes_ahead = False
         if self._ahead is not None:
             await self._ahead.close(self._deadline_s)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from engine.chain.parcel import Parcel
 from engine.chain.port import NoLongerWanted, RpcFailure
 from engine.clock import Clock
 from engine.control import SendingStopped
@@ -39,32 +40,50 @@ class Departures:
         self._latencies = latencies
         self._clock = clock
         self._still_wanted = still_wanted
+        self._ready: list[tuple[Flight, asyncio.Future[Awaitable[None]]]] = []  # in this turn of the loop
         self._room = asyncio.Semaphore(MOST_UNANSWERED)
 
     async def begin(self, flight: Flight, background: asyncio.TaskGroup) -> None:
         """Let the bytes go, if the gate lets them; the nodes' answers are waited for in the background.
 
-        Returns at once, unless too many are unanswered.
+        Returns at once, unless too many are unanswered. Those of one turn of the loop leave together at its
+        end.
         """
         await self._room.acquire()
-        if not self._still_wanted(flight):
-            # The disk took its time, and the market moved on: the bytes leave if it comes back.
-            self._room.release()
-            log.warning("not sent, no longer liquidatable", position=str(flight.intent.position))
+        loop = asyncio.get_running_loop()
+        departed: asyncio.Future[Awaitable[None]] = loop.create_future()
+        seeing_off = background.create_task(self._see_off(flight, departed))
+        seeing_off.add_done_callback(lambda _: self._room.release())
+        if not self._ready:
+            loop.call_soon(self._depart)
+        self._ready.append((flight, departed))
+
+    def _depart(self) -> None:
+        # One that is done already was cancelled: the engine is ending.
+        ready, self._ready = [each for each in self._ready if not each[1].done()], []
+        try:
+            answers = self._wire.send_together([self._parcel(flight) for flight, _ in ready])
+        except Exception as error:
+            # A fault of ours: the tracker follows them all to their ends.
+            for _, departed in ready:
+                departed.set_exception(error)
             return
-        raw = flight.intent.raw_transaction
-        answer = self._wire.send(
-            raw, lambda at_ns: self._on_write(flight, at_ns), partial(self._still_wanted, flight)
-        )
-        background.create_task(self._see_off(flight, answer)).add_done_callback(
-            lambda _: self._room.release()
+        for (_, departed), answer in zip(ready, answers, strict=True):
+            departed.set_result(answer)
+
+    def _parcel(self, flight: Flight) -> Parcel:
+        return Parcel(
+            flight.intent.raw_transaction,
+            lambda at_ns: self._on_write(flight, at_ns),
+            # The disk took its time, and the market moves on: they leave later if it comes back.
+            partial(self._still_wanted, flight),
         )
 
-    async def _see_off(self, flight: Flight, answer: Awaitable[None]) -> None:
+    async def _see_off(self, flight: Flight, departed: asyncio.Future[Awaitable[None]]) -> None:
         """Hear what became of it, and note when it left; raises nothing."""
         position = str(flight.intent.position)
         try:
-            await answer
+            await (await departed)
         except SendingStopped:
             flight.withheld = not flight.may_have_left
             log.warning("kept back by the stop", position=position)

@@ -101,6 +101,11 @@ class LiquidationQueue:
         return self._entries.get(address)
 
     @property
+    def has_next(self) -> bool:
+        """Whether an entry waits for somebody who takes it."""
+        return self._first() is not None
+
+    @property
     def waits_to_be_sent(self) -> bool:
         """Whether an entry is on its way to its first byte."""
         return any(entry.stage in (Stage.QUEUED, Stage.DECIDING, Stage.SIGNED) for entry in self)

@@ -17,6 +17,7 @@ from solders.signature import Signature
 
 from engine.chain.confirmations import Hints
 from engine.chain.fees import BASE_FEE_LAMPORTS, priority_fee_lamports
+from engine.chain.parcel import Parcel
 from engine.chain.port import Chain, Level, RpcFailure, SignatureStatus
 from engine.clock import Clock
 from engine.control import SendingStopped
@@ -44,6 +45,10 @@ class Wire(Protocol):
 
         Before each write `still_wanted` is asked.
         """
+        ...
+
+    def send_together(self, parcels: Sequence[Parcel]) -> Sequence[Awaitable[None]]:
+        """Send several transactions, each as `send` does."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -20,6 +20,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
+from engine.chain.parcel import Parcel
 from engine.chain.port import (
     AccountRead,
     EndpointReport,
@@ -121,6 +122,13 @@ class SimulatedWire:
     def signatures(self) -> list[Signature]:
         return [VersionedTransaction.from_bytes(raw).signatures[0] for raw in self.sent]
 
+    def send_together(self, parcels: Sequence[Parcel]) -> list[Awaitable[None]]:
+        """Each as `send` does, if it is wanted in this moment."""
+        return [
+            self.send(each.raw, each.on_write, each.still_wanted) if each.still_wanted() else _unwanted()
+            for each in parcels
+        ]
+
     async def send(
         self, raw: bytes, on_write: Callable[[int], None], still_wanted: Callable[[], bool] = lambda: True
     ) -> None:
@@ -144,6 +152,10 @@ class SimulatedWire:
             raise RpcFailure("node error: try again")
         if fate is Fate.BREAK:
             raise LookupError("a fault that nobody foresaw")
+
+
+async def _unwanted() -> None:
+    raise NoLongerWanted
 
 
 @dataclass

@@ -323,6 +323,22 @@ async def test_what_the_journal_will_not_take_over_is_damage(journal, path, reco
     assert "refused 1 intents that were durable" in journal.damage
 
 
+async def test_a_journal_that_is_closing_tells_nobody_that_an_intent_is_open(path, records, monkeypatch):
+    journal = Journal.open(path, records.identity, make_ahead=PromptWriter)
+    await journal.note("a", "commit")
+    monkeypatch.setattr(journal._writer, "_closing", True)
+    intent = records.intent()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await journal.record_intent(intent)
+    assert journal.open_intents() == []
+    await journal.close()
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await journal.record_intent(records.intent())
+    again = Journal.open(path, records.identity)
+    assert again.open_intents() == [intent], "durable in the log, and proven expired by whoever comes next"
+    await again.close()
+
+
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
