@@ -102,7 +102,9 @@ class Commands:
         self._audits: set[asyncio.Task[None]] = set()
         self._unwritten: deque[ControlRecord] = deque(maxlen=MOST_UNWRITTEN)
         self._late: asyncio.Task[None] | None = None
-        self.emergency = EmergencyStop(gate, tracker, events, self._audit_stop)
+        self.emergency = EmergencyStop(
+            gate, tracker, events, self._audit_stop, lambda: contributions.out_until
+        )
 
     async def stop(self, actor: Who, reason: str) -> str:
         """Emergency stop, on any event loop. When this returns no more bytes leave; the audit comes later."""

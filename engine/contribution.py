@@ -98,11 +98,21 @@ class Contributions:
         self._may_repeat: Signature | None = None  # sent by this process, so that it may be sent again
         noted = journal.noted(NOTE)
         self._kept = Kept() if noted is None else msgspec.json.decode(noted, type=Kept)
+        self._may_have_left = self._kept.open is not None  # another process may have sent it
+        self._has_landed = False
 
     @property
     def open(self) -> Sent | None:
         """The one whose end is not known yet."""
         return self._kept.open
+
+    @property
+    def out_until(self) -> int | None:
+        """The block height above which the open one cannot land, None when none is out. From any thread."""
+        sent = self._kept.open
+        if sent is None or not self._may_have_left or self._has_landed:
+            return None
+        return sent.last_valid_block_height
 
     def knows(self, signature: Signature) -> bool:
         """Whether it is one of the last contributions that left here."""
@@ -136,7 +146,7 @@ class Contributions:
             self._gate.check()
             await self.rehearse(amount_lamports)
             sent, raw = await self._keep(amount_lamports)
-            await self._wire.send(raw, lambda _: None)
+            await self._wire.send(raw, self._note_write)
         except SendingStopped as stopped:
             self._may_repeat = None  # what was kept is followed until it has expired
             raise ContributionRefused(f"Nothing was sent, it is stopped ({stopped}): resume first") from None
@@ -197,6 +207,7 @@ class Contributions:
             amount_lamports=amount_lamports,
             last_valid_block_height=blockhash.last_valid_block_height,
         )
+        self._may_have_left = self._has_landed = False
         signatures = [*self._kept.signatures, sent.signature][-KEPT_SIGNATURES:]
         await self._note(Kept(open=sent, signatures=signatures))
         self._may_repeat = transaction.signatures[0]
@@ -213,6 +224,7 @@ class Contributions:
                 told = f"contribution {sent.signature} expired: nothing was given"
                 await self._close(EventLevel.ATTENTION, told)
                 return
+        self._has_landed = status is not None
         if status is None:
             await self._send_again(signature, sent)
         elif status.level is Level.FINALIZED:
@@ -225,9 +237,12 @@ class Contributions:
         if signature != self._may_repeat:
             return
         try:
-            await self._wire.send(base64.b64decode(sent.raw), lambda _: None)
+            await self._wire.send(base64.b64decode(sent.raw), self._note_write)
         except SendingStopped:
             return
+
+    def _note_write(self, _: int) -> None:
+        self._may_have_left = True
 
     async def _close(self, level: EventLevel, told: str) -> None:
         await self._note(Kept(open=None, signatures=self._kept.signatures))

@@ -29,23 +29,34 @@ class Acknowledgement:
     out: int
     last_valid_block_height: int | None  # none of those that are out can land above it
     landed: int  # not final yet
+    with_contribution: bool = False  # one of those that are out gives to the insurance fund
 
     @property
     def told(self) -> str:
         """How many are out, and until when, in words."""
         height = self.last_valid_block_height
-        told = f"{self.out} in flight" + (f", none can land after block {height}" if height else "")
+        told = f"{self.out} in flight"
+        told += ", one of them a contribution" if self.with_contribution else ""
+        told += f", none can land after block {height}" if height else ""
         return told + (f"; {self.landed} landed, not final yet" if self.landed else "")
 
 
 class EmergencyStop:
     """Shuts the gate, waits for the disk up to its deadline, and says what is out."""
 
-    def __init__(self, gate: Gate, tracker: Tracker, events: EventLog, audit: Audit) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        tracker: Tracker,
+        events: EventLog,
+        audit: Audit,
+        contribution_until: Callable[[], int | None],
+    ) -> None:
         self._gate = gate
         self._tracker = tracker
         self._events = events
         self._audit = audit
+        self._contribution_until = contribution_until
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -80,8 +91,18 @@ class EmergencyStop:
         was_running = self._gate.may_open
         state = self._gate.shut(str(by), reason or "no reason given")
         out = self._tracker.out
-        height = max((flight.intent.last_valid_block_height for flight in out), default=None)
-        return Acknowledgement(state, was_running, len(out), height, len(self._tracker.confirmed))
+        heights = [flight.intent.last_valid_block_height for flight in out]
+        contribution = self._contribution_until()
+        if contribution is not None:
+            heights.append(contribution)
+        return Acknowledgement(
+            state,
+            was_running,
+            len(heights),
+            max(heights, default=None),
+            len(self._tracker.confirmed),
+            contribution is not None,
+        )
 
     def _answer(self, found: Acknowledgement, by: Who, reason: str) -> str:
         self._in_engine(lambda: self._record(found, by, reason))

@@ -117,3 +117,36 @@ async def test_one_that_expires_gives_nothing_and_frees_the_way(served, monkeypa
     await rig.until(lambda: rig.parts.contributions.open is None)
     assert fund_lamports(rig) == before
     assert any("expired: nothing was given" in event.text for event in rig.parts.events.latest(50))
+
+
+async def test_a_stop_says_that_one_is_out_and_until_when_it_can_land(served, monkeypatch):
+    rig = served.rig
+
+    async def left_unheard(raw, on_write):
+        on_write(1)
+        raise RpcFailure("timeout while sending", is_timeout=True)
+
+    monkeypatch.setattr(rig.wire, "send", left_unheard)
+    await served.client.contribute(SOL, str(SOL))
+    height = rig.parts.contributions.open.last_valid_block_height
+    answer = await served.client.stop("drill")
+    assert f"1 in flight, one of them a contribution, none can land after block {height}" in answer.message
+
+
+async def test_a_stop_does_not_count_one_that_never_left_or_has_landed(served, monkeypatch):
+    rig = served.rig
+    send = rig.wire.send
+
+    async def lost(raw, on_write):
+        raise RpcFailure("node error: no node is fit to be sent to")
+
+    monkeypatch.setattr(rig.wire, "send", lost)
+    await served.client.contribute(SOL, str(SOL))
+    assert rig.parts.contributions.open is not None
+    assert rig.parts.contributions.out_until is None
+    monkeypatch.setattr(rig.wire, "send", send)
+    rig.spawn(rig.parts.contributions.run())
+    await rig.until(lambda: rig.parts.contributions._has_landed)
+    assert rig.parts.contributions.open is not None
+    assert rig.parts.contributions.out_until is None
+    assert "0 in flight" in (await served.client.stop("drill")).message
