@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
+from engine.chain.endpoint import VALID_BLOCKS
 from engine.chain.port import Chain, FreshBlockhash, RpcFailure
 from engine.clock import Clock
 
@@ -25,6 +28,7 @@ class BlockhashCache:
         self._chain = chain
         self._clock = clock
         self._value: FreshBlockhash | None = None
+        self._told_height = 0  # the last block in which it is valid, as the node says
         self._fetched_ns = 0
 
     def current(self) -> FreshBlockhash:
@@ -35,7 +39,7 @@ class BlockhashCache:
         """
         if self._value is None or self._is_old():
             raise NoFreshBlockhash("node error: no recent blockhash")
-        if self._value.last_valid_block_height - self._chain.block_tip() < LEAST_BLOCKS_LEFT:
+        if self._told_height - self._chain.block_tip() < LEAST_BLOCKS_LEFT:
             raise NoFreshBlockhash(
                 "node error: no recent blockhash, the last one is valid for too few blocks"
             )
@@ -44,11 +48,14 @@ class BlockhashCache:
     async def refresh(self) -> None:
         """Ask once; raises RpcFailure. A node that is a little behind does not take a newer one back."""
         told = await self._chain.latest_blockhash()
-        is_older = (
-            self._value is not None and told.last_valid_block_height < self._value.last_valid_block_height
-        )
-        if not is_older or self._is_old():
-            self._value, self._fetched_ns = told, self._clock.monotonic_ns()
+        height = told.last_valid_block_height
+        if self._value is None or height >= self._told_height or self._is_old():
+            self._told_height, self._fetched_ns = height, self._clock.monotonic_ns()
+            # A transaction counts as out until no block can take it: a node that tells too low a height
+            # must not end that early. What exists now is valid in the next 150 blocks at the most.
+            self._value = replace(
+                told, last_valid_block_height=max(height, self._chain.block_tip() + VALID_BLOCKS)
+            )
 
     def _is_old(self) -> bool:
         return self._clock.monotonic_ns() - self._fetched_ns > MAX_AGE_S * 1e9

@@ -198,7 +198,7 @@ async def test_a_blockhash_is_signed_with_only_while_most_of_its_life_is_left(ba
     with pytest.raises(NoFreshBlockhash):
         cache.current()
     await cache.refresh()
-    assert cache.current() == await bare.chain.latest_blockhash()
+    assert cache.current().value == (await bare.chain.latest_blockhash()).value
     bare.chain.faults.failing["latest_blockhash"] = RpcFailure("node error")
     task = asyncio.ensure_future(cache.run())
     await bare.clock.advance(MAX_AGE_S)

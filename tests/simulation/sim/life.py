@@ -65,6 +65,7 @@ def scale_process() -> None:
 
     What looks round all day and mostly finds nothing to do does so less often: a third of a run's work.
     """
+    blockhash.VALID_BLOCKS = VALID_BLOCKS
     blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
     sending._WARM_UP_PAUSE_S = 0.8
     lookout.LOOK_S = 0.8
