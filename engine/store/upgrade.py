@@ -87,7 +87,7 @@ def _refuse_running(data: Path) -> None:
         lines = (data / "postmaster.pid").read_text().splitlines()
         pid = int(lines[0])
         if _SOCKETS in lines[4]:
-            _end_leftover(pid)
+            _end_leftover(pid, Path(lines[4]))
             return
         os.kill(pid, 0)
     except (OSError, ValueError, IndexError):
@@ -98,12 +98,15 @@ def _refuse_running(data: Path) -> None:
     )
 
 
-def _end_leftover(pid: int) -> None:
-    """A server that an upgrade started which was killed; raises OSError once it is gone."""
-    os.kill(pid, signal.SIGINT)
-    for _ in range(START_S * 10):
-        threading.Event().wait(0.1)  # in a helper thread, beside the event loop
-        os.kill(pid, 0)
+def _end_leftover(pid: int, sockets: Path) -> None:
+    """End a server that an upgrade started which was killed; raises OSError once it is gone."""
+    try:
+        os.kill(pid, signal.SIGINT)
+        for _ in range(START_S * 10):
+            threading.Event().wait(0.1)  # in a helper thread, beside the event loop
+            os.kill(pid, 0)
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _carry(found: str, data: Path, new: Path, user: ServerUser) -> int:
@@ -149,7 +152,11 @@ class _Server:
             " -c max_locks_per_transaction=256"
         )
         log_file = self.data / "upgrade.log"
-        self._ctl("-o", options, "-l", str(log_file), "-t", str(START_S), "start")
+        try:
+            self._ctl("-o", options, "-l", str(log_file), "-t", str(START_S), "start")
+        except (_CannotCarryError, OSError, subprocess.SubprocessError):
+            shutil.rmtree(self.sockets, ignore_errors=True)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

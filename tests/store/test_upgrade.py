@@ -148,7 +148,9 @@ async def test_a_server_that_a_killed_upgrade_left_is_ended_first(older_data):
     user = choose_user(None)
     older = find_older_binaries(OLDER, user)
     assert older is not None
-    upgrade._Server(older, older_data, user, upgrade._socket_folder(user)).__enter__()
+    sockets = upgrade._socket_folder(user)
+    upgrade._Server(older, older_data, user, sockets).__enter__()
     async with embedded_postgres(older_data) as dsn:
         assert await fetch(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
     assert older_data.with_name("pg-16").exists()
+    assert not sockets.exists()
