@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from engine.clock import Clock
+from engine.domain import OutcomeClass
 from engine.errors import DatabaseUnavailable, MigrationRefused
 from engine.journal import Journal, JournalUnavailable, OutboxKind, OutboxRow
 from engine.journal.encoding import dump
@@ -179,7 +180,10 @@ class OutboxShipper:
         )
 
     async def _write_rows(self, session: Session, batch: Sequence[OutboxRow]) -> None:
-        """By kind: within one the order is kept, and an outcome only needs its intent to be there first."""
+        """By kind: within one the order is kept, and an outcome only needs its intent to be there first.
+
+        What never left liquidated nothing and failed at nothing: its intent is closed, and that is all.
+        """
         owner = self._owner
         by_kind = {kind: [row for row in batch if row.kind is kind] for kind in OutboxKind}
         intents = [rows.intent_row(owner, row.payload) for row in by_kind[OutboxKind.INTENT]]
@@ -193,7 +197,12 @@ class OutboxShipper:
         await session.executemany("insert_intent", intents)
         await session.executemany("close_intent", [rows.closing_row(raw) for raw in outcomes])
         await session.executemany(
-            "insert_liquidation", [rows.liquidation_row(owner, raw) for raw in outcomes]
+            "insert_liquidation",
+            [
+                rows.liquidation_row(owner, raw)
+                for raw in outcomes
+                if raw["outcome"] != OutcomeClass.NEVER_SENT
+            ],
         )
         await session.executemany("upsert_failed_liquidation", failed)
         await session.executemany("insert_fund_transaction", fund)

@@ -29,6 +29,7 @@ from engine.journal import (
     Journal,
     work,
 )
+from engine.liquidation.outcomes import never_sent_outcome
 from engine.store import embedded, outbox
 from engine.store.history import PeriodTotals, known_fund_transactions, totals_of_last_day
 from engine.store.last_day import LastDay
@@ -145,6 +146,19 @@ async def test_an_outcome_without_a_confirmation_is_dated_when_it_became_known(
     assert row["timestamp"] == datetime.fromtimestamp(1_750_000_100, UTC)
     assert row["error_message"] == "blockhash expired"
     await journal.close()
+
+
+async def test_what_was_withdrawn_before_it_left_is_a_closed_intent_and_no_liquidation(
+    journal, records, shipper, database_url
+):
+    intent = records.intent()
+    await journal.record_intent(intent)
+    await journal.record_outcome(never_sent_outcome(intent, "the account changed"))
+    assert await shipper.drain(10)
+    [closed] = await rows(database_url, "SELECT status, landed, ended_at FROM intents")
+    assert (closed["status"], closed["landed"]) == ("never sent", False)
+    assert closed["ended_at"] is not None
+    assert await rows(database_url, "SELECT * FROM liquidations") == []
 
 
 async def test_shipping_the_same_records_again_changes_nothing(journal, records, shipper, database_url):
@@ -420,7 +434,7 @@ async def test_what_the_engine_asks_about_the_past_is_right(journal, records, sh
     assert await shipper.drain(10)
     at_ns = full.detected_at_ns + 10**9
     totals = await totals_of_last_day(database, records.identity, at_ns)
-    assert (totals.attempts, totals.full, totals.failed, totals.already_liquidated) == (7, 2, 1, 1)
+    assert (totals.attempts, totals.full, totals.failed, totals.already_liquidated) == (6, 2, 1, 1)
     assert (totals.fees_lamports, totals.covered_lamports, totals.uncovered_lamports) == (10_020, 4, 6)
     later = await totals_of_last_day(database, records.identity, at_ns + 100 * 86_400 * 10**9)
     assert later.full == 0
