@@ -84,24 +84,27 @@ class SnapshotLoad:
     def _collect(self, addresses: Sequence[bytes], columns: PositionColumns) -> None:
         source = columns.rows
         wanted = (source["is_liquidated"] == 0) & (source["size_e6"] > 0)
-        taken = [addresses[index] for index in columns.origin.tolist()]
+        is_as_given = np.array_equal(columns.origin, np.arange(len(addresses)))
+        taken = addresses if is_as_given else [addresses[index] for index in columns.origin.tolist()]
         closed = self._book.closed_after(self.slot)
         if closed:
             wanted &= np.array([address not in closed for address in taken], dtype=np.bool_)
         numbers = group_numbers(self._book.shelves, columns)
-        order = np.flatnonzero(wanted)
         rows = Part(
             hashes_of(taken),
             np.frombuffer(b"".join(taken), dtype=f"V{ADDRESS_BYTES}"),
             rows_of(columns, self.slot, self._epoch).view(BLOCK),
         )
-        unknown = order[numbers[order] == LIMBO]
+        unknown = np.flatnonzero(wanted & (numbers == LIMBO))
         if len(unknown):
             hashes, keys, blocks = rows.picked(unknown)
             why = self._book.unknowns.columns_of(columns, unknown)
             self._limbo.append(Part(hashes, keys, in_limbo(blocks, why)))
-            order = order[numbers[order] != LIMBO]
-        self._waiting.append((numbers[order].astype(np.uint16), rows.picked(order)))
+            wanted &= numbers != LIMBO
+        if not wanted.all():
+            order = np.flatnonzero(wanted)
+            numbers, rows = numbers[order], rows.picked(order)
+        self._waiting.append((numbers.astype(np.uint16), rows))
         if sum(len(each) for each, _ in self._waiting) >= _TOGETHER_ROWS:
             self._put_together()
 

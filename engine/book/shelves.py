@@ -17,6 +17,7 @@ from engine.protocol.margin import MAINTENANCE_TIERS
 
 Row = tuple[object, ...]
 _TIERS = tuple(bps for _, bps in MAINTENANCE_TIERS)
+_NO_SHELF = np.full((len(Side), len(_TIERS)), LIMBO)
 
 
 class Shelves:
@@ -28,12 +29,16 @@ class Shelves:
         self._groups: list[Group] = []
         self._by_terms: dict[tuple[str, Side, int], Group] = {}
         self._flanks: dict[str, tuple[Flank, Flank]] = {}
+        self._numbers: dict[str, NDArray[np.int64]] = {}
         self._add_group("", Side.LONG, 0)
         for symbol in symbols:
             long, short = (
                 Flank(side, [self._add_group(symbol, side, bps) for bps in _TIERS]) for side in Side
             )
             self._flanks[symbol] = long, short
+            self._numbers[symbol] = np.array(
+                [[each.number for each in flank.groups] for flank in (long, short)]
+            )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -57,6 +62,10 @@ class Shelves:
     def flanks(self, symbol: str) -> Sequence[Flank]:
         """A symbol's longs and shorts; nothing for a symbol that has no shelf."""
         return self._flanks.get(symbol, ())
+
+    def group_numbers(self, symbol: str) -> NDArray[np.int64]:
+        """The numbers of a symbol's groups by side and tier; LIMBO for a symbol that has no shelf."""
+        return self._numbers.get(symbol, _NO_SHELF)
 
     def group_of(self, leaf: Leaf) -> Group:
         """The group to which a leaf belongs."""

@@ -8,14 +8,15 @@ sender's spaces, order of keys, escapes and packet sizes change how long it take
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+E_co = TypeVar("E_co", covariant=True)
 
-SLICE_BYTES = 128 * 1024
+SLICE_BYTES = 768 * 1024
 FRAME_BYTES = 8 * 1024  # the most that may stand before the array, and behind it
 ENTRY_BYTES = 15 * 1024 * 1024  # an account has at most ten megabytes
 
@@ -42,13 +43,21 @@ class _Frame(msgspec.Struct):
     error: _Fault | None = None
 
 
+class ListDecoder(Protocol[E_co]):
+    """Decodes a whole JSON list; what it makes of the entries is its own. Raises msgspec's errors."""
+
+    def decode(self, buf: bytes | memoryview, /) -> Sequence[E_co]:
+        """What was made of the entries; nothing only where there are none."""
+        ...
+
+
 class ArrayReader(Generic[T]):
     """Finds the array of a JSON-RPC answer: its `result`, or the `value` of it. Feed it, then `end` it.
 
-    Both yield lists of decoded entries and raise UnreadableAnswer.
+    Both yield what was made of some entries and raise UnreadableAnswer.
     """
 
-    def __init__(self, decoder: msgspec.json.Decoder[list[T]]) -> None:
+    def __init__(self, decoder: ListDecoder[T]) -> None:
         self._decoder = decoder
         self._frame = bytearray()  # what stands before the array, and then what follows it
         self._pending = bytearray()
@@ -58,7 +67,7 @@ class ArrayReader(Generic[T]):
         self._is_usual = True  # guesses have been right so far
         self._wanted = SLICE_BYTES
 
-    def feed(self, chunk: bytes | memoryview) -> Iterator[list[T]]:
+    def feed(self, chunk: bytes | memoryview) -> Iterator[Sequence[T]]:
         """Take the next bytes."""
         if not self._in_array:
             self._read_head(chunk)
@@ -77,7 +86,7 @@ class ArrayReader(Generic[T]):
             self._wanted = SLICE_BYTES
             yield entries
 
-    def end(self) -> Iterator[list[T]]:
+    def end(self) -> Iterator[Sequence[T]]:
         """The answer is over: the last entries, and whether it was whole."""
         if self._in_array and not self._is_over:
             self._is_usual = False
@@ -111,7 +120,7 @@ class ArrayReader(Generic[T]):
         if len(self._frame) > 2 * FRAME_BYTES:
             raise UnreadableAnswer("too much follows the accounts")
 
-    def _cut(self) -> list[T] | None:
+    def _cut(self) -> Sequence[T] | None:
         """Decode what is complete, None when nothing is."""
         if self._is_usual:
             cut = self._pending.rfind(_USUAL_CUT) + 1
@@ -129,7 +138,7 @@ class ArrayReader(Generic[T]):
             return entries
         return self._take(complete) if complete else None
 
-    def _take_in_place(self, end: int) -> list[T] | None:
+    def _take_in_place(self, end: int) -> Sequence[T] | None:
         """Decode up to here without a copy, None when the guess was wrong; the comma at `end` stays."""
         if self._is_first:
             try:
@@ -150,7 +159,7 @@ class ArrayReader(Generic[T]):
         del self._pending[:end]
         return entries
 
-    def _take(self, end: int) -> list[T]:
+    def _take(self, end: int) -> Sequence[T]:
         """Decode the pending bytes up to here, where an entry ends."""
         text = bytes(memoryview(self._pending)[:end]).strip()
         if text and not self._is_first:

@@ -75,7 +75,7 @@ class AccountRead:
     slot: int
 
 
-PositionSlice = tuple[list[bytes], list[bytes]]
+PositionSlice = tuple[Sequence[bytes], Sequence[bytes]]
 """Some accounts of a snapshot: addresses of 32 bytes, and at the same indexes their data."""
 
 

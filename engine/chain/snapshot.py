@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Literal
 
 import aiohttp
 import msgspec
 from solders.pubkey import Pubkey
 
 from engine.api.clean import clean
+from engine.chain.alike_entries import AlikeEntries
 from engine.chain.json_array import ArrayReader, UnreadableAnswer
 from engine.chain.jsonrpc import check_status
 from engine.chain.port import PositionSlice, RpcFailure
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
 
-SLICE_ACCOUNTS = 2048
 DEADLINE_S = 300.0  # a million accounts are 350 MB
 SILENCE_S = 15.0
 MOST_ACCOUNTS = 20_000_000
 _READ_BYTES = 64 * 1024
-_FED_BYTES = 256 * 1024  # at once: what is decoded of it stays in the processor's cache
-
-
-class _Data(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    data: bytes
-    encoding: Literal["base64"]
-
-
-class _Account(msgspec.Struct, gc=False):
-    data: _Data
-
-
-class _Entry(msgspec.Struct, gc=False):
-    pubkey: str
-    account: _Account
-
-
-_DECODER = msgspec.json.Decoder(list[_Entry])
+_FED_BYTES = 256 * 1024
 
 
 def request_for(program_id: Pubkey, min_slot: int) -> bytes:
@@ -83,24 +65,21 @@ async def read_positions(
 
 async def _slices(chunks: AsyncIterator[bytes]) -> AsyncIterator[PositionSlice]:
     """The answer's accounts, in slices of about the same size; raises RpcFailure."""
-    reader = ArrayReader(_DECODER)
-    waiting: list[_Entry] = []
+    reader = ArrayReader(AlikeEntries())
     count = 0
     try:
         async for chunk in _in_pieces(chunks):
-            for entries in reader.feed(chunk):
-                waiting += entries
+            for parts in reader.feed(chunk):
+                for part in parts:
+                    count += len(part[0])
+                    if count > MOST_ACCOUNTS:
+                        raise RpcFailure(f"the node has more than {MOST_ACCOUNTS:,} positions")
+                    yield part
                 # Also between cuts, however much has come at once.
                 await asyncio.sleep(0)
-            if len(waiting) >= SLICE_ACCOUNTS:
-                count += len(waiting)
-                if count > MOST_ACCOUNTS:
-                    raise RpcFailure(f"the node has more than {MOST_ACCOUNTS:,} positions")
-                yield _in_columns(waiting)
-                waiting = []
-        for entries in reader.end():
-            waiting += entries
-        yield _in_columns(waiting)
+        for parts in reader.end():
+            for part in parts:
+                yield part
     except UnreadableAnswer as error:
         text = clean(str(error), 200)
         is_fault = text.startswith("node error: ")
@@ -112,12 +91,3 @@ async def _in_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[memoryview]:
     async for chunk in chunks:
         for start in range(0, len(chunk), _FED_BYTES):
             yield memoryview(chunk)[start : start + _FED_BYTES]
-
-
-def _in_columns(entries: list[_Entry]) -> PositionSlice:
-    read = Pubkey.from_string
-    try:
-        addresses = [bytes(read(entry.pubkey)) for entry in entries]
-    except ValueError:
-        raise UnreadableAnswer("an address is not base58") from None
-    return addresses, [entry.account.data.data for entry in entries]

@@ -18,7 +18,7 @@ from engine.book.book import Book
 from engine.book.holdings import Holdings
 from engine.book.leaf import LEAF_ROWS
 from engine.chain.json_array import SLICE_BYTES
-from engine.chain.snapshot import SLICE_ACCOUNTS, read_positions
+from engine.chain.snapshot import read_positions
 from engine.domain import Generation, Position, Side
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import PROGRAM_ID
@@ -123,6 +123,6 @@ async def test_a_full_book_is_read_again_in_slices_however_much_changed_or_went(
         counting.cancel()
     assert sum(turns.rows.values()) == len(after)
     assert sum(turns.removed.values()) == COUNT - len(after)
-    assert max(turns.rows.values()) <= SLICE_ACCOUNTS + 2 * SLICE_BYTES // ENTRY_BYTES
+    assert max(turns.rows.values()) <= 2 * SLICE_BYTES // ENTRY_BYTES
     assert max(turns.removed.values(), default=0) <= LEAF_ROWS
     assert holdings.book.get(after[7].address) == after[7]

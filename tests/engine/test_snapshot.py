@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from solders.pubkey import Pubkey
 
-from engine.chain import json_array, snapshot
+from engine.chain import json_array
 from engine.chain.json_array import ArrayReader, UnreadableAnswer
 from engine.chain.port import RpcFailure
 from engine.chain.snapshot import read_positions
@@ -201,7 +201,7 @@ async def positions(node: Node, deadline_s: float = 5.0) -> list[tuple[bytes, by
 
 
 async def test_a_program_is_read_in_slices_and_asked_for_by_its_discriminator(node, monkeypatch):
-    monkeypatch.setattr(snapshot, "SLICE_ACCOUNTS", 100)
+    monkeypatch.setattr(json_array, "SLICE_BYTES", 40_000)
     rng = Random(1)
     accounts = [(Pubkey.from_bytes(rng.randbytes(32)), rng.randbytes(120)) for _ in range(3_000)]
     answer = json.dumps(

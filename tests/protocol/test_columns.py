@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -132,3 +133,13 @@ def test_every_leverage_has_its_maintenance_ratio_or_none():
             assert bps == maintenance_bps(leverage)
         except UnsupportedLeverage:
             assert bps == 0
+
+
+@pytest.mark.parametrize("count", [2, 300, 5_000])
+def test_however_many_symbols_there_are_each_position_has_its_own(count):
+    names = [f"{number:04d}/US" for number in range(count)]
+    every = [*names, *reversed(names)]
+    one = Position(ADDRESS, ADDRESS, "", Side.LONG, 1, 1, 1, 1, 1, False, 1, Generation.DOCUMENTED, 9)
+    accounts = [encode_position(replace(one, symbol=name)) for name in every]
+    read = positions_of(decode_positions(accounts))
+    assert [read[index].symbol for index in range(2 * count)] == every
