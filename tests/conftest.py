@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,6 +35,11 @@ from engine.liquidation import decision_record
 from engine.protocol import margin
 from engine.store.embedded import embedded_postgres
 from engine.store.migrate import migrate
+
+# A shell that runs the suite in the background has the interrupt ignored, and every program started here
+# would inherit that; with a handler of ours it inherits the default.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW_NS = 1_750_000_000_123_456_789
 

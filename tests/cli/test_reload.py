@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import structlog
 
+from engine.cli import reload
 from engine.cli.reload import RELOADED, Reloader
 from engine.settings import Settings, load_settings
 from engine.telemetry.logs import configure_logging
@@ -48,10 +49,11 @@ def world() -> World:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What is written to a stderr of the test's own: pytest changes its own between setup and call."""
     stream = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(reload, "configure_logging", partial(configure_logging, stream=stream))
     kept = logging.getLogger().handlers[:], logging.getLogger().level
-    configure_logging("info")
+    configure_logging("info", stream)
     yield stream
     structlog.reset_defaults()
     logging.getLogger().handlers[:] = kept[0]
