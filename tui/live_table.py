@@ -276,14 +276,29 @@ class LiveTable(Painted, can_focus=True):
         """Choose the columns that fit."""
         self._fit()
 
-    def on_focus(self) -> None:
+    def on_focus(self, event: events.Focus) -> None:
         """The cursor of the table that has the keys is painted; it is the operator's from now on."""
         self._is_held_by_hand = bool(self._rows) and not self._is_tail
-        self._repaint_row(self._cursor_index)
+        self._tell_focus(event, events.DescendantFocus(self), has_focus=self.screen.focused is self)
 
-    def on_blur(self) -> None:
+    def on_blur(self, event: events.Blur) -> None:
         """See `on_focus`."""
-        self._repaint_row(self._cursor_index)
+        self._tell_focus(event, events.DescendantBlur(self), has_focus=False)
+
+    def _tell_focus(self, event: events.Event, news: events.Event, *, has_focus: bool) -> None:
+        event.prevent_default()  # Textual's own handler paints every row anew
+        self.show_focus(has_focus=has_focus)
+        if self.parent is not None:
+            self.parent.post_message(news)
+
+    def show_focus(self, *, has_focus: bool) -> None:
+        """Paint the cursor as it is while this table has the keys, or has not."""
+        if has_focus != self.has_focus:
+            self.has_focus = has_focus
+            self._repaint_row(self._cursor_index)
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """No style asks for the focus: there is nothing to match anew."""
 
     def _fit(self) -> None:
         self._fitted = fit_columns(self._columns, self.size.width - len(_MARKER) - len(_MORE_BELOW))
@@ -328,7 +343,7 @@ class LiveTable(Painted, can_focus=True):
         here = index == self._cursor_index
         pinned = self._rows[index].key == self._pinned_key
         sign = _MARKER if here else _PINNED if pinned else "  "
-        marker = Span(sign, Tone.OURS if self.has_focus or pinned else Tone.MUTED)
+        marker = Span(sign, Tone.OURS if pinned or (here and self.has_focus) else Tone.MUTED)
         row = padded((marker, *self._line(self._rows[index])), width - 1)
         return self.strip_of((*row, self._more(index)), width, self._cursor_style() if here else None)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 EXIT_NO_TERMINAL = 2
 _START_S = 2.0
+# New objects before the young ones are looked at, and how often that is before the older ones are, and the
+# oldest. Each frame makes thousands that are freed without: at Python's own figures more keys wait.
+_GARBAGE = (7_000, 10, 20)
 # Read by Textual when it is imported: a key is answered within a frame, and nothing is animated.
 _TEXTUAL_SETTINGS = {"TEXTUAL_FPS": "60", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
 
@@ -61,6 +64,7 @@ def _lacking_terminal() -> str:
 
 def _collect_garbage() -> None:
     gc.freeze()
+    gc.set_threshold(*_GARBAGE)
     gc.enable()
 
 

@@ -7,10 +7,19 @@ import pytest
 import snapshots
 from consoles import Console
 from peer import Peer
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, CompositorUpdate
+from textual.screen import Screen
 
 from engine.api import wire
 from engine.paths import ProfilePaths
+from tui.app import ConsoleApp
+from tui.lines import Tone
 from tui.live_table import LiveTable
+from tui.panes.at_risk import AtRiskPane
+from tui.panes.queue import QueuePane
+from tui.panes.table_pane import TablePane
+from tui.screens.main import MainScreen
 
 
 async def test_every_pane_shows_its_part_at_120_by_40(console: Console) -> None:
@@ -220,3 +229,37 @@ async def test_a_dry_run_says_on_every_screenful_that_nothing_is_sent(console: C
     stopped = msgspec.structs.replace(real, engine=engine, gate=snapshots.gate("stopped", 4))
     await peer.push(stopped)
     await console.says("DRY RUN, NOTHING IS SENT  ■ STOPPED")
+
+
+async def test_a_pane_that_gets_the_keys_is_painted_at_once_and_the_rest_of_the_screen_is_not(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted: list[CompositorUpdate] = []
+    screen = console.app.screen
+    assert isinstance(screen, MainScreen)
+
+    def keep(_app: ConsoleApp, _screen: Screen[object], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, CompositorUpdate):
+            painted.append(renderable)
+
+    monkeypatch.setattr(ConsoleApp, "_display", keep)
+    screen.action_pane(1)
+    (update,) = painted
+    assert isinstance(update, ChopsUpdate)
+    rows = {y for y, _, _ in update.spans}
+    at_risk, queue = screen.query_one(AtRiskPane), screen.query_one(QueuePane)
+    assert {at_risk.rule.region.y, queue.rule.region.y, _cursor_row(at_risk), _cursor_row(queue)} <= rows
+    assert not screen._repaint_required  # by the next frame: the whole screen
+
+
+def _cursor_row(pane: TablePane) -> int:
+    return pane.table.region.y + pane.table.header_height
+
+
+async def test_the_titles_follow_the_keys_however_fast_they_come(console: Console) -> None:
+    await console.press("2", "3", "1", "2")
+    panes = {pane.id: pane for pane in console.app.screen.query(TablePane)}
+    await console.until(lambda: panes["queue"].table.has_focus)
+    await console.pilot.pause()
+    lit = [name for name, pane in panes.items() if pane.rule.lines[0][1].tone is Tone.OURS]
+    assert lit == ["queue"]

@@ -37,11 +37,18 @@ class TablePane(Vertical):
 
     def on_descendant_focus(self) -> None:
         """The title lights up."""
-        self.rule.show_active(active=True)
+        focused = self.screen.focused  # a newer key may have moved it on
+        self.rule.show_active(active=focused is not None and self in focused.ancestors)
 
     def on_descendant_blur(self) -> None:
         """The title goes back."""
         self.rule.show_active(active=False)
+
+    def show_keys(self) -> None:
+        """Show that the table has the keys, or has not, before the news of it has come here."""
+        has_keys = self.screen.focused is self.table
+        self.rule.show_active(active=has_keys)
+        self.table.show_focus(has_focus=has_keys)
 
     def show_age(self, age: Line) -> None:
         """Show at the rule's end how old the rows are."""

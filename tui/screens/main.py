@@ -10,7 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
 
 from engine.api import wire
 from tui.commands import COMMANDING
@@ -38,10 +41,39 @@ from tui.state import NS_PER_MS, ConsoleState, is_stopped, may_command
 _TABLES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
 _FIGURES: tuple[type[Figures], ...] = (FundPane, LatencyPane, TotalsPane, PricesPane)
 _PANES: tuple[type[SiftedPane[Any]] | type[Figures], ...] = (*_TABLES, *_FIGURES)
+_PANE_KEYS = (
+    ("1,A", "At risk", "main.at_risk"),
+    ("2,Q", "Queue", "main.queue"),
+    ("3,F", "Failed", "main.failed"),
+    ("4,E", "Events", "main.events"),
+    ("5,I", "Fund", "main.fund"),
+    ("6,L", "Latency", "main.latency"),
+    ("7,T", "Totals", "main.totals"),
+    ("8,P", "Prices", "main.prices"),
+)
+
+
+def _pane_bindings() -> list[BindingType]:
+    """The keys of the panes, with priority: none passes through all the widgets around the cursor first."""
+    return [
+        Binding(
+            keys,
+            f"pane({index})",
+            title,
+            show=False,
+            id=name,
+            priority=True,
+            tooltip="figures" if issubclass(pane, Figures) else "",
+        )
+        for index, (pane, (keys, title, name)) in enumerate(zip(_PANES, _PANE_KEYS, strict=True))
+    ]
 
 
 class MainScreen(Screen[None]):
     """Shows states; asks the app for everything that reaches the engine."""
+
+    # Textual paints the whole screen when the focus moves; here the panes that it leaves and enters do.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -88,14 +120,7 @@ class MainScreen(Screen[None]):
             tooltip="the next pane, and on small terminals the next page",
         ),
         Binding("shift+tab", "next_pane(-1)", "Pane before", show=False, id="main.pane_before"),
-        Binding("1,A", "pane(0)", "At risk", show=False, id="main.at_risk"),
-        Binding("2,Q", "pane(1)", "Queue", show=False, id="main.queue"),
-        Binding("3,F", "pane(2)", "Failed", show=False, id="main.failed"),
-        Binding("4,E", "pane(3)", "Events", show=False, id="main.events"),
-        Binding("5,I", "pane(4)", "Fund", show=False, id="main.fund", tooltip="figures"),
-        Binding("6,L", "pane(5)", "Latency", show=False, id="main.latency", tooltip="figures"),
-        Binding("7,T", "pane(6)", "Totals", show=False, id="main.totals", tooltip="figures"),
-        Binding("8,P", "pane(7)", "Prices", show=False, id="main.prices", tooltip="figures"),
+        *_pane_bindings(),
         *place_bindings(show=True),
     ]
 
@@ -205,10 +230,8 @@ class MainScreen(Screen[None]):
 
     def _show_ages(self, age_ms: int) -> None:
         mark = age_mark(age_ms)
-        for pane in self.query(SiftedPane):
+        for pane in self._panes():
             pane.show_age(mark)
-        for figures in self.query(Figures):
-            figures.show_age(mark)
 
     def _show_snapshot(self, snapshot: wire.Snapshot, *, stopped: bool) -> None:
         self.query_one(AtRiskPane).show_positions(snapshot.book, snapshot.at_risk)
@@ -244,6 +267,8 @@ class MainScreen(Screen[None]):
             return True if self._snapshot is not None and self._snapshot.queue_length else None
         if action in ("copy", "explore"):
             return True if self._address() else None
+        if action == "pane":
+            return not isinstance(self.focused, Input)  # whoever types has these keys for the text
         return True
 
     def action_retry(self) -> None:
@@ -302,7 +327,11 @@ class MainScreen(Screen[None]):
         # Asked of the screen: a widget hears of its focus later, and keys may come faster.
         if self.focused is None or isinstance(self.focused, Figures):
             return self.focused
-        return next((pane for pane in self.query(SiftedPane) if pane in self.focused.ancestors), None)
+        around = self.focused.ancestors
+        return next((pane for pane in map(self.query_one, _TABLES) if pane in around), None)
+
+    def _panes(self) -> list[SiftedPane[Any] | Figures]:
+        return [self.query_one(pane) for pane in _PANES]
 
     def _address(self) -> str | None:
         pane = self._focused_pane()
@@ -313,11 +342,21 @@ class MainScreen(Screen[None]):
         is_zoomed = self.has_class("-zoomed")
         self.set_class(isinstance(pane, (EventsPane, Figures)), "-second-page")
         self.set_class(is_zoomed and isinstance(pane, Figures), "-of-figures")
-        for each in (*self.query(SiftedPane), *self.query(Figures)):
+        for each in self._panes():
             each.set_class(is_zoomed and each is pane, "-zoomed")
         self._show_titles()
         self.set_focus(pane if isinstance(pane, Figures) else pane.table)
+        self._answer()
         self.call_after_refresh(self._draw_figures)
+
+    def _answer(self) -> None:
+        """Paint at once which pane has the keys: what else there is to do comes behind it."""
+        tables = [self.query_one(pane) for pane in _TABLES]
+        for each in tables:
+            each.show_keys()
+        if self.is_current and not self._layout_required:
+            self._compositor.update_widgets({part for each in tables for part in (each.rule, each.table)})
+            self._compositor_refresh()
 
     @on(LiveTable.Chosen)
     def _choose(self, event: LiveTable.Chosen) -> None:
