@@ -27,6 +27,16 @@ async def opened(hermes: Any, eventually: Any, count: int = 1) -> None:
     await eventually(lambda: hermes.server.streams == count)
 
 
+async def left(hermes: Any, eventually: Any) -> None:
+    """A client that is gone is noticed by what can no longer be told to it."""
+
+    async def unheard() -> bool:
+        hermes.say()
+        return bool(hermes.server.streams == 0)
+
+    await eventually(unheard)
+
+
 async def test_each_publication_is_one_event_with_the_asked_feeds(hermes: Any, eventually: Any) -> None:
     async with hermes.stream(SOL) as one, hermes.stream(SOL, BTC, parsed="true") as both:
         await opened(hermes, eventually, 2)
@@ -36,7 +46,7 @@ async def test_each_publication_is_one_event_with_the_asked_feeds(hermes: Any, e
         update = await hermes.update(both)
         assert [each["id"] for each in update["parsed"]] == [SOL, BTC]
         assert update["parsed"][0]["metadata"]["prev_publish_time"] == NOW_S
-    await opened(hermes, eventually, 0)
+    await left(hermes, eventually)
 
 
 async def test_benchmarks_are_the_first_updates_of_their_second(hermes: Any, eventually: Any) -> None:
@@ -91,7 +101,7 @@ async def test_there_is_an_end_to_how_many_streams_are_served(
     async with hermes.stream(SOL):
         await opened(hermes, eventually)
         assert await hermes.get("/v2/updates/price/stream", SOL) == (503, "All 1 streams are taken")
-    await opened(hermes, eventually, 0)
+    await left(hermes, eventually)
     async with hermes.stream(SOL):
         await opened(hermes, eventually)
 
