@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import aiohttp
+import pytest
 from world import World, until
 
 from engine.api import wire
@@ -22,6 +23,9 @@ LOOKED_AT_S = 4.0
 WAITING = ("queued", "signed")
 
 
+# That nobody waits for such a node is shown quickly in test_on_nodes.py, by the parts that ask and send, and
+# that a whole engine liquidates on among failing requests in tests/cli/test_in_trouble.py.
+@pytest.mark.long
 async def test_with_its_first_node_a_black_hole_the_engine_liquidates_on_without_waiting_for_it(short_path):
     world = World(short_path)
     try:

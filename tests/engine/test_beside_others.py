@@ -6,6 +6,7 @@ import asyncio
 import signal
 from typing import Any
 
+import pytest
 from world import World, until
 
 from engine.api.client import EngineClient
@@ -26,6 +27,9 @@ async def done(world: World) -> dict[str, int]:
     return dict(described["done"])
 
 
+# That the promises hold beside a rival and busy owners is shown quickly in tests/simulation, what a position
+# taken first becomes in test_precedence.py, and that a whole engine keeps them in test_on_the_sandbox.py.
+@pytest.mark.long
 async def test_beside_a_rival_and_busy_owners_the_engine_keeps_every_promise(short_path):
     world = World(short_path)
     try:

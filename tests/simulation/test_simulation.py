@@ -12,9 +12,9 @@ from sim.campaign import Findings, run_campaign
 from sim.swarm import KINDS, PATHS
 
 HERE = Path(__file__).parent
-QUICK_SEEDS = 200
+QUICK_SEEDS = 120
 
-pytestmark = pytest.mark.timeout(600)  # fifteen seconds on a machine with nothing else to do
+pytestmark = pytest.mark.timeout(600)  # ten seconds on a machine with nothing else to do
 
 
 def known_seeds() -> list[int]:

@@ -22,6 +22,7 @@ from engine.store.retention import Retention, make_days, prune
 DAY_NS = 86_400 * 10**9
 SOL = 10**9
 
+# A row every seven hours: of the days ahead and the last two months, and around the two years that are kept.
 WHOLE_TABLE = """
 INSERT INTO liquidations (
     signature, liquidation_id, position_pubkey, owner, liquidator, cluster, program_id, symbol, action,
@@ -31,8 +32,10 @@ INSERT INTO liquidations (
 SELECT
     'signature ' || n, 'id', 'position', 'owner', 'wallet', 'cluster', 'program', 'SOL/USD', 'full', n % 3,
     n, 2 * n, 3, 4, n % 5, n % 7, 'confirmed', true, 18446744073709551615,
-    now() - n * interval '7 hours', now() - n * interval '7 hours' + interval '1 second', 'somebody'
-FROM generate_series(-10, 3000) AS n
+    detected, detected + interval '1 second', 'somebody'
+FROM
+    generate_series(-10, 300) AS n,
+    LATERAL (SELECT now() - n * interval '7 hours' - (n > 200)::int * interval '660 days' AS detected) AS at
 """
 
 
@@ -60,10 +63,13 @@ async def rows(dsn: str, query: str, *arguments: object) -> list[tuple[Any, ...]
 
 async def partitions(dsn: str) -> dict[str, int]:
     """How many rows each partition holds."""
-    names = await rows(
-        dsn, "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'liquidations'::regclass"
-    )
-    return {name: (await rows(dsn, f"SELECT count(*) FROM {name}"))[0][0] for (name,) in names}
+    children = "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'liquidations'::regclass"
+    counted = "SELECT tableoid, count(*) AS rows FROM liquidations GROUP BY tableoid"
+    query = f"""
+        SELECT inhrelid::regclass::text, COALESCE(rows, 0)
+        FROM ({children}) AS parts LEFT JOIN ({counted}) AS held ON tableoid = inhrelid
+    """
+    return dict(await rows(dsn, query))
 
 
 def day_name(age_days: int) -> str:
