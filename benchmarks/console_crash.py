@@ -21,7 +21,7 @@ CRASH_DEADLINE_S = 60.0
 BETWEEN_KEYS_S = 0.03
 ENOUGH_KEYS = 200
 # The key of a pane, and what is written anew when it gets the keys: its title lights up.
-KEYS = ((b"2", b"2 QUEUE"), (b"3", b"3 FAILED"), (b"1", b"1 AT RISK"))
+KEYS = ((b"2", "2 QUEUE"), (b"3", "3 FAILED"), (b"1", "1 AT RISK"))
 STALL_S, RESIZES = 30.0, 1_000
 _AFTERWARDS_S = 20.0
 _ON_HANGUP = 128 + 1
@@ -62,7 +62,7 @@ async def _crash() -> tuple[float, list[float], int]:
         return written / (time.monotonic() - began_s) / 1e3, reactions_ms, done - before
 
 
-async def _reaction_ms(console: Terminal, key: bytes, answer: bytes) -> float:
+async def _reaction_ms(console: Terminal, key: bytes, answer: str) -> float:
     pressed_s = time.monotonic()
     await console.press(key, until=answer)
     return (time.monotonic() - pressed_s) * 1e3
@@ -104,8 +104,8 @@ async def _lost() -> list[str]:
 async def _is_alive(console: Terminal) -> bool:
     """Whether it shows news and answers to a key."""
     try:
-        await console.press(b"2", until=b"2 QUEUE")
-        await console.press(b"1", until=b"1 AT RISK")
+        await console.press(b"2", until="2 QUEUE")
+        await console.press(b"1", until="1 AT RISK")
     except Failed:
         return False
     return True

@@ -1,4 +1,4 @@
-"""A console in a pseudo-terminal of ours: keys in, and every byte that it writes."""
+"""A console in a pseudo-terminal of ours: keys in, what its screen shows, how many bytes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from benchmarks.drawn import Drawn
 from benchmarks.processes import Failed, cpu_s
 
 COLUMNS, ROWS = 120, 40
@@ -24,7 +25,7 @@ CONSOLE = (sys.executable, "-m", "engine")
 
 
 class Terminal:
-    """Use as an async context manager. `output` is what was written since the last `forget`."""
+    """Use as an async context manager. `written` counts the bytes since the last `forget`."""
 
     def __init__(self, environment: Mapping[str, str], program: Sequence[str] = CONSOLE) -> None:
         self._master, self._slave = pty.openpty()
@@ -39,7 +40,6 @@ class Terminal:
             start_new_session=True,
         )
         os.close(self._slave)
-        self.output = b""
         self.written = 0
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -63,27 +63,26 @@ class Terminal:
         """Press keys."""
         os.write(self._master, keys)
 
-    async def press(self, key: bytes, *, until: bytes) -> str:
-        """Type a key, and return when the console shows what it should."""
+    async def press(self, key: bytes, *, until: str) -> str:
+        """Type a key, and return when the console has written some of what it should show."""
         self.forget()
         self.type(key)
-        await self.shows(until)
-        return until.decode()
+        await self.shows(until, since=self._screen.written)
+        return until
 
-    async def shows(self, text: bytes) -> float:
-        """Wait for it; when it came, on the monotonic clock. Raises Failed."""
+    async def shows(self, text: str, *, since: int = 0) -> float:
+        """Wait until `Drawn.shows` it; when that was, on the monotonic clock. Raises Failed."""
         try:
             async with asyncio.timeout(SHOWN_S):
-                while text not in self.output:
+                while not self._screen.shows(text, since):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise Failed(f"the console did not show {text.decode()}") from None
+            raise Failed(f"the console did not show {text}") from None
         return time.monotonic()
 
     def forget(self) -> None:
-        """What was shown so far does not count."""
-        self.output = b""
+        """What was written so far does not count."""
         self.written = 0
 
     def cpu_s(self) -> float:
@@ -93,6 +92,7 @@ class Terminal:
     def resize(self, columns: int, rows: int) -> None:
         """Another size; the console is told by the kernel."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._screen = Drawn(columns, rows)
 
     def stall(self) -> None:
         """Read nothing more."""
@@ -118,6 +118,6 @@ class Terminal:
                 return
 
     def _take(self, written: bytes) -> None:
-        self.output += written
+        self._screen.take(written)
         self.written += len(written)
         self._news.set()

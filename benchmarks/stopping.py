@@ -14,7 +14,7 @@ from engine.drill.stop import GOAL_MS, Press, presses
 
 PRESSES = 100
 STOP_KEY = b"\x05"
-RUNNING, STOPPED = "● RUNNING".encode(), "■ STOPPED".encode()  # in the banner; events have the words, too
+RUNNING, STOPPED = "● RUNNING", "■ STOPPED"  # in the banner; events have the words, too
 
 
 def measure() -> Iterator[Measurement]:

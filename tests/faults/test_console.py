@@ -16,7 +16,7 @@ from terminals import ROOT, TerminalConsole
 from waiting import until
 from witness import nothing_is_missing_or_twice
 
-SHOWN = "● RUNNING".encode()
+SHOWN = "● RUNNING"
 
 
 def _kill(terminal: TerminalConsole) -> None:
@@ -41,7 +41,7 @@ async def test_consoles_that_die_leave_the_engine_as_it_was(
     engine = await arena.begin()
     for _ in range(3):
         with TerminalConsole(arena.paths.state, arena.paths.runtime) as first:
-            await asyncio.to_thread(first.read_until, SHOWN)
+            await asyncio.to_thread(first.shows, SHOWN)
             await arena.until("transactions are out", lambda seen: seen.in_flight > 0)
             end(first)
             await asyncio.to_thread(first.process.wait, 20)
@@ -58,7 +58,7 @@ async def test_a_console_that_nobody_reads_and_that_is_frozen_for_long_does_not_
 ) -> None:
     engine = await arena.begin()
     with TerminalConsole(arena.paths.state, arena.paths.runtime) as console:
-        await asyncio.to_thread(console.read_until, SHOWN)
+        await asyncio.to_thread(console.shows, SHOWN)
         console.signal(signal.SIGSTOP)
         await arena.outlive_blockhashes()
         await arena.liquidates(20)

@@ -1,10 +1,11 @@
-"""A real console in a real pseudo-terminal: a process of its own, seen as the bytes that it writes."""
+"""A real console in a real pseudo-terminal: a process of its own, seen as its bytes and as its screen."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -12,10 +13,12 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from benchmarks.drawn import Drawn
 
 ROOT = Path(__file__).parents[2]
 ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
@@ -36,7 +39,9 @@ def console_command(state: Path, runtime: Path, before: str = "") -> list[str]:
 
 
 class TerminalConsole:
-    """Use as a context manager. `output` holds every byte that was read so far.
+    """Use as a context manager. `output` holds every byte that was read so far, `screen` what they show.
+
+    Only the cells that changed are written, so a text is looked for on the screen, not in the bytes.
 
     `command` takes the place of the plain console.
     """
@@ -53,7 +58,7 @@ class TerminalConsole:
     ) -> None:
         self.output = b""
         self.master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.lose_everything(columns, rows)
         self.before = termios.tcgetattr(self._slave)
         self.process = subprocess.Popen(
             list(command) or console_command(state, runtime),
@@ -87,14 +92,26 @@ class TerminalConsole:
             except OSError:
                 continue
 
-    def read_until(self, wanted: bytes, deadline_s: float = 30.0, *, after: int = 0) -> bytes:
-        """Read until `wanted` was written behind the first `after` bytes, and return all that was."""
+    def lose_everything(self, columns: int, rows: int) -> None:
+        """The terminal gets this size, and its screen is empty."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen = Drawn(columns, rows)
+
+    def shows(self, wanted: str | re.Pattern[str], deadline_s: float = 30.0, *, since: int = 0) -> str:
+        """Read until the screen `Drawn.shows` it, and return all that is on it then."""
+        self._read_until(lambda: self.screen.shows(wanted, since), repr(wanted), deadline_s)
+        return self.screen.text
+
+    def read_until(self, wanted: bytes, deadline_s: float = 30.0) -> None:
+        """Read until these very bytes were written."""
+        self._read_until(lambda: wanted in self.output, repr(wanted), deadline_s)
+
+    def _read_until(self, is_there: Callable[[], bool], wanted: str, deadline_s: float) -> None:
         deadline = time.monotonic() + deadline_s
-        while wanted not in self.output[after:]:
+        while not is_there():
             left = deadline - time.monotonic()
-            assert left > 0, f"{wanted!r} was not written; the last bytes: {self.output[-2000:]!r}"
+            assert left > 0, f"{wanted} did not come; {self.output[-2000:]!r} made\n{self.screen.text}"
             self._read(left)
-        return self.output
 
     def drain(self) -> None:
         """Read what is left after the process ended."""
@@ -126,6 +143,7 @@ class TerminalConsole:
         except OSError:
             return False
         self.output += read
+        self.screen.take(read)
         return bool(read)
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import struct
-import termios
 from random import Random
 
 import msgspec
 import pytest
 import snapshots
 from consoles import Console
-from drawn import Drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peer import Peer
@@ -24,6 +20,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
+from benchmarks.drawn import Drawn
 from engine.paths import ProfilePaths
 from tui.changed_cells import TerminalMemory
 
@@ -128,9 +125,8 @@ async def test_the_app_hands_every_update_to_the_memory(
 def test_another_size_is_written_in_full(served: ProfilePaths) -> None:
     # Textual takes the variables for the terminal's size.
     with TerminalConsole(served.state, served.runtime, COLUMNS="", LINES="") as console:
-        console.read_until("● RUNNING".encode())
-        console.read_until(b"INSURANCE FUND")
-        shown = len(console.output)
-        fcntl.ioctl(console.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 110, 0, 0))
-        console.read_until(b"INSURANCE FUND", after=shown)
-        console.read_until("● RUNNING".encode(), after=shown)
+        console.shows("● RUNNING")
+        console.shows("INSURANCE FUND")
+        console.lose_everything(columns=110, rows=40)
+        console.shows("INSURANCE FUND")
+        console.shows("● RUNNING")

@@ -138,23 +138,23 @@ def hostile_engine(paths: ProfilePaths) -> Iterator[ProfilePaths]:
 def test_no_byte_of_what_strangers_wrote_commands_the_terminal(hostile_engine: ProfilePaths) -> None:
     escape = b"\x1b[27u"  # as terminals write it that tell an escape key from a sequence's begin
     places = (
-        (b"3r", b"Try this liquidation again?"),
-        (escape + b"\r", b"POSITION"),
-        (escape + b"u", b"type RESUME"),
-        (escape + b"l", b"UNKNOWN"),
-        (b"g", b"LOG"),
-        (b"a", b"ALERTS"),
-        (b"h", b"HISTORY"),
-        (b"t", b"AUDIT"),
-        (b"s", b"SETTINGS"),
-        (b"?", b"Everywhere"),
+        (b"3r", "Try this liquidation again?"),
+        (escape + b"\r", "POSITION"),
+        (escape + b"u", "type RESUME"),
+        (escape + b"l", "UNKNOWN"),
+        (b"g", "LOG"),
+        (b"a", "ALERTS"),
+        (b"h", "HISTORY"),
+        (b"t", "AUDIT"),
+        (b"s", "SETTINGS"),
+        (b"?", "Everywhere"),
     )
     with TerminalConsole(hostile_engine.state, hostile_engine.runtime) as terminal:
-        terminal.read_until("■ STOPPED".encode(), 30)
+        terminal.shows("■ STOPPED")
         for keys, landmark in places:
-            seen = len(terminal.output)
+            seen = terminal.screen.written
             terminal.send(keys)
-            terminal.read_until(landmark, 30, after=seen)
+            terminal.shows(landmark, since=seen)
         written = terminal.output.decode()
     text = _OURS.sub("", written)
     left = {character for character in text if not character.isprintable()} - {"\r", "\n"}

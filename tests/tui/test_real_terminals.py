@@ -32,10 +32,10 @@ def test_a_crash_restores_the_terminal_says_where_its_report_is_and_ends_with_st
 ) -> None:
     command = console_command(served.state, served.runtime, _BROKEN)
     with TerminalConsole(served.state, served.runtime, command=command) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         terminal.send(b"?")
         terminal.read_until(ALTERNATE_OFF)
-        terminal.read_until(b"The console crashed (RuntimeError); the engine runs on.")
+        terminal.shows("The console crashed (RuntimeError); the engine runs on.")
         assert terminal.process.wait(30) == 1
         terminal.drain()
         assert b"\x1b[?25h" in terminal.output.rpartition(ALTERNATE_OFF)[2]
@@ -49,8 +49,8 @@ def test_a_crash_restores_the_terminal_says_where_its_report_is_and_ends_with_st
 
 def test_with_no_color_set_no_colour_is_written_and_the_states_are_still_there(served: ProfilePaths) -> None:
     with TerminalConsole(served.state, served.runtime, NO_COLOR="1") as terminal:
-        terminal.read_until("● RUNNING".encode())
-        terminal.read_until(b"STOP")
+        terminal.shows("● RUNNING")
+        terminal.shows("STOP")
         styles = re.findall(rb"\x1b\[([0-9;]*)m", terminal.output)
         parts = {int(part) for style in styles for part in style.split(b";") if part}
         grey = {number for number in parts if 30 <= number <= 49 or 90 <= number <= 107} - {39, 49}
@@ -159,14 +159,13 @@ def test_over_ssh_the_console_attaches_stops_and_is_left(served: ProfilePaths, t
                     [SSHD, "-i", "-e", "-f", str(config)], stdin=caller, stdout=caller, stderr=log
                 )
             try:
-                terminal.read_until("● RUNNING".encode())
+                terminal.shows("● RUNNING")
                 terminal.send(b"\x05")
-                terminal.read_until("■ STOPPED".encode())
-                seen = len(terminal.output)
+                terminal.shows("■ STOPPED")
                 terminal.send(b"q")
-                terminal.read_until(b"Leave running", after=seen)
+                terminal.shows("Leave running")
                 terminal.send(b"l")
-                terminal.read_until(b"The engine runs on.")
+                terminal.shows("The engine runs on.")
                 assert terminal.process.wait(30) == 0
             finally:
                 server.send_signal(signal.SIGTERM)

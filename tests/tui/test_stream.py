@@ -282,11 +282,11 @@ async def test_a_terminal_that_does_not_read_is_painted_less_often_until_it_read
     monkeypatch.setattr(stream_module.Viewer, "_take", noted)
     serving.streams = Streams(Storm().take)
     with TerminalConsole(paths.state, paths.runtime) as console:
-        await asyncio.to_thread(console.read_until, "● RUNNING".encode())
+        await asyncio.to_thread(console.shows, "● RUNNING")
         async with asyncio.timeout(DEADLINE_S):
             while (await wished.get() or 0) < 800:
                 continue
-        unread = asyncio.create_task(asyncio.to_thread(console.read_until, b"the terminal reads slowly"))
+        unread = asyncio.create_task(asyncio.to_thread(console.shows, "the terminal reads slowly"))
         async with asyncio.timeout(DEADLINE_S):
             while await wished.get() != 200:
                 continue

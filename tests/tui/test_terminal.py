@@ -23,7 +23,7 @@ def test_a_signal_restores_the_terminal_and_ends_with_its_own_status(
     served: ProfilePaths, number: signal.Signals, status: int
 ) -> None:
     with console(served) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         assert ALTERNATE_ON in terminal.output
         terminal.signal(number)
         terminal.read_until(ALTERNATE_OFF)
@@ -37,14 +37,14 @@ def test_a_signal_restores_the_terminal_and_ends_with_its_own_status(
 
 def test_a_terminal_that_goes_away_ends_the_console(served: ProfilePaths) -> None:
     with console(served) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         terminal.hang_up()
         assert terminal.process.wait(10) == 129
 
 
 def test_a_terminal_that_nobody_reads_does_not_keep_the_console_alive(served: ProfilePaths) -> None:
     with console(served) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         # Fill the pty and the app's own queue of writes: the event loop hangs in its next write.
         for _ in range(60):
             terminal.send(b"?\x1b[27u")
@@ -56,20 +56,20 @@ def test_a_terminal_that_nobody_reads_does_not_keep_the_console_alive(served: Pr
 
 def test_quitting_leaves_the_terminal_and_says_that_the_engine_runs_on(served: ProfilePaths) -> None:
     with console(served) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         terminal.send(b"q")
-        terminal.read_until(b"Leave running")
+        terminal.shows("Leave running")
         terminal.send(b"l")
-        terminal.read_until(b"The engine runs on.")
+        terminal.shows("The engine runs on.")
         assert terminal.process.wait(10) == 0
         assert terminal.attributes() == terminal.before
 
 
 def test_the_stop_key_works_from_the_keyboard(served: ProfilePaths) -> None:
     with console(served) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         terminal.send(b"\x05")
-        terminal.read_until("■ STOPPED".encode())
+        terminal.shows("■ STOPPED")
 
 
 def test_a_console_without_a_terminal_says_what_to_use_instead(paths: ProfilePaths) -> None:

@@ -68,13 +68,13 @@ def test_bytes_that_are_no_text_do_not_end_a_console_and_an_open_paste_does_not_
     served: ProfilePaths,
 ) -> None:
     with TerminalConsole(served.state, served.runtime) as terminal:
-        terminal.read_until("● RUNNING".encode())
+        terminal.shows("● RUNNING")
         terminal.send(b"\xff\xfe\xe9")
         terminal.send(b"\x1b[200~a paste that never ends")
-        stopped = b"STOPP"  # of STOPPING, or of STOPPED where the answer was there first
+        stopped = "STOPP"  # of STOPPING, or of STOPPED where the answer was there first
         for _ in range(_PRESSES):
             terminal.send(b"\x05")  # pressed again, as one would: keys that are read together are a paste
             with contextlib.suppress(AssertionError):
-                terminal.read_until(stopped, deadline_s=1.0)
+                terminal.shows(stopped, deadline_s=1.0)
                 return
-        terminal.read_until(stopped)
+        terminal.shows(stopped)
