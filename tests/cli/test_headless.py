@@ -138,17 +138,6 @@ def test_a_crash_is_liquidated_recorded_and_confirmed_without_ever_loading_the_c
     assert left == ["sandbox.log"]  # nothing of a cluster that is gone
 
 
-def test_an_engine_liquidates_on_pythons_own_event_loop_too(process: Callable[..., Any]) -> None:
-    flags = (*QUICK, "--scenario", "crash", "--duration", "2", "--summary")
-    done = process(*flags, EVENT_LOOP="asyncio", SERVER_PORT="0")
-    assert done.code == 0, done.err
-    assert "event_loop=asyncio" in done.err
-    summary = json.loads(done.out)
-    assert summary["drained"] is True
-    assert summary["liquidations"]["full"] + summary["liquidations"]["partial"] > 0
-    assert set(summary["violations"].values()) == {0}
-
-
 def test_a_hangup_reads_the_settings_again_and_the_watchdog_hears_of_the_loop(
     foreground: Foreground, home: Path
 ) -> None:

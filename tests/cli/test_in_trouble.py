@@ -23,7 +23,7 @@ STORM = {
 }
 
 
-def test_an_engine_in_a_storm_liquidates_and_breaks_no_promise(
+def test_an_engine_on_pythons_own_event_loop_liquidates_in_a_storm_and_breaks_no_promise(
     process: Callable[..., Any], tmp_path: Path
 ) -> None:
     storm = tmp_path / "storm.json"
@@ -32,10 +32,12 @@ def test_an_engine_in_a_storm_liquidates_and_breaks_no_promise(
         *("--sandbox", "--no-ui", "--positions", "60", "--seed", "7", "--slot-ms", "50"),
         *("--scenario", "crash", "--duration", "5", "--summary"),
         *("--trouble", str(storm), "--trouble", "landing.drop_share=0.1"),
+        EVENT_LOOP="asyncio",
         SERVER_PORT="0",
         timeout_s=110,
     )
     assert answer.code == 0, answer.err
+    assert "event_loop=asyncio" in answer.err
     summary = json.loads(answer.out)
     assert summary["drained"] is True
     assert set(summary["violations"].values()) == {0}

@@ -219,7 +219,9 @@ def test_prices_are_fresh_and_move_with_the_slots(calm: Sandbox) -> None:
         assert calm.price(symbol).posted_slot > update.posted_slot
 
 
-def test_it_says_how_many_positions_were_signed_and_how_many_are_of_the_genesis(scratch: Path) -> None:
+def test_it_says_how_many_positions_were_signed_and_ends_at_an_interrupt_with_all_that_it_started(
+    scratch: Path,
+) -> None:
     sandbox = start(scratch, "--positions", "90", "--genesis-positions", "70", "--seed", "11")
     try:
         market = sandbox.rpc("sandboxMarket")
@@ -228,7 +230,8 @@ def test_it_says_how_many_positions_were_signed_and_how_many_are_of_the_genesis(
         fund = str(insurance_fund_address())
         assert len(sandbox.rpc("getSignaturesForAddress", fund, {"commitment": "confirmed"})) >= 6
     finally:
-        sandbox.end()
+        code = sandbox.end(signal.SIGINT)
+    assert (code, processes_of(scratch), list(scratch.iterdir())) == (0, [], [])
 
 
 def test_population_and_behaviour_of_the_command_line_are_in_force(scratch: Path) -> None:
@@ -279,12 +282,11 @@ def test_the_same_seed_gives_the_same_traders_on_another_chain_with_another_wall
         twin.end()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_its_database_and_its_files(scratch: Path, number: signal.Signals) -> None:
+def test_a_termination_ends_it_with_its_database_and_its_files(scratch: Path) -> None:
     sandbox = start(scratch, "--positions", "5")
     assert any("postgres" in command for command in processes_of(scratch))
     assert list(scratch.iterdir())
-    assert sandbox.end(number) == 0
+    assert sandbox.end(signal.SIGTERM) == 0
     assert processes_of(scratch) == []
     assert list(scratch.iterdir()) == []
 
