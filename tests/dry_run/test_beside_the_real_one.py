@@ -49,8 +49,8 @@ async def test_a_dry_run_decides_as_the_real_engine_does_sends_nothing_and_touch
         await _live_through_it(world, url, called)
 
 
-# That a run without a key rehearses as the stand-in is shown quickly in test_rehearsals.py, and that the name of
-# a profile makes a dry run in tests/cli/test_bad_usage.py.
+# Quickly: a run without a key rehearses as the stand-in (test_rehearsals.py), and the name of a profile
+# makes a dry run (tests/cli/test_bad_usage.py).
 @pytest.mark.long
 async def test_without_a_key_and_with_nothing_but_a_profile_of_such_a_name_it_is_a_dry_run(short_path):
     async with sandbox(short_path) as world, between(world.where["rpc_url"]) as (url, called):
