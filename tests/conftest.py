@@ -44,6 +44,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 NOW_NS = 1_750_000_000_123_456_789
 
 
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores interrupts, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class PostgresServer:
     """One embedded server for the whole run; `dsn(name)` addresses a database of it."""
 
