@@ -95,13 +95,18 @@ class Filling:
             done, first = at, number
 
     def _find_lines(self, group: Group, rows: NDArray[np.void], lines_e6: NDArray[np.int64]) -> None:
+        # Side by side, for what is read many times over.
+        size_e6, entry_price_e6, collateral_e6, leverage = (
+            np.ascontiguousarray(rows[name])
+            for name in ("size_e6", "entry_price_e6", "collateral_e6", "leverage")
+        )
         for line, factor_milli in enumerate(self._factors_milli):
             lines_e6[line] = thresholds_e6(
                 group.side,
-                size_e6=rows["size_e6"],
-                entry_price_e6=rows["entry_price_e6"],
-                collateral_e6=rows["collateral_e6"],
-                leverage=rows["leverage"],
+                size_e6=size_e6,
+                entry_price_e6=entry_price_e6,
+                collateral_e6=collateral_e6,
+                leverage=leverage,
                 factor_milli=factor_milli,
                 most=THRESHOLD_MAX,
             )
