@@ -54,6 +54,7 @@ class Writer:
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._is_rousing = False
+        self._is_roused = False  # something that waits is due
         self._closing = False
         self._unfolded_jobs = 0
         self._is_refused = False
@@ -150,6 +151,7 @@ class Writer:
     def _rouse(self) -> None:
         self._is_rousing = False
         with self._wake:
+            self._is_roused = bool(self._jobs)
             self._wake.notify()
 
     async def close(self) -> None:
@@ -178,10 +180,12 @@ class Writer:
                 self._wake.wait(PAUSE_S)
 
     def _take(self) -> list[_Job]:
+        """What waits, once something of it is due: before that, what is only kept takes no commit."""
         with self._wake:
-            while not self._jobs and not self._closing:
+            while not (self._jobs and self._is_roused) and not self._closing:
                 if not self._wake.wait(PAUSE_S if self._unfolded_jobs >= FOLD_JOBS else None):
                     self._fold_in_part()
+            self._is_roused = len(self._jobs) > MAX_GROUP
             return [self._jobs.popleft() for _ in range(min(MAX_GROUP, len(self._jobs)))]
 
     def _commit(self, group: list[_Job]) -> None:
@@ -207,6 +211,7 @@ class Writer:
         kept = [job for job in group if job.is_kept and not self._closing]
         with self._wake:
             self._jobs.extendleft(reversed(kept))
+            self._is_roused |= bool(kept)
         self._is_refused = bool(kept)
         group[:] = [job for job in group if job not in kept]
         for job in group:

@@ -160,6 +160,7 @@ class InlineWriter(Writer):
             asyncio.get_running_loop().call_later(self.disk.delay_s(), self._commit_group)
 
     def _commit_group(self) -> None:
+        self._is_roused = True
         group = self._take()
         self._commit(group)
         self.disk.reach("journal after commit")
