@@ -8,6 +8,7 @@ engine's positions, prices, queue or log: the parts here are of the same classes
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -15,6 +16,7 @@ from solders.pubkey import Pubkey
 
 from engine.book.book import Book
 from engine.book.holdings import Holdings
+from engine.chain.feed_comparison import FeedComparison
 from engine.chain.feed_connection import FeedConnection
 from engine.chain.port import Chain
 from engine.chain.subscriptions import MESSAGE_BYTES
@@ -52,10 +54,20 @@ class Rehearsal:
     """One step at a time: a position falls below its line and recovers, a price crosses a line and returns.
 
     Made within a running event loop. `chain`, `journal` and `tracker` are there because the parts are made
-    with them: nothing that is rehearsed asks or tells them anything.
+    with them: nothing that is rehearsed asks or tells them anything. `believes` and `node_is_current` are
+    asked as they are for real news; a rehearsal goes on whatever they answer.
     """
 
-    def __init__(self, *, chain: Chain, journal: Journal, tracker: Tracker, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        journal: Journal,
+        tracker: Tracker,
+        clock: Clock,
+        believes: Callable[[int], bool],
+        node_is_current: Callable[[], bool],
+    ) -> None:
         self._clock = clock
         watched = WatchedFeed(SOL_USD)
         program_id = Pubkey.default()
@@ -73,7 +85,7 @@ class Rehearsal:
             latencies=Latencies(),
             events=events,
             clock=clock,
-            node_is_current=lambda: True,
+            node_is_current=lambda: node_is_current() or True,
         )
         detector.enabled = True
         listener = Ingest(
@@ -90,14 +102,16 @@ class Rehearsal:
             clock=clock,
             renew_feed=lambda _: None,
         )
+        comparison = FeedComparison(clock)
+        tale = comparison.begin("", lambda _: None)
         feed = FeedConnection(
             listener,
             [SOL_USD.account],
             steady=(),
-            believes=lambda _: True,
+            believes=lambda slot: believes(slot) or True,
             on_subscribed=lambda: None,
             on_slot=lambda _: None,
-            on_kind=lambda _kind, _slot: None,
+            on_kind=lambda kind, slot: comparison.told_news(tale, kind, slot),
         )
         self._socket = WebSocket(feed.take, MESSAGE_BYTES)
         self._socket.opened.set_result(None)
@@ -148,8 +162,10 @@ class Rehearsal:
             self._price_told(_FALLEN_E6),
             self._price_told(_RESTING_E6),
         ]
-        self._hear(self._position_told(_NEAR))
+        # The price rests before the position is told: at the fallen one of an unfinished round it would be
+        # queued, and found healthy a step later.
         self._hear(self._frames[-1])
+        self._hear(self._position_told(_NEAR))
         self._step = 0
 
     def _position_told(self, position: Position) -> bytes:
@@ -193,7 +209,10 @@ def _position(number: int, collateral_e6: int) -> Position:
 
 
 _NEAR = _position(1, 5 * 10**6)  # liquidatable below 97.43
-_FAR = _position(2, 50 * 10**6)
+# Who falls comes into another leaf, as it does in a large book, and somebody takes the place: so there are two
+# who fall in turn, each with a leverage of another tier.
+_FAR = _position(2, 50 * 10**6), _position(3, 50 * 10**6)
+_ELSEWHERE = 50
 
 
 def _account(data: bytes, owner: Pubkey) -> dict[str, object]:

@@ -59,6 +59,20 @@ async def test_a_rehearsal_goes_on_when_its_prices_have_grown_old(tmp_path):
     await journal.close()
 
 
+@pytest.mark.parametrize("steps_before", range(4))
+async def test_whatever_was_just_rehearsed_when_the_prices_grow_old_it_begins_anew(tmp_path, steps_before):
+    clock = VirtualClock()
+    rehearsal, journal = await rehearsed(clock, tmp_path)
+    for _ in range(steps_before):
+        rehearsal.step()
+    before = rehearsal.queued
+    await clock.advance(PRICES_GOOD_NS / 1e9)
+    for _ in range(4):
+        rehearsal.step()
+    assert rehearsal.queued - before == 2
+    await journal.close()
+
+
 async def test_once_in_a_while_what_is_queued_in_a_rehearsal_is_taken_on_to_a_request(tmp_path):
     clock = VirtualClock()
     rehearsal, journal = await rehearsed(clock, tmp_path)
