@@ -131,7 +131,8 @@ class Confirmations:
                 finally:
                     self._connections.pop(url, None)
                     connection.end()
-            except (WebSocketFailure, OSError) as error:
+            except Exception as error:
+                # Whatever broke it, a fault of ours included: hints are not worth an engine.
                 log.info("confirmations not heard", reason=f"{type(error).__name__}: {error}"[:200])
             delay_s = RECONNECT_DELAYS_S[min(failures, len(RECONNECT_DELAYS_S) - 1)]
             failures += 1
@@ -179,7 +180,17 @@ class _Connection:
             self._socket.close()
 
     def follow(self, watched: dict[Signature, None]) -> None:
-        """Subscribe to what is new among these, and give up what is not among them any more."""
+        """Subscribe to what is new among these, and give up what is not among them any more.
+
+        A node that does not read is left, which keeps nothing from the others.
+        """
+        try:
+            self._follow(watched)
+        except WebSocketFailure as failure:
+            if self._socket is not None:
+                self._socket.fail(failure)
+
+    def _follow(self, watched: dict[Signature, None]) -> None:
         for signature in [each for each in watched if each not in self._known]:
             self._known[signature] = None
             self._asked[self._ask("signatureSubscribe", [str(signature), _CONFIRMED])] = signature

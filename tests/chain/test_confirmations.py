@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from solders.signature import Signature
 
 import engine.chain.confirmations as confirmations_module
 from engine.chain.confirmations import MOST_WATCHED, Confirmations
+from engine.chain.websocket import UNSENT_BYTES
 from engine.clock import SystemClock
 
 
@@ -75,7 +76,7 @@ class Hearing:
 
 
 @asynccontextmanager
-async def hearing(count: int = 1) -> AsyncIterator[Hearing]:
+async def hearing(count: int = 1, *, beside: Sequence[str] = ()) -> AsyncIterator[Hearing]:
     nodes = [Node() for _ in range(count)]
     async with AsyncExitStack() as stack:
         for node in nodes:
@@ -87,9 +88,9 @@ async def hearing(count: int = 1) -> AsyncIterator[Hearing]:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             node.url = f"ws://127.0.0.1:{runner.addresses[0][1]}/"
         confirmations = Confirmations(
-            [node.url for node in nodes],
+            [*beside, *(node.url for node in nodes)],
             SystemClock(),
-            is_fit=lambda url: url in {each.url for each in nodes},
+            is_fit=lambda url: url in {*beside, *(each.url for each in nodes)},
         )
         heard = Hearing(nodes, confirmations)
         running = asyncio.create_task(confirmations.run())
@@ -159,6 +160,30 @@ async def test_what_has_ended_unheard_is_unsubscribed_from():
         await node.notify(subscription + 1)
         await heard.until(lambda: heard.heard)
         assert signature not in heard.heard
+
+
+async def test_a_node_that_cannot_even_be_looked_up_ends_nothing():
+    async with hearing(beside=["ws://no..host/"]) as heard:
+        (node,) = heard.nodes
+        signature = Signature.new_unique()
+        heard.confirmations.watch(signature)
+        await heard.until(lambda: node.calls)
+        await node.notify(node.subscription_of(signature))
+        await heard.until(lambda: heard.heard == [signature])
+
+
+async def test_a_node_that_does_not_read_is_left_and_keeps_nothing_from_the_other(monkeypatch):
+    async with hearing(2) as heard:
+        await heard.until(lambda: all(node.connections for node in heard.nodes))
+        deaf, other = heard.nodes
+        await heard.until(lambda: len(heard.confirmations._connections) == 2)
+        full = heard.confirmations._connections[deaf.url]._socket
+        # Megabytes lie in the kernel before that is noticed.
+        monkeypatch.setattr(full._transport, "get_write_buffer_size", lambda: UNSENT_BYTES + 1)
+        signature = Signature.new_unique()
+        heard.confirmations.watch(signature)
+        await heard.until(lambda: other.asked("signatureSubscribe") == [str(signature)])
+        await heard.until(lambda: deaf.connections == 2)
 
 
 async def test_no_more_are_watched_than_may_be():
