@@ -35,8 +35,14 @@ SERVER_SETTINGS = {
 
 # Everything that a server which is restarting, unreachable, full or taken over can make a call raise.
 OUTAGE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-# What says that a row itself is wrong; DataError is also what the driver raises for a value it cannot encode.
-ROW_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+# What says that a row itself is wrong; DataError is also what the driver raises for a value it cannot encode,
+# and OverflowError what becomes of a time that no calendar has.
+ROW_FAULTS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    OverflowError,
+)
 
 
 class Session:

@@ -367,6 +367,29 @@ async def test_a_record_that_the_schema_refuses_is_kept_aside_and_holds_up_nobod
     assert (row["signature"], row["status"]) == (str(good.signature), "confirmed")
 
 
+async def test_a_time_that_no_calendar_has_is_kept_aside_like_any_other_that_cannot_be_stored(
+    journal, records, shipper, database_url
+):
+    intent = records.intent()
+    for at_s in (2**62, 1_750_000_000, -(2**62)):  # what an event says is what its chain's clock said
+        await journal.record_fund_transaction(
+            FundTransaction(
+                records.intent().signature,
+                FundTransactionKind.CONTRIBUTION,
+                7,
+                intent.owner,
+                5,
+                at_s * 10**9,
+            )
+        )
+    assert await shipper.drain(10)
+    assert shipper.refused == 2
+    kept = await rows(database_url, "SELECT kind FROM refused_records")
+    assert {each["kind"] for each in kept} == {"fund"}
+    (row,) = await rows(database_url, "SELECT * FROM insurance_fund_transactions")
+    assert row["amount"] == 7
+
+
 async def test_hostile_text_is_stored_without_what_postgresql_cannot_hold(
     journal, records, shipper, database_url
 ):
