@@ -79,6 +79,7 @@ def url(*schemes: str) -> Callable[[object], str]:
         try:
             parts = urlsplit(text)
             port = parts.port
+            (parts.hostname or "").encode("idna")  # as whoever looks the host up does
         except ValueError:
             raise ValueError(refusal) from None
         if parts.scheme not in schemes or not parts.hostname or port == 0 or not _is_plain(text):

@@ -128,7 +128,17 @@ def test_a_given_websocket_url_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["localhost:8899", "http://", "http://:8899", "http://a b", "http://h:99999", "h\x1b"]
+    "bad",
+    [
+        "localhost:8899",
+        "http://",
+        "http://:8899",
+        "http://a b",
+        "http://h:99999",
+        "http://no..host:8899",
+        f"http://{'h' * 64}.example",
+        "h\x1b",
+    ],
 )
 def test_a_node_url_without_scheme_or_host_is_refused(bad: str) -> None:
     assert "SOLANA_RPC_URL must be a URL" in refusal(SOLANA_RPC_URL=bad)
