@@ -24,7 +24,7 @@ from engine.chain.feed_connection import Listener
 from engine.chain.frames import AccountNews
 from engine.chain.pool import PoolLimits, RpcPool
 from engine.chain.sender import Sender
-from engine.chain.subscriptions import LiveFeed
+from engine.chain.subscriptions import LiveFeeds
 from engine.clock import SystemClock
 from engine.control import RUNNING, Gate, GateState
 from engine.domain import Generation, Position, Side
@@ -194,13 +194,15 @@ def _parts(settings: Settings, pool: RpcPool, journal: Journal, folder: Path) ->
 async def _hear(parts: Parts, settings: Settings, told: int) -> dict[str, list[float]]:
     """The loops of an engine that has nothing to do; what it queues is done at once."""
     watch = _Stopwatch(parts, told)
-    feed = LiveFeed(
-        lambda: settings.ws_urls[0],
+    feed = LiveFeeds(
+        settings.ws_urls,
         settings.program_id,
         parts.ingest.watched,
         watch,
         parts.clock,
         steady=parts.board.accounts,
+        is_fit=parts.fitness.is_fit,
+        believes=parts.fitness.believes,
     )
     loops = (parts.ingest.run(), parts.prices.run(), parts.risks.run(), parts.events.run(), watch.work())
     running = [asyncio.ensure_future(loop) for loop in (*loops, parts.loop_lag.run(), feed.run())]

@@ -210,7 +210,14 @@ class Machinery(ABC):
         """None: the loop sleeps when there is nothing to do."""
         if not self.settings.low_latency:
             return None
-        rehearsal = Rehearsal(chain=self.chain, journal=self.journal, tracker=self.tracker, clock=self.clock)
+        rehearsal = Rehearsal(
+            chain=self.chain,
+            journal=self.journal,
+            tracker=self.tracker,
+            clock=self.clock,
+            believes=self.fitness.believes,
+            node_is_current=self.ingest.node_is_current,
+        )
         return Vigil(
             rehearsal.step,
             self.clock,

@@ -156,16 +156,15 @@ class Rehearsal:
 
     def _make_news(self) -> None:
         self._made_at_ns = self._clock.now_ns()
-        self._frames = [
-            self._position_told(replace(_FAR, collateral_e6=1)),
-            self._position_told(_FAR),
-            self._price_told(_FALLEN_E6),
-            self._price_told(_RESTING_E6),
-        ]
-        # The price rests before the position is told: at the fallen one of an unfinished round it would be
+        prices = [self._price_told(_FALLEN_E6), self._price_told(_RESTING_E6)]
+        self._frames = []
+        for far in _FAR:
+            fallen = replace(far, collateral_e6=1, leverage=_ELSEWHERE)
+            self._frames += [self._position_told(fallen), self._position_told(far), *prices]
+        # The price rests before anybody is told: at the fallen one of an unfinished round they would be
         # queued, and found healthy a step later.
-        self._hear(self._frames[-1])
-        self._hear(self._position_told(_NEAR))
+        for frame in (prices[-1], *map(self._position_told, (_NEAR, *_FAR))):
+            self._hear(frame)
         self._step = 0
 
     def _position_told(self, position: Position) -> bytes:
@@ -209,8 +208,8 @@ def _position(number: int, collateral_e6: int) -> Position:
 
 
 _NEAR = _position(1, 5 * 10**6)  # liquidatable below 97.43
-# Who falls comes into another leaf, as it does in a large book, and somebody takes the place: so there are two
-# who fall in turn, each with a leverage of another tier.
+# Who falls comes into another leaf, as it does in a large book, and somebody takes its place in the old one:
+# so there are two who fall in turn, and their leverage changes with it.
 _FAR = _position(2, 50 * 10**6), _position(3, 50 * 10**6)
 _ELSEWHERE = 50
 

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
 from engine.clock import Clock
+
+log = structlog.get_logger("engine")
 
 REHEARSE_NS = 100_000
 BUSY_S = 0.001
 
 
 class Vigil:
-    """`heard_ns` is the wall time of the last news: while they come the way is warm of itself."""
+    """`heard_ns` is the wall time of the last news: while they come the way is warm of itself.
+
+    A rehearsal that breaks is told, and the last one: the engine goes on without.
+    """
 
     def __init__(
         self,
@@ -27,7 +34,7 @@ class Vigil:
         is_busy: Callable[[], bool],
         heard_ns: Callable[[], int],
     ) -> None:
-        self._rehearse = rehearse
+        self._rehearse: Callable[[], None] | None = rehearse
         self._clock = clock
         self._is_busy = is_busy
         self._heard_ns = heard_ns
@@ -43,7 +50,18 @@ class Vigil:
         if self._is_busy():
             return BUSY_S
         now_ns = self._clock.now_ns()
-        if abs(now_ns - max(self._rehearsed_ns, self._heard_ns())) >= REHEARSE_NS:
-            self._rehearse()
-            self._rehearsed_ns = self._clock.now_ns()
+        if (
+            self._rehearse is not None
+            and abs(now_ns - max(self._rehearsed_ns, self._heard_ns())) >= REHEARSE_NS
+        ):
+            self._go_through(self._rehearse)
         return 0.0
+
+    def _go_through(self, rehearse: Callable[[], None]) -> None:
+        try:
+            rehearse()
+        except Exception as error:
+            # Whatever broke it, nothing depends on it.
+            log.error("rehearsals ended", reason=f"{type(error).__name__}: {error}"[:200])
+            self._rehearse = None
+        self._rehearsed_ns = self._clock.now_ns()

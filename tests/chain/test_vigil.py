@@ -33,7 +33,15 @@ class Untouchable:
 async def rehearsed(clock: VirtualClock, folder: Path) -> tuple[Rehearsal, Journal]:
     journal = Journal.open(folder / "journal.db", "test", clock.now_ns)
     nobody: Any = Untouchable()
-    return Rehearsal(chain=nobody, journal=journal, tracker=nobody, clock=clock), journal
+    rehearsal = Rehearsal(
+        chain=nobody,
+        journal=journal,
+        tracker=nobody,
+        clock=clock,
+        believes=lambda _: False,
+        node_is_current=lambda: False,
+    )
+    return rehearsal, journal
 
 
 async def test_every_second_step_of_a_rehearsal_goes_all_the_way_into_its_queue(tmp_path):
@@ -162,6 +170,21 @@ async def test_news_make_a_rehearsal_needless():
     assert (watched.vigil.look(), watched.rehearsals) == (0.0, 0)
     await watched.clock.advance(REHEARSE_NS / 1e9)
     assert (watched.vigil.look(), watched.rehearsals) == (0.0, 1)
+
+
+async def test_a_rehearsal_that_breaks_is_the_last_one_and_ends_nothing_else():
+    watched = Watched()
+    broken = [0]
+
+    def breaks() -> None:
+        broken[0] += 1
+        raise ArithmeticError("in the middle of it")
+
+    vigil = Vigil(breaks, watched.clock, is_busy=lambda: watched.is_busy, heard_ns=lambda: 0)
+    for _ in range(3):
+        assert vigil.look() == 0.0
+        await watched.clock.advance(2 * REHEARSE_NS / 1e9)
+    assert broken == [1]
 
 
 async def test_while_something_is_at_work_the_engine_sleeps_and_rehearses_nothing():
