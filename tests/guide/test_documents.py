@@ -19,6 +19,7 @@ FENCES = fences()
 OWN_TESTS = {
     "docs/api.md": ("curl ", "tests/api/test_document.py"),
     "docs/monitoring.md": ("", "tests/monitoring/test_document.py"),
+    "deploy/README.md": ("", "tests/deploy/test_booted.py"),
 }
 # What is run until it says something, and ended then; what is run to its end, and takes longer.
 UNTIL_IT_SPEAKS = re.compile(r"^liquidation-engine (sandbox\b|status --watch|--dry-run --no-ui)")
@@ -26,7 +27,7 @@ LONGER = re.compile(r"^liquidation-engine (sandbox\b|--|drill|status --profile)"
 DRY_RUN = "liquidation-engine --dry-run --no-ui"
 OF_DRY_RUN = "liquidation-engine status --profile default-dry-run"
 KEYRING = re.compile(r"^liquidation-engine wallet")
-NOT_RUN = 12
+NOT_RUN = 10
 
 
 def is_elsewhere(fence: Fence, command: str) -> bool:

@@ -53,6 +53,7 @@ def test_every_step_is_tried_by_a_test() -> None:
         "engine",
         "not run",
         "tests/clients/test_anchor.py",
+        "tests/deploy/test_booted.py",
     }
 
 
