@@ -60,7 +60,7 @@ class TokenFile:
             raise TokenError(f"{self.path} cannot be read ({error.strerror}): see to the file") from None
         try:
             return msgspec.json.decode(raw, type=list[Token])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TokenError(f"{self.path} holds no tokens ({error}): remove it, and make new ones") from None
 
     def add(self, name: str, scopes: Sequence[str], *, now_s: int, lives_s: int, replace: bool) -> str:
@@ -120,9 +120,9 @@ def hashed(secret: str) -> str:
 
 def find(tokens: Sequence[Token], secret: str) -> Token | None:
     """The token whose secret this is; looks at all of them, and takes as long whatever it finds."""
-    digest = hashed(secret)
+    digest = hashed(secret).encode()
     found = None
     for token in tokens:
-        if hmac.compare_digest(token.sha256, digest):
+        if hmac.compare_digest(token.sha256.encode(), digest):
             found = token
     return found

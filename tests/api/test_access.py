@@ -12,7 +12,7 @@ import pytest
 
 from engine.api.access import MOST_FAILURES, Access, Failures
 from engine.api.stop_token import StopToken
-from engine.api.tokens import TokenError, TokenFile
+from engine.api.tokens import TokenError, TokenFile, find
 
 DAY_S = 86_400
 
@@ -177,6 +177,33 @@ async def test_beyond_this_machine_nothing_is_for_everybody(tmp_path: Path) -> N
         access.over_tcp(request, read)
     assert refusal.value.status == 401
     assert access.over_tcp(request, Route("GET", "/health", Scope.OPEN, None, "", None))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b'[{"name":"a","sha256":"\xff","scopes":["read"],"created_s":1,"expires_s":9999999999}]',
+        '[{"name":"a","sha256":"é","scopes":["read"],"created_s":1,"expires_s":9999999999}]'.encode(),
+        b'[{"name":"a","sha256":"a","scopes":["read"],"created_s":1,"expires_s":9999999999,"x":'
+        + b"[" * 9_000,
+    ],
+    ids=["empty", "no text", "no hash", "bottomless"],
+)
+async def test_of_a_damaged_file_no_token_is_taken_and_a_mended_one_is_read_again(
+    tmp_path: Path, damage: bytes
+) -> None:
+    file = TokenFile(tmp_path / "tokens.json")
+    secret = file.add("ok", ["read"], now_s=0, lives_s=2**33, replace=False)
+    access, whole = Access(tokens=file), file.path.read_bytes()
+    await access.refresh()
+    assert find(access._tokens, secret) is not None
+    file.path.write_bytes(damage)
+    await access.refresh()
+    assert find(access._tokens, secret) is None
+    file.path.write_bytes(whole)
+    await access.refresh()
+    assert find(access._tokens, secret) is not None
 
 
 def test_names_scopes_and_doubles_that_make_no_sense_are_refused(tmp_path: Path) -> None:
