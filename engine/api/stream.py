@@ -119,7 +119,7 @@ class Viewer:
                 continue
             try:
                 wish = msgspec.json.decode(message.data, type=Wish)
-            except (msgspec.MsgspecError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 await self._stream.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no wish of a viewer")
                 break
             self._take(wish)

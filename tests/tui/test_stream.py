@@ -148,10 +148,27 @@ async def test_everything_is_sent_anew_from_time_to_time(
     assert isinstance(frame, Whole)
 
 
-@pytest.mark.parametrize("said", ["[]", '{"interval_ms": 5}', '{"whole": "yes"}', "x" * 900, "null", '"'])
-async def test_a_viewer_that_says_no_wish_is_sent_away(viewer: Viewer, serving: Serving, said: str) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[]",
+        '{"interval_ms": 5}',
+        '{"whole": "yes"}',
+        "x" * 900,
+        "null",
+        '"',
+        '{"x":' + "[" * 1_000,
+        b"\x00",
+    ],
+)
+async def test_a_viewer_that_says_no_wish_is_sent_away(
+    viewer: Viewer, serving: Serving, said: str | bytes
+) -> None:
     await viewer.frame()
-    await viewer.socket.send_str(said)
+    if isinstance(said, bytes):
+        await viewer.socket.send_bytes(said)
+    else:
+        await viewer.socket.send_str(said)
     assert await viewer.closed() == aiohttp.WSCloseCode.POLICY_VIOLATION
     async with asyncio.timeout(DEADLINE_S):
         await serving.empty.wait()
@@ -180,25 +197,23 @@ async def test_the_client_puts_the_snapshots_together(serving: Serving, paths: P
     assert read[-1].events is read[0].events
 
 
-async def test_another_pace_is_taken_on_the_same_connection(serving: Serving, paths: ProfilePaths) -> None:
+async def after_another_pace(paths: ProfilePaths) -> list[wire.Snapshot]:
+    """What comes soon to a client that began with one snapshot a minute and then wanted ten a second."""
     pace = Pace(60_000)
     async with EngineClient(paths.socket) as client, contextlib.aclosing(client.stream(pace)) as arriving:
         await anext(arriving)
         pace.ask(100)
         async with asyncio.timeout(DEADLINE_S):
-            for _ in range(3):
-                await anext(arriving)
+            return [await anext(arriving) for _ in range(3)]
+
+
+async def test_another_pace_is_taken_on_the_same_connection(serving: Serving, paths: ProfilePaths) -> None:
+    assert len(await after_another_pace(paths)) == 3
     assert serving.intervals == [60_000]
 
 
 async def test_an_older_engine_is_asked_anew_for_another_pace(peer: Peer, paths: ProfilePaths) -> None:
-    pace = Pace(60_000)
-    async with EngineClient(paths.socket) as client, contextlib.aclosing(client.stream(pace)) as arriving:
-        await anext(arriving)
-        pace.ask(100)
-        async with asyncio.timeout(DEADLINE_S):
-            for _ in range(3):
-                assert (await anext(arriving)).at_risk == peer.snapshot.at_risk
+    assert [each.at_risk for each in await after_another_pace(paths)] == [peer.snapshot.at_risk] * 3
 
 
 async def test_an_older_viewer_gets_whole_snapshots_and_may_say_anything(
