@@ -116,7 +116,7 @@ async def test_empty_places_say_why(console: Console, peer: Peer) -> None:
     peer.pages["/admin/audit"] = records.audit(0)
     peer.pages["/alerts"] = wire.AlertPage(active=0, alerts=[])
     for name, why in (
-        ("history", "no liquidation has ended yet"),
+        ("history", "no liquidation is final yet"),
         ("fund", "no contribution and no coverage is recorded yet"),
         ("audit", "no command was given"),
         ("alerts", "no alert is on"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import snapshots
 from consoles import Console
@@ -26,6 +28,14 @@ async def test_one_key_opens_the_ladders_and_escape_leads_back(console: Console)
         assert wanted in text, wanted
     await console.press("escape")
     await console.until(lambda: isinstance(console.app.screen, MainScreen))
+
+
+async def test_every_block_says_how_old_its_figures_are_when_they_are_held(console: Console) -> None:
+    await console.press("l")
+    await console.says("next long −0.12 % at 92.30")
+    assert console.screen_text().count("<2 s ─") == 3
+    await console.press("p")
+    await console.until(lambda: len(re.findall(r" \d+ s ─", console.screen_text())) == 3)
 
 
 async def test_the_screen_fits_80_by_24_and_scrolls_to_the_last_symbol(

@@ -32,7 +32,7 @@ _COLUMNS = (
     Column("equity $", 11, right=True, rank=10),
     Column("collateral $", 12, right=True, rank=11),
     Column("state", 12, rank=12),
-    Column("why", 12, rank=13, stretch=True),
+    Column("why", 20, rank=13, stretch=True),
 )
 
 

@@ -38,8 +38,8 @@ class FundPane(Figures):
         body = [*_body(fund, width), line(Span(" runway ", Tone.MUTED), runway(self._seen, fund))]
         height = self.rows_of_course(len(body) + 1, 1)
         body += [line(""), *course_lines(fund.trend_lamports, width, height, Tone.OURS)] if height else []
-        age = Span(fmt.age(age_ms), Tone.MUTED) if age_ms >= _WORTH_TELLING_MS else Span("")
-        self.show_figures((age,), body)
+        age = (Span(fmt.age(age_ms), Tone.MUTED),) if age_ms >= _WORTH_TELLING_MS else ()
+        self.show_figures(age, body)
 
 
 def runway(seen: Sequence[tuple[int, int]], fund: wire.FundView) -> Span:

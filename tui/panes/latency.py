@@ -10,7 +10,7 @@ from tui.panes.figures import Figures, course_lines
 # The operational guide's: 50 ms on average, an alarm beyond 100 ms at the 95th percentile. They are held
 # against what the engine does itself; how long the cluster takes to confirm is the cluster's.
 TYPICAL_GOAL_US, TAIL_GOAL_US = 50_000, 100_000
-_NAME, _FIGURE = 14, 5
+_NAME, _LONGEST_NAME, _FIGURE = 14, 27, 5
 
 
 class LatencyPane(Figures):
@@ -21,10 +21,11 @@ class LatencyPane(Figures):
     def show_latency(self, board: wire.LatencyBoard) -> None:
         """Show the three stages."""
         width = max(10, self.size.width - 2)
+        named = max(_NAME, min(_LONGEST_NAME, width - 3 * _FIGURE))
         body = [
             line(
                 Span(
-                    " goal 50 · 100".ljust(_NAME + 1)
+                    " goal 50 · 100".ljust(named + 1)
                     + "".join(title.rjust(_FIGURE) for title in ("p50", "p95", "p99")),
                     Tone.MUTED,
                 )
@@ -33,7 +34,7 @@ class LatencyPane(Figures):
         stages = _stages(board)
         height = self.rows_of_course(1 + 2 * len(stages), len(stages))
         for number, (name, view) in enumerate(stages):
-            body += _stage(name, view, width, height, has_goal=number == 0)
+            body += _stage(name.ljust(named), view, width, height, has_goal=number == 0)
         self.show_figures((Span(f"of {fmt.count(board.detect_to_confirm.count)}", Tone.MUTED),), body)
 
 
@@ -65,12 +66,12 @@ def _tone(us: int, goal_us: int | None) -> Tone:
 
 def _stage(name: str, view: wire.LatencyView, width: int, height: int, *, has_goal: bool) -> list[Line]:
     if not view.count:
-        return [line(f" {name.ljust(_NAME)}", Span("    –    –    –", Tone.MUTED)), line("")]
+        return [line(f" {name}", Span("    –    –    –", Tone.MUTED)), line("")]
     p50, p95, p99 = (fmt.ms_of_us(us).rjust(_FIGURE) for us in (view.p50_us, view.p95_us, view.p99_us))
     return [
         line(
             Span("▲" if has_goal and _misses(view) else " ", Tone.ATTENTION, bold=True),
-            name.ljust(_NAME),
+            name,
             Span(p50, _tone(view.p50_us, TYPICAL_GOAL_US if has_goal else None)),
             Span(p95, _tone(view.p95_us, TAIL_GOAL_US if has_goal else None)),
             p99,

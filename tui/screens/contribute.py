@@ -17,13 +17,12 @@ from engine.api import wire
 from engine.api.client import EngineClient
 from engine.errors import OperatorError
 from tui import format as fmt
-from tui.lines import Line, Span, Tone, line, span, wrapped
+from tui.lines import Line, Span, Tone, line, span
 from tui.screens.asking import reason_of
 from tui.screens.dialog import Dialog
 
 LAMPORTS_PER_SOL = 10**9
 _LONGEST_AMOUNT = 20
-_TEXT_CELLS = 76
 
 
 class Contribution(NamedTuple):
@@ -166,11 +165,11 @@ class ContributionDialog(Dialog[Contribution]):
     def _said(self) -> list[Line]:
         """How far it is: what is wrong with the amount, the rehearsal's result, what comes next."""
         if self._trouble:
-            return wrapped(f"✕ {self._trouble}", _TEXT_CELLS, Tone.DANGER, indent=0)
+            return [line(span(f"✕ {self._trouble}", Tone.DANGER))]
         if self._rehearsed is not None:
             glyph, tone = ("●", Tone.HEALTHY) if self._rehearsed.ok else ("✕", Tone.DANGER)
-            said = wrapped(f"{glyph} {self._rehearsed.text}", _TEXT_CELLS, tone, indent=0)
-            return said + (self._after(self._rehearsed.lamports) if self._rehearsed.ok else [])
+            said = line(span(f"{glyph} {self._rehearsed.text}", tone))
+            return [said, *(self._after(self._rehearsed.lamports) if self._rehearsed.ok else ())]
         if self._rehearsing is not None:
             return [line(Span("rehearsing it on a node…", Tone.MUTED))]
         return [line(Span("Nothing is sent yet: a node is asked first what would happen.", Tone.MUTED))]
@@ -179,8 +178,7 @@ class ContributionDialog(Dialog[Contribution]):
         left = fmt.sol((self._wallet.balance_lamports or 0) - lamports)
         then = fmt.sol(self._fund.balance_lamports + lamports)
         return [
-            line(Span(f"Sending {fmt.sol(lamports, 9)} SOL", bold=True), " leaves about"),
-            line(f"{left} in the wallet and {then} in the fund."),
+            line(Span("then  ", Tone.MUTED), f"about {left} in the wallet and {then} in the fund"),
             line("Type the amount again and press enter to send it; escape sends nothing."),
         ]
 

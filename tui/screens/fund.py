@@ -16,11 +16,12 @@ from tui.lines import Line, Span, Tone, span
 from tui.live_table import Column, Row
 from tui.panes.depleted import DepletedPane, is_low
 from tui.panes.fund import FundPane
+from tui.panes.rule import age_mark
 from tui.panes.table_pane import TablePane
 from tui.screens.contribute import Contribution, ContributionDialog
 from tui.screens.place import Access
 from tui.screens.table_place import PAGE_ROWS, TablePlace, told, told_at_length
-from tui.state import ConsoleState, may_command
+from tui.state import NS_PER_MS, ConsoleState, may_command
 
 if TYPE_CHECKING:
     from textual_plotext import PlotextPlot
@@ -92,7 +93,9 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         super().show_state(state, now_ns)
         if state.snapshot is not None and not state.paused_ns:
             fund = state.snapshot.fund
-            self.query_one(FundPane).show_fund(fund, now_ns)
+            shown = self.query_one(FundPane)
+            shown.show_fund(fund, now_ns)
+            shown.show_age(age_mark(max(0, now_ns - state.snapshot.taken_at_ns) // NS_PER_MS))
             self.set_class(is_low(fund), "-low")
             if fund is not None:
                 self.query_one(DepletedPane).show_steps(state.snapshot, fund)

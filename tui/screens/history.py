@@ -108,7 +108,7 @@ class HistoryScreen(TablePlace[wire.LiquidationPage]):
             return f"nothing matches {' · '.join(words)}: / m o w change it, / and escape clears the search"
         if answer.source != "database":
             return "the journal has no liquidation that ended; older ones are in the database, which is away"
-        return "no liquidation has ended yet"
+        return "no liquidation is final yet: what is being done is in the queue until it is"
 
     def row_lines(self, key: str, answer: wire.LiquidationPage) -> Sequence[Line]:
         """What was done, what it cost, how it ended, and how long each step took."""

@@ -72,6 +72,11 @@ def _text(outcome: str, rows: Sequence[wire.FailedRow]) -> list[Line]:
         *named,
         *([line(Span(f"  and {fmt.count(beyond)} more on the list", Tone.MUTED))] if beyond else []),
         line(""),
-        line(Span("All that failed so by then are taken, on this list or not. Each account and", Tone.MUTED)),
-        line(Span("price is looked at afresh first; each try may cost a fee.", Tone.MUTED)),
+        line(
+            Span(
+                "All that failed so by then are taken, on this list or not. Each account and price is "
+                "looked at afresh first; each try may cost a fee.",
+                Tone.MUTED,
+            )
+        ),
     ]

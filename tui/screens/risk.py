@@ -12,9 +12,9 @@ from tui import format as fmt
 from tui.lines import Line, Lines, Span, Tone, line, span
 from tui.panes.banner import Banner
 from tui.panes.keybar import KeyBar
-from tui.panes.rule import rule
+from tui.panes.rule import age_mark, rule
 from tui.screens.place import PlaceScreen
-from tui.state import ConsoleState
+from tui.state import NS_PER_MS, ConsoleState
 
 _HEADER = f"{'move':>6}{'count':>9}{'value':>9}{'debt':>8}{'fund':>6}"
 _MIDDLE = "  "
@@ -28,6 +28,7 @@ class RiskScreen(PlaceScreen):
     def __init__(self) -> None:
         super().__init__()
         self._snapshot: wire.Snapshot | None = None
+        self._age: Line = ()
 
     def compose(self) -> ComposeResult:
         """One block a symbol, all of them in one scroll."""
@@ -49,30 +50,33 @@ class RiskScreen(PlaceScreen):
         super().show_state(state, now_ns)
         if state.snapshot is not None and state.snapshot is not self._snapshot and not state.paused_ns:
             self._snapshot = state.snapshot
+        if self._snapshot is not None:
+            self._age = age_mark(max(0, now_ns - self._snapshot.taken_at_ns) // NS_PER_MS)
             self._draw()
 
     def _draw(self) -> None:
         if self._snapshot is not None:
             shown = self.query_one("#risk", Lines)
-            shown.show(risk_lines(self._snapshot, max(0, self.size.width - 1)))
+            shown.show(risk_lines(self._snapshot, max(0, self.size.width - 1), self._age))
 
 
-def risk_lines(snapshot: wire.Snapshot, width: int) -> list[Line]:
-    """Every symbol's block, then why positions are unknown."""
-    lines = [each for row in snapshot.risk for each in symbol_lines(row, width)]
+def risk_lines(snapshot: wire.Snapshot, width: int, age: Line = ()) -> list[Line]:
+    """Every symbol's block with the figures' age, then why positions are unknown."""
+    lines = [each for row in snapshot.risk for each in symbol_lines(row, width, age)]
     if not lines:
         lines = [line(""), line(Span(" no figures yet: positions are still being read", Tone.MUTED))]
     reasons = sorted(snapshot.book.unknown_reasons.items(), key=lambda item: (-item[1], item[0]))
     if reasons:
-        lines.append(rule("UNKNOWN", (Span(f"{fmt.count(snapshot.book.unknown)} are never sent"),), width))
+        facts = (Span(f"{fmt.count(snapshot.book.unknown)} are never sent"),)
+        lines.append(rule("UNKNOWN", facts, width, end=age))
         lines += [line(f" {fmt.count(count):>9}  ", span(reason)) for reason, count in reasons]
     return lines
 
 
-def symbol_lines(row: wire.SymbolRiskRow, width: int) -> list[Line]:
+def symbol_lines(row: wire.SymbolRiskRow, width: int, age: Line = ()) -> list[Line]:
     """Bands, distances and ladder of one symbol; falls on the left, rises on the right."""
     positions = fmt.counted(row.monitored, "position")
-    title = rule(row.symbol, (Span(f"{fmt.price(row.price_e6)}  {positions}"),), width)
+    title = rule(row.symbol, (Span(f"{fmt.price(row.price_e6)}  {positions}"),), width, end=age)
     if row.why:
         return [title, line(" ", span(row.why, Tone.ATTENTION), f": all {positions} unknown"), line("")]
     falls = [rung for rung in row.ladder if rung.move_bps < 0]
