@@ -7,6 +7,7 @@ record is taken back, and the request is written to nobody.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 
 from solders.hash import Hash
@@ -42,8 +43,12 @@ class DepartureRehearsal:
         self._records.executescript(schema.TABLES)
         self.departed = 0
 
-    def walk(self, position: Position, price: Price) -> bytes:
-        """The request that would be sent, were it for the engine; the position has to be liquidatable."""
+    def walk(self, position: Position, price: Price) -> Iterator[bytes]:
+        """Step by step, for whoever has to give way in between; the position has to be liquidatable.
+
+        Yields the transaction when it is signed and when it is recorded, and at last the request that would
+        be sent, were it for the engine.
+        """
         decision = decide(position, price)
         signed = self._builder.build(
             decision,
@@ -52,6 +57,7 @@ class DepartureRehearsal:
             compute_unit_limit=MAX_COMPUTE_UNITS,
             priority_fee_microlamports=0,
         )
+        yield signed.raw
         intent = replace(
             _INTENT,
             signature=signed.signature,
@@ -63,8 +69,9 @@ class DepartureRehearsal:
             decision_json=decision_record.encode(decision),
         )
         self._record(intent)
+        yield signed.raw
         self.departed += 1
-        return self._node.request(request_body(signed.raw))
+        yield self._node.request(request_body(signed.raw))
 
     def records_kept(self) -> int:
         """How many records are left of all that was walked: none."""

@@ -8,7 +8,7 @@ engine's positions, prices, queue or log: the parts here are of the same classes
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import msgspec
@@ -43,7 +43,7 @@ from engine.telemetry.tally import Tally
 from engine.wallet.watch import WalletWatch
 
 PRICES_GOOD_NS = 20 * 10**9  # then they are made anew: after a minute they would be stale
-DEPART_NS = 1_000_000  # signing takes longer than all the rest: news that come meanwhile would wait for it
+DEPART_NS = 1_000_000  # from one departure to the next: it takes longer than all the rest
 _AT_ONCE = 2
 _SLOT = 1
 _RESTING_E6, _FALLEN_E6 = 100 * 10**6, 97 * 10**6
@@ -119,6 +119,7 @@ class Rehearsal:
         self._frames: list[bytes] = []
         self._made_at_ns = 0
         self._departing = DepartureRehearsal(program_id)
+        self._under_way: Iterator[bytes] = iter(())
         self._departed_at_ns = 0
         self._step = 0
         self.steps = 0
@@ -127,7 +128,12 @@ class Rehearsal:
             self._hear(server_frame(msgspec.json.encode({"id": number, "result": number})))
 
     def step(self) -> None:
-        """Take the next piece of made-up news to its end; what it queued is done at once."""
+        """Take the next piece of made-up news to its end; what it queued is done at once.
+
+        Once in a while one that was queued departs, step by step: news that come meanwhile wait for a step.
+        """
+        if next(self._under_way, None) is not None:
+            return
         if not 0 <= self._clock.now_ns() - self._made_at_ns < PRICES_GOOD_NS:
             self._make_news()
         self._hear(self._frames[self._step])
@@ -135,7 +141,7 @@ class Rehearsal:
         self.steps += 1
         self.queued += len(self._queue)
         for entry in list(self._queue):
-            self._depart(entry.address)
+            self._send_off(entry.address)
             self._queue.finish(entry)
 
     @property
@@ -143,12 +149,15 @@ class Rehearsal:
         """How many of those that were queued were taken on to the bytes of a request."""
         return self._departing.departed
 
-    def _depart(self, address: Pubkey) -> None:
+    def _send_off(self, address: Pubkey) -> None:
+        """On its way to a request, if that is due; it goes on with the next steps."""
         now_ns = self._clock.now_ns()
+        if abs(now_ns - self._departed_at_ns) < DEPART_NS:
+            return
         position = self._holdings.decidable(address)
-        if position is not None and abs(now_ns - self._departed_at_ns) >= DEPART_NS:
+        if position is not None:
             self._departed_at_ns = now_ns
-            self._departing.walk(position, self._board.current(position.symbol))
+            self._under_way = self._departing.walk(position, self._board.current(position.symbol))
 
     def _hear(self, frame: bytes) -> None:
         self._socket.get_buffer(len(frame))[: len(frame)] = frame
@@ -161,10 +170,9 @@ class Rehearsal:
         for far in _FAR:
             fallen = replace(far, collateral_e6=1, leverage=_ELSEWHERE)
             self._frames += [self._position_told(fallen), self._position_told(far), *prices]
-        # The price rests before anybody is told: at the fallen one of an unfinished round they would be
-        # queued, and found healthy a step later.
         for frame in (prices[-1], *map(self._position_told, (_NEAR, *_FAR))):
             self._hear(frame)
+        self._queue.clear()  # of an unfinished round: whoever fell in it has just recovered
         self._step = 0
 
     def _position_told(self, position: Position) -> bytes:

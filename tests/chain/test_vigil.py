@@ -44,12 +44,19 @@ async def rehearsed(clock: VirtualClock, folder: Path) -> tuple[Rehearsal, Journ
     return rehearsal, journal
 
 
+def hear(rehearsal: Rehearsal, pieces: int) -> None:
+    """So many pieces of made-up news, and what departs between them."""
+    end = rehearsal.steps + pieces
+    while rehearsal.steps < end:
+        rehearsal.step()
+
+
 async def test_every_second_step_of_a_rehearsal_goes_all_the_way_into_its_queue(tmp_path):
     clock = VirtualClock()
     rehearsal, journal = await rehearsed(clock, tmp_path)
     queued = []
     for _ in range(8):
-        rehearsal.step()
+        hear(rehearsal, 1)
         queued.append(rehearsal.queued)
     assert queued == [1, 1, 2, 2, 3, 3, 4, 4]
     assert journal.last_seq == 0
@@ -61,22 +68,19 @@ async def test_a_rehearsal_goes_on_when_its_prices_have_grown_old(tmp_path):
     rehearsal, journal = await rehearsed(clock, tmp_path)
     for pause_s in (0, PRICES_GOOD_NS / 1e9, 3_600):
         await clock.advance(pause_s)
-        for _ in range(4):
-            rehearsal.step()
+        hear(rehearsal, 4)
     assert rehearsal.queued == 6
     await journal.close()
 
 
-@pytest.mark.parametrize("steps_before", range(4))
-async def test_whatever_was_just_rehearsed_when_the_prices_grow_old_it_begins_anew(tmp_path, steps_before):
+@pytest.mark.parametrize("pieces_before", range(8))
+async def test_whatever_was_just_rehearsed_when_the_prices_grow_old_it_begins_anew(tmp_path, pieces_before):
     clock = VirtualClock()
     rehearsal, journal = await rehearsed(clock, tmp_path)
-    for _ in range(steps_before):
-        rehearsal.step()
+    hear(rehearsal, pieces_before)
     before = rehearsal.queued
     await clock.advance(PRICES_GOOD_NS / 1e9)
-    for _ in range(4):
-        rehearsal.step()
+    hear(rehearsal, 4)
     assert rehearsal.queued - before == 2
     await journal.close()
 
@@ -86,8 +90,7 @@ async def test_once_in_a_while_what_is_queued_in_a_rehearsal_is_taken_on_to_a_re
     rehearsal, journal = await rehearsed(clock, tmp_path)
     departed = []
     for _ in range(3):
-        for _ in range(4):
-            rehearsal.step()
+        hear(rehearsal, 4)
         departed.append(rehearsal.departed)
         await clock.advance(DEPART_NS / 1e9)
     assert departed == [1, 2, 3]
@@ -96,9 +99,22 @@ async def test_once_in_a_while_what_is_queued_in_a_rehearsal_is_taken_on_to_a_re
     await journal.close()
 
 
+async def test_what_departs_in_a_rehearsal_keeps_news_waiting_for_a_step_of_it_at_most(tmp_path):
+    rehearsal, journal = await rehearsed(VirtualClock(), tmp_path)
+    rehearsal.step()
+    walked = []
+    while not rehearsal.departed:
+        rehearsal.step()
+        walked.append(rehearsal.steps)
+    assert walked == [1, 1, 1]  # signed, recorded, asked: each a step of its own
+    hear(rehearsal, 3)
+    assert (rehearsal.steps, rehearsal.departed) == (4, 1)
+    await journal.close()
+
+
 def rehearsed_request(departing: DepartureRehearsal) -> tuple[VersionedTransaction, bytes]:
     """The transaction that a walk ends in, and the whole request around it."""
-    request = departing.walk(FALLEN, PRICE)
+    *_, request = departing.walk(FALLEN, PRICE)
     body = json.loads(request.split(b"\r\n\r\n", 1)[1])
     raw = base64.b64decode(body["params"][0])
     assert request.endswith(request_body(raw))
