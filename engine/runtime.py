@@ -39,7 +39,7 @@ from engine.journal.journal import Journal
 from engine.journal.prompt_writer import PromptWriter
 from engine.journal.records import ControlRecord
 from engine.lock import exclusive
-from engine.memory import settle
+from engine.memory import leave_alone, settle_beside
 from engine.own_loop import OtherLoop, OwnLoop
 from engine.parts import Parts
 from engine.paths import ProfilePaths
@@ -109,6 +109,7 @@ async def run_engine(
     ending = until or asyncio.Event()
     clock = clock or SystemClock()
     paths.prepare()
+    leave_alone()  # while nothing waits yet: once the book is full, the loop must not be held up for it
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(RpcPool(settings.rpc_urls, _limits(settings), clock))
         genesis = await _meet(pool, settings)
@@ -297,7 +298,7 @@ async def _keep_vigil(parts: Parts) -> None:
 async def _settle_memory(parts: Parts) -> None:
     """Once the first snapshot is in the book, before anything is decided on it."""
     await parts.ingest.loaded.wait()
-    settle()
+    await settle_beside()
 
 
 async def _finish(parts: Parts, shipper: OutboxShipper) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from dataclasses import replace
 
 import msgspec
 from solders.pubkey import Pubkey
 
+from engine import memory
 from engine.api import wire
 from engine.book import holdings as doors
 from engine.chain.frames import AccountNews
 from engine.cli.status import status_lines
-from engine.memory import settle
+from engine.memory import leave_alone, settle, settle_beside
 from engine.protocol.accounts import encode_position
 from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
 from engine.runtime import _settle_memory
@@ -129,5 +131,36 @@ def test_what_lives_before_a_load_is_settled_is_not_looked_at_by_the_collector_a
         assert not any(each is kept for each in gc.get_objects())
         fresh: list[object] = []
         assert any(each is fresh for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
+
+
+async def test_freed_buffers_are_given_back_while_the_event_loop_goes_on(monkeypatch):
+    begun, may_end = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert may_end.wait(30), "the loop does not go on"
+
+    monkeypatch.setattr(memory, "give_back", slowly)
+    try:
+        settling = asyncio.ensure_future(settle_beside())
+        await begun.wait()
+        may_end.set()
+        await settling
+    finally:
+        gc.unfreeze()
+
+
+def test_what_a_program_is_made_of_is_collected_before_a_load_and_not_once_more_after_it():
+    gc.unfreeze()
+    try:
+        leave_alone()
+        before = gc.get_freeze_count()
+        assert len(gc.get_objects()) < before // 10  # so little is left to be looked at
+        kept = [[number] for number in range(1_000)]
+        settle()
+        assert gc.get_freeze_count() >= before + len(kept)
     finally:
         gc.unfreeze()
