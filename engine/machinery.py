@@ -33,6 +33,7 @@ from engine.liquidation.retry import Retries
 from engine.liquidation.sol_price import SolPrice
 from engine.liquidation.tracker import Tracker, Wire
 from engine.liquidation.transaction import TransactionBuilder
+from engine.lull import Lull
 from engine.node_watch import NodeWatch
 from engine.oracle.board import PriceBoard
 from engine.oracle.hermes import HermesClient
@@ -226,6 +227,10 @@ class Machinery(ABC):
         )
 
     # ------------------------------------------------------------------ what is decided and done
+
+    @cached_property
+    def lull(self) -> Lull:
+        return Lull(lambda: len(self.executor.hands) > 0, self.clock)
 
     @cached_property
     def queue(self) -> LiquidationQueue:

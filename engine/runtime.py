@@ -158,7 +158,14 @@ async def run_engine(
         housekeeping = Housekeeping(parts, sampler, paths.standing_stop)
         last_day = LastDay(database, identity, clock, parts.snapshots.take_last_day)
         retention = Retention(database, clock, settings.history_days)
-        loops = [shipper.run(), sampler.run(), housekeeping.run(), last_day.run(), retention.run()]
+        lull = parts.lull
+        loops = [
+            shipper.run(lull),
+            sampler.run(lull),
+            housekeeping.run(),
+            last_day.run(),
+            retention.run(),
+        ]
         await _serve(engine, loops, ending, on_ready)
 
 

@@ -25,7 +25,9 @@ SLOW_TURNS = 8  # every two seconds
 SAMPLED_RISKIEST = 200
 SAMPLED_IN_TURN = 500
 DEPARTED_IN_TURN = 2_000
-AT_A_TIME = 50  # samples between two looks at the event loop
+AT_A_TIME = 8  # samples, about a quarter of a millisecond: news that come meanwhile wait for so long
+PAUSE_S = 0.003  # between two pieces
+LONGEST_WAIT_S = 0.02  # for a piece, behind what is being sent
 RECONCILE_RETRY_S = 1.0
 
 
@@ -133,7 +135,8 @@ class Housekeeping:
         in_turn, self._place = book.addresses_from(self._place, SAMPLED_IN_TURN)
         for number, address in enumerate(dict.fromkeys([*riskiest, *in_turn])):
             if number % AT_A_TIME == 0:
-                await self._parts.clock.sleep(0)
+                await self._parts.clock.sleep(PAUSE_S)
+                await self._parts.lull.wait(LONGEST_WAIT_S)
             sample = self._sample(address, self._parts.clock.now_ns())
             if sample is None:
                 continue

@@ -6,19 +6,22 @@ They are a picture, not a record: while the database is away they are dropped; t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
 
 from engine.clock import Clock
 from engine.domain import Band, Health, Position
-from engine.store.pool import OUTAGE, Database
+from engine.lull import Lull
+from engine.store.pool import OUTAGE, Database, Session
 from engine.store.rows import Owner, Row, clean, moment
 
 PERIOD_S = 5.0
 MAX_WAITING = 20_000
 _BATCH_ROWS = 1_000
+_AT_A_TIME = 50  # rows: to make and encode them takes the event loop a millisecond
+_LONGEST_WAIT_S = 0.02  # for a piece, behind what is being sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,13 @@ class PositionSampler:
         else:
             self._waiting[address] = sample
 
-    async def run(self) -> None:
-        """Write until cancelled."""
+    async def run(self, lull: Lull | None = None) -> None:
+        """Write until cancelled; where it can, in a lull."""
         while True:
             await self._clock.sleep(PERIOD_S)
-            await self.flush()
+            await self.flush(lull)
 
-    async def flush(self) -> None:
+    async def flush(self, lull: Lull | None = None) -> None:
         """Write what waits; when the database is away it is dropped and counted."""
         waiting, self._waiting = self._waiting, {}
         # In one order everywhere, so that two engines on one database cannot lock each other out.
@@ -72,15 +75,21 @@ class PositionSampler:
             batch = ordered[start : start + _BATCH_ROWS]
             try:
                 async with self._database.transaction() as session:
-                    await session.executemany(
-                        "upsert_position", [self._row(sample) for _, sample in batch if sample is not None]
-                    )
-                    await session.executemany(
-                        "delete_position", [(str(address),) for address, sample in batch if sample is None]
-                    )
+                    for first in range(0, len(batch), _AT_A_TIME):
+                        if lull is not None:
+                            await lull.wait(_LONGEST_WAIT_S)
+                        await self._write(session, batch[first : first + _AT_A_TIME])
             except OUTAGE:
                 self.dropped += len(ordered) - start
                 return
+
+    async def _write(self, session: Session, batch: Sequence[tuple[Pubkey, PositionSample | None]]) -> None:
+        await session.executemany(
+            "upsert_position", [self._row(sample) for _, sample in batch if sample is not None]
+        )
+        await session.executemany(
+            "delete_position", [(str(address),) for address, sample in batch if sample is None]
+        )
 
     def _row(self, sample: PositionSample) -> Row:
         position = sample.position

@@ -75,7 +75,11 @@ def scale_process() -> None:
     alert_watch.PERIOD_S = 5.0
     memory.SLAB_LEAVES = 32  # enough for two symbols; not room for a million positions
     memory._SLAB_ROWS = memory.SLAB_LEAVES * LEAF_ROWS
-    runtime.settle = lambda: None  # type: ignore[assignment]  # thousands of engines share this process
+    runtime.settle_beside = _settle_nothing
+
+
+async def _settle_nothing() -> None:
+    """The memory is that of thousands of engines, which share this process."""
 
 
 class ProcessDied(BaseException):
@@ -297,7 +301,8 @@ class Life:
         engine = runtime.RunningEngine(self.parts, self.shipper)
         sampler = PositionSampler(database, identity, self.clock)  # type: ignore[arg-type]
         housekeeping = Housekeeping(self.parts, sampler, world.standing_stop)
-        loops = [self.shipper.run(), sampler.run(), housekeeping.run()]
+        lull = self.parts.lull
+        loops = [self.shipper.run(lull), sampler.run(lull), housekeeping.run()]
         await runtime._serve(engine, loops, self.ending, self._on_ready)
         await self.journal.close()
         world.observer.count("process ended in order")
