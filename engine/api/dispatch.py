@@ -18,6 +18,7 @@ from engine.api.connections import Connections
 from engine.api.parameters import read_query
 from engine.api.refusals import refused
 from engine.api.refused_calls import RefusedCalls
+from engine.api.repeats import AGAIN
 from engine.api.routes import JSON, Call, Plain, Route
 from engine.commands import CommandError, Commands
 from engine.own_loop import Engine
@@ -116,7 +117,10 @@ def reply(answer: object) -> web.Response:
     """A message as JSON, or bytes as they are."""
     if isinstance(answer, Plain):
         headers = {"Content-Type": answer.content_type}
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        response = web.Response(status=answer.status, body=answer.body, headers=headers)
+        if answer.again is not None:
+            response[AGAIN] = answer.again
+        return response
     return web.Response(body=msgspec.json.encode(answer), content_type=JSON)
 
 

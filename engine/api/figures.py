@@ -166,10 +166,11 @@ class Figures:
     async def _metrics_text(self, _: Call) -> Plain:
         assert self._metrics is not None, "there is no route without them"
         # In this thread, of figures that are kept: what hangs must not keep its metrics from saying so.
-        return Plain(self._metrics(), METRICS_TYPE)
+        return Plain(self._metrics(), METRICS_TYPE, again=self._metrics)
 
     async def _often(self, asked: Hashable, make: Callable[[], Awaitable[object]]) -> Plain:
         async def encoded() -> bytes:
             return msgspec.json.encode(await make())
 
-        return Plain(await self._kept.get(asked, encoded), JSON)
+        body = await self._kept.get(asked, encoded)
+        return Plain(body, JSON, again=lambda: self._kept.fresh(asked))

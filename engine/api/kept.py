@@ -22,11 +22,9 @@ class KeptAnswers:
 
     async def get(self, asked: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
         """The answer, made anew when the last one is too old; raises what making it raises."""
-        now_s = asyncio.get_running_loop().time()
-        kept = self._answers.get(asked)
-        if kept is not None and now_s - kept[0] < self._fresh_s:
-            self._answers.move_to_end(asked)
-            return kept[1]
+        kept = self.fresh(asked)
+        if kept is not None:
+            return kept
         making = self._making.get(asked)
         if making is None:
             making = asyncio.ensure_future(self._make(asked, make))
@@ -34,6 +32,14 @@ class KeptAnswers:
             making.add_done_callback(lambda _: self._making.pop(asked, None))
         # Whoever goes away meanwhile takes nobody else's answer along.
         return await asyncio.shield(making)
+
+    def fresh(self, asked: Hashable) -> bytes | None:
+        """The answer that is kept; None when there is none, or it is too old."""
+        kept = self._answers.get(asked)
+        if kept is None or asyncio.get_running_loop().time() - kept[0] >= self._fresh_s:
+            return None
+        self._answers.move_to_end(asked)
+        return kept[1]
 
     async def _make(self, asked: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
         answer = await make()

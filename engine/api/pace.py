@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 
 READS_PER_S = 700  # answered over TCP, whoever asks: about a seventh of the interpreter's time
 READS_AT_ONCE = 10
 CONNECTIONS_PER_S = 200  # new ones over TCP: who sends no request that can be read costs a connection each
 CONNECTIONS_AT_ONCE = 300
 LONGEST_WAIT_S = 0.05  # behind what is being liquidated: in a crash there is always something
-_REST_S = 0.001
+_REST_S = 0.002
 
 
 class Courtesy:
@@ -25,22 +26,30 @@ class Courtesy:
 
     def __init__(self, is_busy: Callable[[], bool]) -> None:
         self.is_busy = is_busy
-        self._resting: asyncio.Task[None] | None = None
+        self._waiting: list[Callable[[], None]] = []
 
     async def give_way(self) -> None:
         """Wait until the engine is not busy, for LONGEST_WAIT_S at most."""
-        if not self.is_busy():
-            return
-        loop = asyncio.get_running_loop()
-        latest_s = loop.time() + LONGEST_WAIT_S
-        while self.is_busy() and loop.time() < latest_s:
-            await self.rest()
+        await _called(self.when_free)
 
-    async def rest(self) -> None:
-        """A moment, one for all who wait: each of them waking by itself would be work of its own."""
-        if self._resting is None or self._resting.done():
-            self._resting = asyncio.create_task(asyncio.sleep(_REST_S))
-        await asyncio.shield(self._resting)
+    def when_free(self, then: Callable[[], None]) -> None:
+        """Call it when the engine is not busy, now if it is not; after LONGEST_WAIT_S in any case."""
+        self._try(then, asyncio.get_running_loop().time() + LONGEST_WAIT_S)
+
+    def _try(self, then: Callable[[], None], latest_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not self.is_busy() or loop.time() >= latest_s:
+            then()
+            return
+        # One rest for all who wait: each of them waking by itself would be work of its own.
+        if not self._waiting:
+            loop.call_later(_REST_S, self._look_again)
+        self._waiting.append(partial(self._try, then, latest_s))
+
+    def _look_again(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each()
 
 
 class Pace:
@@ -54,15 +63,15 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait for the next turn; who asks first is first. One that comes at a bad moment is taken later."""
-        loop = asyncio.get_running_loop()
-        latest_s = loop.time() + LONGEST_WAIT_S
-        while True:
-            wait_s = self.next_in_s()
-            if wait_s:
-                await asyncio.sleep(wait_s)
-            if not self._courtesy.is_busy() or loop.time() >= latest_s:
-                return
-            await self._courtesy.rest()
+        await _called(self.take)
+
+    def take(self, then: Callable[[], None]) -> None:
+        """Call it at the next turn, now if there is one."""
+        wait_s = self.next_in_s()
+        if wait_s:
+            asyncio.get_running_loop().call_later(wait_s, self._courtesy.when_free, then)
+        else:
+            self._courtesy.when_free(then)
 
     def next_in_s(self, longest_s: float = math.inf) -> float:
         """Take the next turn: in how many seconds it is due, `longest_s` at most."""
@@ -70,3 +79,10 @@ class Pace:
         self._free_s = max(self._free_s, now_s - self._ahead_s) + self._apart_s
         self._free_s = min(self._free_s, now_s + longest_s)
         return min(longest_s, max(0.0, self._free_s - now_s))
+
+
+async def _called(by: Callable[[Callable[[], None]], None]) -> None:
+    """Wait until what is given to it is called."""
+    called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    by(lambda: None if called.done() else called.set_result(None))
+    await called

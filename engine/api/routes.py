@@ -16,6 +16,7 @@ from aiohttp import web
 
 from engine.actor import Actor
 from engine.api.parameters import Parameter
+from engine.api.repeats import Again
 
 JSON = "application/json"
 _IN_PATH = re.compile(r"{(\w+)}")
@@ -33,11 +34,12 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """An answer as bytes."""
+    """An answer as bytes. `again` gives the body to whoever asks the same, None when it is too old."""
 
     body: bytes
     content_type: str
     status: int = 200
+    again: Again | None = None
 
 
 @dataclass(frozen=True, slots=True)

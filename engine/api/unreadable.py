@@ -13,6 +13,11 @@ class RequestReader(web.RequestHandler):
 
     __slots__ = ()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every request that was read is answered, and the next one waited for."""
+        return self._waiter is not None and not self._waiter.done() and not self._messages
+
     def handle_error(
         self,
         request: web.BaseRequest,
