@@ -290,8 +290,7 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
         self._orders.clear_queue()
 
     def ask(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
-        """Open a dialog; `answered` gets what it was closed with. No note from before covers its buttons."""
-        self.clear_notifications()
+        """Open a dialog; `answered` gets what it was closed with."""
         self.push_screen(dialog, answered)
 
     def start(self, work: Coroutine[Any, Any, None], group: str) -> None:

@@ -105,6 +105,19 @@ async def test_a_resized_terminal_changes_its_layout(console: Console, peer: Pee
     await console.says("INSURANCE FUND")
 
 
+async def test_a_terminal_that_was_too_small_gives_the_keys_back_to_the_rows(console: Console) -> None:
+    await console.pilot.resize_terminal(40, 10)
+    await console.says("too small")
+    await console.until(lambda: console.app.focused is None)
+    await console.press("q")
+    await console.says("The engine runs on")
+    await console.press("escape")
+    await console.pilot.resize_terminal(120, 40)
+    await console.until(lambda: console.app.focused is console.app.screen.query_one("#at-risk-table"))
+    await console.press("h")
+    await console.says("HISTORY")
+
+
 async def test_empty_panes_say_why(console: Console, peer: Peer) -> None:
     book = msgspec.structs.replace(peer.snapshot.book, at_risk=0, liquidatable=0, healthy=12_804)
     await peer.push(
@@ -264,3 +277,4 @@ async def test_the_titles_follow_the_keys_however_fast_they_come(console: Consol
     await console.pilot.pause()
     lit = [name for name, pane in panes.items() if pane.rule.lines[0][1].tone is Tone.OURS]
     assert lit == ["queue"]
+    assert [name for name, pane in panes.items() if pane.rule.plain.startswith("━ ")] == ["queue"]

@@ -29,6 +29,15 @@ async def reorder_failed(console: Console, peer: Peer) -> None:
     await console.until(lambda: len(failed_table(console).rows) == 5)
 
 
+async def test_no_note_from_before_covers_a_dialog(console: Console) -> None:
+    for keys in (("q",), ("x",), ("f", "c")):
+        console.app.tell("a note from before")
+        await console.press(*keys)
+        await console.until(lambda: isinstance(console.app.focused, Button))
+        assert not list(console.app._notifications)
+        await console.press("escape")
+
+
 async def test_retry_acts_on_the_row_that_the_dialog_names_after_the_list_was_sorted_anew(
     console: Console, peer: Peer
 ) -> None:

@@ -17,9 +17,10 @@ from textual.widgets import Button, Input
 
 from engine.api import wire
 from engine.paths import ProfilePaths
+from engine.store.pool import COMMAND_TIMEOUT_S
 from tui.live_table import LiveTable
 from tui.places import PLACES
-from tui.screens.asking import AskingScreen
+from tui.screens.asking import ANSWER_DEADLINE_S, AskingScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.main import MainScreen
 from tui.screens.place import PlaceScreen
@@ -102,6 +103,10 @@ async def test_what_was_shown_stays_when_the_next_answer_does_not_come(console: 
     screen.ask()
     await console.says("✕ The database is away: start")
     assert "emergency-stop" in console.screen_text()
+
+
+def test_a_place_waits_for_an_engine_that_waits_for_its_database() -> None:
+    assert ANSWER_DEADLINE_S >= COMMAND_TIMEOUT_S + 2
 
 
 async def test_an_engine_without_the_page_is_named_as_older(console: Console, peer: Peer) -> None:

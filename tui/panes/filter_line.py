@@ -16,6 +16,10 @@ class FilterInput(Input):
         Binding("escape", "give_up", "Clear filter", show=True, id="typing.give_up")
     ]
 
+    def allow_focus(self) -> bool:
+        """Only while it is open: keys would go into a line that nobody sees."""
+        return self.display and super().allow_focus()
+
     def action_give_up(self) -> None:
         """Clear the filter and go back to the table."""
         self.value = ""

@@ -10,7 +10,7 @@ _STALE_MS = 5_000
 
 
 class Rule(Lines):
-    """One line: `─ 1 AT RISK  37 of 12,804 ────`. Its title lights up while its pane has the keys."""
+    """One line: `─ 1 AT RISK  37 of 804 ────`. With the keys in its pane the title lights up behind `━`."""
 
     DEFAULT_CSS = """
     Rule { height: 1; }
@@ -59,7 +59,8 @@ def age_mark(age_ms: int) -> Line:
 def rule(title: str, facts: Line, width: int, *, active: bool = False, end: Line = ()) -> Line:
     """A rule of `width` cells with a title and facts in it, and something at its end where there is room."""
     tone = Tone.OURS if active else Tone.PLAIN
-    head: Line = (Span("─ ", Tone.MUTED), span(title, tone, bold=True), Span("  " if facts else ""), *facts)
+    begin = Span("━ ", Tone.OURS) if active else Span("─ ", Tone.MUTED)
+    head: Line = (begin, span(title, tone, bold=True), Span("  " if facts else ""), *facts)
     tail: Line = (Span(" "), *end, Span(" ─", Tone.MUTED)) if end else ()
     head = cut(head, max(0, width - 2 - width_of(tail)))
     dashes = max(0, width - width_of(head) - width_of(tail) - 1)

@@ -17,7 +17,7 @@ from tui.lines import Line, Span, Tone
 from tui.screens.place import Access, PlaceScreen
 from tui.state import NS_PER_MS, ConsoleState
 
-ANSWER_DEADLINE_S = 5.0
+ANSWER_DEADLINE_S = 8.0  # the engine waits 5 s for its database before it answers without it
 _UNKNOWN_PAGE = "not_found"
 _BEAT_MS = 2_000  # states come once a second: a question is asked so much late at most
 

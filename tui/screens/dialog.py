@@ -53,7 +53,8 @@ class Dialog(ModalScreen[Answer]):
         yield Button("Cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
-        """Show the text; the first choice gets the focus."""
+        """Show the text, free of notes from before; the first choice gets the focus."""
+        self.app.clear_notifications()
         self._draw_text()
         self.query_one("#hint", Lines).show([line(Span("ctrl+e stops at once, also from here", Tone.MUTED))])
         self.query(Button).first().focus()

@@ -208,6 +208,12 @@ class MainScreen(Screen[None]):
             ]
         )
         self._show_titles()
+        self.call_after_refresh(self._keep_keys)
+
+    def _keep_keys(self) -> None:
+        """Give the keys back to a table: a terminal that was too small had hidden whatever had them."""
+        if self.focused is None and self.query_one("#body").display:
+            self.query_one(AtRiskPane).table.focus()
 
     def _show_titles(self) -> None:
         """The small tables have column titles where there is room for them."""
