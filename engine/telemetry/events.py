@@ -90,6 +90,8 @@ class EventLog:
 
     def add_each(self, level: Level, items: Sequence[T], render: Callable[[T], str]) -> None:
         """Append a line for each item. A text is made when it is read, so a burst costs next to nothing."""
+        if not items:
+            return  # a burst of nothing would stand in the way of what comes behind it
         first, at_ns = self._seq + 1, self._clock.now_ns()
         self._seq += len(items)
 

@@ -94,6 +94,13 @@ def test_an_empty_burst_is_nothing(events: EventLog) -> None:
     assert [each.seq for each in events.latest(5)] == [1]
 
 
+def test_what_is_told_behind_an_empty_burst_is_written(events: EventLog, written: io.StringIO) -> None:
+    events.add_each(Level.OURS, [], str)
+    events.add(Level.INFO, "behind it")
+    events.flush()
+    assert "behind it" in written.getvalue()
+
+
 def test_more_lines_than_may_wait_are_lost_the_oldest_first_and_counted(
     events: EventLog, written: io.StringIO
 ) -> None:
