@@ -53,6 +53,19 @@ with socket.socket(socket.AF_UNIX) as link:
 """
 
 
+# A fault while the key is open, told with everything that its holder would say of itself.
+BREAKS = """
+import sys
+from engine.wallet.secret import SecretKey
+def address(secret):
+    raise RuntimeError(f"{secret!r} {secret} {vars(secret) if hasattr(secret, '__dict__') else ''}")
+SecretKey.address = address
+from engine.cli.main import main
+sys.argv = ["liquidation-engine", "wallet", "show"]
+main()
+"""
+
+
 @dataclass
 class Whole:
     """The engine's process, its port and socket, and the key that it signs with."""
@@ -67,8 +80,12 @@ class Whole:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the operator."""
+        return self.python("-m", "engine", *arguments)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A program in the operator's environment."""
         return subprocess.run(
-            [sys.executable, "-m", "engine", *arguments],
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -236,7 +253,11 @@ def test_the_key_is_in_nothing_that_the_engine_says_or_keeps(whole: Whole) -> No
     _until(lambda: b"engine_liquidations" not in (told := whole.ask("GET", "/metrics")[2]) and _done(told))
     said = {name: text.encode() for name, text in _commands(whole)}
     said |= dict(_answers(whole))
+    crash = whole.python("-c", BREAKS)
+    assert "please report it with the file" in crash.stderr
+    said["a crash"] = (crash.stdout + crash.stderr).encode()
     said |= dict(_files(whole))
+    assert any("/crash-" in name and b"RuntimeError" in text for name, text in said.items())
     said |= dict(_processes(whole))
     said["database"] = asyncio.run(_rows(whole.environment["DATABASE_URL"]))
     assert len(said) > 40

@@ -6,9 +6,13 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import asyncpg
 import keyring
@@ -20,6 +24,7 @@ from solders.pubkey import Pubkey
 
 from engine.api.launcher import engine_environment, start_private_sandbox
 from engine.api.tokens import TokenFile
+from engine.doctor import cluster, machine, record
 from engine.doctor.examination import examine, worst
 from engine.doctor.findings import Finding, Verdict, looked, of_error, ok
 from engine.errors import OperatorError
@@ -28,6 +33,7 @@ from engine.protocol.addresses import FEEDS
 from engine.setting_sources import Given
 from engine.store.migrate import migrate
 
+PROJECT = str(Path(__file__).parents[2])
 DEVNET = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
 
 
@@ -47,6 +53,27 @@ class Patient:
         assert all(finding.remedy for finding in findings if finding.verdict is not Verdict.OK)
         assert all(finding.detail.isprintable() for finding in findings)
         return {finding.name: finding for finding in findings}
+
+    def command(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """`doctor` in a process of its own."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        homes = {"XDG_STATE_HOME": str(self.paths.state), "XDG_RUNTIME_DIR": str(self.paths.runtime)}
+        return subprocess.run(
+            [sys.executable, "-m", "engine", "doctor", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**kept, "PYTHONPATH": PROJECT, **self.environ, **homes, **self.settings, **changes},
+            check=False,
+        )
+
+    def trouble(self, orders: dict[str, object] | None) -> None:
+        """Have the sandbox's node misbehave; None ends that."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "sandboxTrouble", "params": [orders]})
+        url, head = self.settings["SOLANA_RPC_URL"], {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, body.encode(), head), timeout=30) as answer:
+            assert "result" in json.load(answer)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -97,6 +124,73 @@ async def test_with_nothing_at_all_each_missing_part_is_named_and_none_hides_ano
     told = "".join(finding.detail + finding.remedy for finding in found.values())
     assert "hunter2" not in told
     assert "secret-key" not in told
+
+
+async def test_the_command_ends_with_0_while_nothing_fails_and_with_1_else_and_tells_programs_the_same(
+    patient,
+) -> None:
+    good, bad = await asyncio.gather(
+        asyncio.to_thread(patient.command, "--json"),
+        asyncio.to_thread(patient.command, SOLANA_RPC_URL="http://127.0.0.1:1/secret-key"),
+    )
+    assert good.returncode == 0, good.stdout + good.stderr
+    told = json.loads(good.stdout)
+    assert told["verdict"] in ("ok", "warn")
+    assert {tuple(each) for each in told["findings"]} == {("name", "verdict", "detail", "remedy")}
+    assert {each["verdict"] for each in told["findings"]} <= {"ok", "warn"}
+    assert bad.returncode == 1
+    lines = bad.stdout.splitlines()
+    [failed] = [number for number, line in enumerate(lines) if line.startswith("fail  node 127.0.0.1:1 ")]
+    assert lines[failed + 1].split("->")[1].strip() == "see that the URL is right and the node runs"
+    assert "secret-key" not in bad.stdout + bad.stderr
+
+
+async def test_a_node_whose_slot_stands_still_and_one_that_is_far_away_are_found(
+    patient, monkeypatch
+) -> None:
+    def node(found: dict[str, Finding]) -> Finding:
+        [told] = [finding for name, finding in found.items() if name.startswith("node ")]
+        return told
+
+    await asyncio.to_thread(patient.trouble, {"node": {"stands_still": True}})
+    try:
+        still = node(await patient.examined())
+    finally:
+        await asyncio.to_thread(patient.trouble, None)
+    assert still.verdict is Verdict.FAIL
+    assert "stands still" in still.detail
+    assert node(await patient.examined()).verdict is Verdict.OK
+    monkeypatch.setattr(cluster, "SLOW_MS", 0.0)
+    assert node(await patient.examined()).remedy == "use a node that is nearer"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "price", "clock"),
+    [(400, Verdict.FAIL, Verdict.OK), (-12, Verdict.OK, Verdict.WARN), (-50, Verdict.OK, Verdict.FAIL)],
+)
+async def test_prices_that_are_old_and_a_clock_that_is_behind_them_are_found(
+    patient, monkeypatch, ahead_s: int, price: Verdict, clock: Verdict
+) -> None:
+    shifted = SimpleNamespace(time=lambda: time.time() + ahead_s, monotonic=time.monotonic)
+    monkeypatch.setattr(cluster, "time", shifted)
+    monkeypatch.setattr(cluster, "synchronised", lambda: True)
+    found = await patient.examined()
+    assert (found["price SOL/USD"].verdict, found["clock"].verdict) == (price, clock)
+    assert price is Verdict.OK or found["price SOL/USD"].remedy.startswith("its positions are held until")
+    assert clock is Verdict.OK or "timedatectl" in found["clock"].remedy
+
+
+async def test_a_database_that_is_too_old_or_too_far_away_and_a_full_disk_are_found(
+    patient, monkeypatch
+) -> None:
+    monkeypatch.setattr(record, "SLOW_MS", 0.0)
+    assert (await patient.examined())["database"].remedy == "move it nearer"
+    monkeypatch.setattr(record, "OLDEST_VERSION", 990_000)
+    monkeypatch.setattr(machine, "LEAST_FREE_BYTES", 1 << 60)
+    found = await patient.examined()
+    assert (found["database"].verdict, found["disk"].verdict) == (Verdict.FAIL, Verdict.WARN)
+    assert "or newer" in found["database"].remedy
+    assert found["disk"].remedy.startswith("make room")
 
 
 async def test_bad_settings_are_told_beside_what_needs_none(patient) -> None:
