@@ -34,9 +34,15 @@ class CrowdedNode(MarketNode):
         chance = random.Random(SEED)  # noqa: S311  # a market, no secret
         told = (_told(_position(number, chance)) for number in range(CROWD))
         self._crowd = b",".join(map(msgspec.json.encode, told))
+        self._read = 0
+
+    async def fall(self, number: int, count: int) -> dict[str, Any]:
+        """As its parent, and how often everything has been read."""
+        return {**await super().fall(number, count), "read": self._read}
 
     def program_accounts(self) -> Any:
         """Those that the falls are about, and the crowd."""
+        self._read += 1
         fallen = msgspec.json.encode(super().program_accounts())
         return msgspec.Raw(fallen[:-1] + b"," + self._crowd + b"]")
 
