@@ -6,10 +6,8 @@ import asyncio
 import errno
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +22,6 @@ from engine.journal import prompt_writer as prompt_module
 from engine.journal.intent_log import IntentLog, left_behind
 from engine.journal.prompt_writer import PromptWriter
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -37,6 +33,20 @@ async def journal(path, records):
     journal = Journal.open(path, records.identity, make_ahead=PromptWriter)
     yield journal
     await journal.close()
+
+
+@pytest.fixture
+def disk(monkeypatch) -> Iterator[threading.Event]:
+    """The log's disk, which takes nothing until this is set."""
+    write, goes_on = IntentLog.write, threading.Event()
+
+    def slow(log: IntentLog, start: int, frame: bytes) -> None:
+        assert goes_on.wait(30)
+        write(log, start, frame)
+
+    monkeypatch.setattr(IntentLog, "write", slow)
+    yield goes_on
+    goes_on.set()
 
 
 @pytest.fixture
@@ -229,15 +239,8 @@ async def test_a_log_that_cannot_be_written_refuses_once_and_commits_take_over(
 
 
 async def test_a_slow_disk_does_not_hold_the_loop_and_what_comes_meanwhile_goes_to_the_journal(
-    journal, path, records, monkeypatch
+    journal, path, records, disk
 ):
-    write, release = IntentLog.write, threading.Event()
-
-    def slow(log: IntentLog, start: int, frame: bytes) -> None:
-        assert release.wait(30)
-        write(log, start, frame)
-
-    monkeypatch.setattr(IntentLog, "write", slow)
     first, second = records.intent(), records.intent()
     opening = asyncio.ensure_future(journal.record_intent(first))
     for _ in range(8):
@@ -246,7 +249,7 @@ async def test_a_slow_disk_does_not_hold_the_loop_and_what_comes_meanwhile_goes_
     await journal.record_intent(second)
     assert in_journal(path) == [str(second.signature)]
     assert journal.open_intents() == [second]
-    release.set()
+    disk.set()
     await opening
     assert set(journal.open_intents()) == {first, second}
 
@@ -272,21 +275,12 @@ async def test_a_disk_that_is_late_again_and_again_is_not_waited_for_standing_st
     assert len(journal.open_intents()) == prompt_module.OFTEN + 1
 
 
-async def test_what_nobody_waits_for_any_more_does_not_come_into_the_journal(
-    journal, path, records, monkeypatch
-):
-    write, release = IntentLog.write, threading.Event()
-
-    def slow(log: IntentLog, start: int, frame: bytes) -> None:
-        assert release.wait(30)
-        write(log, start, frame)
-
-    monkeypatch.setattr(IntentLog, "write", slow)
+async def test_what_nobody_waits_for_any_more_does_not_come_into_the_journal(journal, path, records, disk):
     given_up = records.intent()
     opening = asyncio.ensure_future(journal.record_intent(given_up))
     await until(lambda: journal._intake._ahead.is_busy)
     opening.cancel()
-    release.set()
+    disk.set()
     await until(lambda: journal.is_idle)
     again = records.intent(position=given_up.position)
     await journal.record_intent(again)
@@ -339,47 +333,11 @@ async def test_a_journal_that_is_closing_tells_nobody_that_an_intent_is_open(pat
     await again.close()
 
 
-KILLED = """
-import asyncio, os, sys
-from pathlib import Path
-from solders.pubkey import Pubkey
-from solders.signature import Signature
-from engine.domain import Action, Intent
-from engine.journal import Journal
-from engine.journal.prompt_writer import PromptWriter
-
-async def one(journal):
-    while True:
-        signature = Signature(os.urandom(64))
-        await journal.record_intent(Intent(
-            signature, Pubkey(os.urandom(32)), Pubkey.new_unique(), "SOL/USD", Action.FULL, 1, 0, "id",
-            os.urandom(300), "hash", 1, 1, 1, 1, 1, "{}"))
-        os.write(1, f"{signature}\\n".encode())
-
-async def main():
-    journal = Journal.open(Path(sys.argv[1]), sys.argv[2], make_ahead=PromptWriter)
-    await asyncio.gather(*(one(journal) for _ in range(10)))
-
-asyncio.run(main())
-"""
-
-
-def test_every_intent_that_was_acknowledged_is_there_after_kill_9(path, records):
+def test_every_intent_that_was_acknowledged_is_there_after_kill_9(path, records, killed):
     acknowledged: set[str] = set()
     found_ahead = 0
     for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(path), records.identity],
-            stdout=subprocess.PIPE,
-            cwd=REPOSITORY,
-            text=True,
-        )
-        lines = [child.stdout.readline() for _ in range(200)]
-        child.kill()
-        lines += child.stdout.readlines()
-        child.wait()
-        child.stdout.close()
-        acknowledged |= {line.strip() for line in lines if line.endswith("\n")}
+        acknowledged |= killed(path, 200, 10, ahead=True)
         journal = Journal.open(path, records.identity)
         found_ahead += journal.found_ahead
         found = {str(intent.signature) for intent in journal.open_intents()}

@@ -11,46 +11,12 @@ from engine.journal import Journal, OutboxKind
 
 REPOSITORY = Path(__file__).parents[2]
 
-BURST = """
-import asyncio, os, sys
-from pathlib import Path
-from solders.pubkey import Pubkey
-from solders.signature import Signature
-from engine.domain import Action, Intent
-from engine.journal import Journal
 
-async def one(journal):
-    while True:
-        signature = Signature(os.urandom(64))
-        await journal.record_intent(Intent(
-            signature, Pubkey(os.urandom(32)), Pubkey.new_unique(), "SOL/USD", Action.FULL, 1, 0, "id",
-            os.urandom(300), "hash", 1, 1, 1, 1, 1, "{}"))
-        os.write(1, f"{signature}\\n".encode())
-
-async def main():
-    journal = Journal.open(Path(sys.argv[1]), sys.argv[2])
-    await asyncio.gather(*(one(journal) for _ in range(40)))
-
-asyncio.run(main())
-"""
-
-
-def test_every_acknowledged_intent_is_there_after_kill_9_in_the_middle_of_a_burst(tmp_path, records):
+def test_every_acknowledged_intent_is_there_after_kill_9_in_the_middle_of_a_burst(tmp_path, records, killed):
     path = tmp_path / "journal.db"
     acknowledged: set[str] = set()
     for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", BURST, str(path), records.identity],
-            stdout=subprocess.PIPE,
-            cwd=REPOSITORY,
-            text=True,
-        )
-        lines = [child.stdout.readline() for _ in range(300)]
-        child.kill()
-        lines += child.stdout.readlines()
-        child.wait()
-        child.stdout.close()
-        acknowledged |= {line.strip() for line in lines if line.endswith("\n")}
+        acknowledged |= killed(path, 300, 40, ahead=False)
     assert len(acknowledged) >= 900
 
     journal = Journal.open(path, records.identity)
