@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import asyncpg
-import pytest
+from arrived import tuples
 
 from engine.clock import SystemClock
 from engine.journal import ControlRecord, Journal
 from engine.store.migrate import migrate, packaged_migrations
 from engine.store.outbox import OutboxShipper
-from engine.store.pool import Database, open_pool
 from engine.store.retention import Retention, make_days, prune
 
 DAY_NS = 86_400 * 10**9
@@ -39,28 +35,6 @@ FROM
 """
 
 
-@pytest.fixture
-async def journal(tmp_path, records) -> AsyncIterator[Journal]:
-    journal = Journal.open(tmp_path / "journal.db", records.identity)
-    yield journal
-    await journal.close()
-
-
-@pytest.fixture
-async def database(database_url) -> AsyncIterator[Database]:
-    database = await open_pool(database_url)
-    yield database
-    await database.close()
-
-
-async def rows(dsn: str, query: str, *arguments: object) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        return [tuple(row) for row in await connection.fetch(query, *arguments)]
-    finally:
-        await connection.close()
-
-
 async def partitions(dsn: str) -> dict[str, int]:
     """How many rows each partition holds."""
     children = "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'liquidations'::regclass"
@@ -69,7 +43,7 @@ async def partitions(dsn: str) -> dict[str, int]:
         SELECT inhrelid::regclass::text, COALESCE(rows, 0)
         FROM ({children}) AS parts LEFT JOIN ({counted}) AS held ON tableoid = inhrelid
     """
-    return dict(await rows(dsn, query))
+    return dict(await tuples(dsn, query))
 
 
 def day_name(age_days: int) -> str:
@@ -88,15 +62,15 @@ async def liquidate(journal: Journal, records, age_days: float, covered: int = 0
 
 async def test_the_way_into_days_keeps_every_row_as_it_was(empty_database):
     await migrate(empty_database, packaged_migrations()[:3])
-    await rows(empty_database, WHOLE_TABLE)
-    before = await rows(empty_database, "SELECT * FROM liquidations ORDER BY id")
+    await tuples(empty_database, WHOLE_TABLE)
+    before = await tuples(empty_database, "SELECT * FROM liquidations ORDER BY id")
     await migrate(empty_database)
-    assert await rows(empty_database, "SELECT * FROM liquidations ORDER BY id") == before
+    assert await tuples(empty_database, "SELECT * FROM liquidations ORDER BY id") == before
     held = await partitions(empty_database)
     assert held[day_name(1)] in (3, 4), "a row every seven hours"
     assert held["liquidations_rest"] > 0, "the oldest rows, and those that are ahead of time"
     assert max(held.values()) == held["liquidations_rest"]
-    ((following,),) = await rows(empty_database, "SELECT nextval('liquidations_id_seq')")
+    ((following,),) = await tuples(empty_database, "SELECT nextval('liquidations_id_seq')")
     assert following == before[-1][0] + 1
 
 
@@ -112,7 +86,7 @@ async def test_an_outcome_that_comes_twice_is_one_row_even_if_the_day_differs(
         assert await OutboxShipper(each, database, SystemClock()).drain(20)
         await make_days(database, time.time_ns(), 30)
     await other.close()
-    found = await rows(database.dsn, "SELECT signature, finalized_at IS NULL FROM liquidations")
+    found = await tuples(database.dsn, "SELECT signature, finalized_at IS NULL FROM liquidations")
     assert found == [(str(intent.signature), False)]
 
 
@@ -126,7 +100,7 @@ async def test_rows_that_come_before_their_day_are_moved_into_it_by_whoever_make
     assert sum(made) == 1
     held = await partitions(database.dsn)
     assert (held["liquidations_rest"], held[day_name(5)]) == (0, 1)
-    assert await rows(database.dsn, "SELECT signature FROM liquidations") == [(signature,)]
+    assert await tuples(database.dsn, "SELECT signature FROM liquidations") == [(signature,)]
 
 
 async def test_a_day_that_is_old_enough_goes_and_what_the_fund_paid_stays(journal, database, records):
@@ -143,17 +117,19 @@ async def test_a_day_that_is_old_enough_goes_and_what_the_fund_paid_stays(journa
     assert await OutboxShipper(journal, database, SystemClock()).drain(20)
     keeper = Retention(database, SystemClock(), keep_days=30)
     await keeper.tend()
-    kept = {name for (name,) in await rows(database.dsn, "SELECT signature FROM liquidations")}
+    kept = {name for (name,) in await tuples(database.dsn, "SELECT signature FROM liquidations")}
     assert kept == set(signatures.values()) - {signatures["older"]}
     pruned = await prune(database, time.time_ns(), keep_days=10)
     assert pruned.days == [(datetime.now(UTC) - timedelta(days=ages["old"])).date()]
-    kept = {name for (name,) in await rows(database.dsn, "SELECT signature FROM liquidations")}
+    kept = {name for (name,) in await tuples(database.dsn, "SELECT signature FROM liquidations")}
     assert kept == {signatures[name] for name in ("young", "last", "paid", "oldest paid")}
-    found = await rows(database.dsn, "SELECT signature FROM intents")
+    found = await tuples(database.dsn, "SELECT signature FROM intents")
     assert {name for (name,) in found} == kept | {str(still_open.signature)}
-    assert await rows(database.dsn, "SELECT sum(bad_debt) FROM liquidations") == [(6 * SOL,)]
-    assert await rows(database.dsn, "SELECT count(*) FROM control_actions") == [(1,)]
-    assert await rows(database.dsn, "SELECT dropped, kept, last_slot FROM pruned_days") == [(1, 1, 1_000_000)]
+    assert await tuples(database.dsn, "SELECT sum(bad_debt) FROM liquidations") == [(6 * SOL,)]
+    assert await tuples(database.dsn, "SELECT count(*) FROM control_actions") == [(1,)]
+    assert await tuples(database.dsn, "SELECT dropped, kept, last_slot FROM pruned_days") == [
+        (1, 1, 1_000_000)
+    ]
     assert (await prune(database, time.time_ns(), keep_days=10)).is_nothing
     await Retention(database, SystemClock(), keep_days=10).tend()
     assert (await partitions(database.dsn))["liquidations_rest"] == 2, "no day is made again for what stays"
@@ -165,7 +141,7 @@ async def test_a_question_about_the_last_day_reads_no_older_one(journal, databas
     assert await OutboxShipper(journal, database, SystemClock()).drain(20)
     await make_days(database, time.time_ns(), 30)
     question = "EXPLAIN ANALYZE SELECT * FROM liquidations WHERE created_at > now() - interval '24 hours'"
-    plan = "\n".join(line for (line,) in await rows(database.dsn, question))
+    plan = "\n".join(line for (line,) in await tuples(database.dsn, question))
     assert day_name(0) in plan
     assert not any(day_name(age) in plan for age in range(2, 9))
 
@@ -180,12 +156,12 @@ async def test_keeping_days_goes_on_after_an_outage(database, journal, records, 
         async def sleep(self, seconds: float) -> None:
             await asyncio.sleep(seconds / 3_600_000)
 
-    await rows(database.dsn, "ALTER FUNCTION make_liquidations_days RENAME TO away")
+    await tuples(database.dsn, "ALTER FUNCTION make_liquidations_days RENAME TO away")
     keeping = asyncio.create_task(Retention(database, Impatient(), keep_days=30).run())
-    await rows(database.dsn, "ALTER FUNCTION away RENAME TO make_liquidations_days")
+    await tuples(database.dsn, "ALTER FUNCTION away RENAME TO make_liquidations_days")
 
     async def is_pruned() -> bool:
-        return await rows(database.dsn, "SELECT count(*) FROM liquidations") == [(0,)]
+        return await tuples(database.dsn, "SELECT count(*) FROM liquidations") == [(0,)]
 
     await eventually(is_pruned)
     keeping.cancel()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 import structlog
+from arrived import tuples
 
 from engine.errors import DatabaseUnavailable
 from engine.store import upgrade
@@ -24,23 +21,13 @@ from engine.store.postgres_files import choose_user, find_binaries, find_older_b
 OLDER = 16
 
 
-async def fetch(dsn: str, query: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(dsn, timeout=20)
-    try:
-        return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
-def older_cluster() -> Iterator[Path]:
+def older_cluster(enterable_directory) -> Iterator[Path]:
     """A database of PostgreSQL 16 that an engine left, with something of the operator's own in it."""
-    directory = Path(tempfile.mkdtemp(prefix="embedded-"))
-    directory.chmod(0o755)
-    (directory / "pg").mkdir(mode=0o700)
-    asyncio.run(make_older(directory / "pg"))
-    yield directory / "pg"
-    shutil.rmtree(directory, ignore_errors=True)
+    with enterable_directory() as directory:
+        (directory / "pg").mkdir(mode=0o700)
+        asyncio.run(make_older(directory / "pg"))
+        yield directory / "pg"
 
 
 @pytest.fixture
@@ -61,29 +48,29 @@ async def make_older(data: Path) -> None:
         dsn = f"postgresql://liquidation@/liquidation_db?host={server.sockets}"
         await migrate(dsn)
         rows = "SELECT 'j' || n, 'i', n, now() FROM generate_series(1, 99) n"
-        await fetch(dsn, f"INSERT INTO journal_progress {rows}")
-        await fetch(dsn, "CREATE ROLE auditor LOGIN")
-        await fetch(dsn, "CREATE TABLE notes AS SELECT 'mine' AS note")
-        await fetch(dsn, "GRANT SELECT ON notes TO auditor")
-        await fetch(dsn, "CREATE INDEX idx_liquidations_timestamp ON liquidations(timestamp DESC)")
+        await tuples(dsn, f"INSERT INTO journal_progress {rows}")
+        await tuples(dsn, "CREATE ROLE auditor LOGIN")
+        await tuples(dsn, "CREATE TABLE notes AS SELECT 'mine' AS note")
+        await tuples(dsn, "GRANT SELECT ON notes TO auditor")
+        await tuples(dsn, "CREATE INDEX idx_liquidations_timestamp ON liquidations(timestamp DESC)")
     assert (data / "PG_VERSION").read_text().strip() == str(OLDER)
 
 
 async def test_an_older_database_is_carried_over_whole_and_its_data_stays_beside_it(older_data):
     async with embedded_postgres(older_data) as dsn:
-        ((version,),) = await fetch(dsn, "SELECT current_setting('server_version_num')::int / 10000")
+        ((version,),) = await tuples(dsn, "SELECT current_setting('server_version_num')::int / 10000")
         assert version == 18
-        assert await fetch(dsn, "SELECT count(*), sum(shipped_seq) FROM journal_progress") == [(99, 4950)]
-        assert await fetch(dsn, "SELECT note FROM notes") == [("mine",)]
-        assert await fetch(dsn, "SELECT has_table_privilege('auditor', 'notes', 'SELECT')") == [(True,)]
+        assert await tuples(dsn, "SELECT count(*), sum(shipped_seq) FROM journal_progress") == [(99, 4950)]
+        assert await tuples(dsn, "SELECT note FROM notes") == [("mine",)]
+        assert await tuples(dsn, "SELECT has_table_privilege('auditor', 'notes', 'SELECT')") == [(True,)]
         indexes = "SELECT count(*) FROM pg_indexes WHERE indexname = 'idx_liquidations_timestamp'"
-        assert await fetch(dsn, indexes) == [(1,)]
+        assert await tuples(dsn, indexes) == [(1,)]
         await migrate(dsn)
     aside = older_data.with_name("pg-16")
     assert (aside / "PG_VERSION").read_text().strip() == "16"
     assert sorted(each.name for each in older_data.parent.iterdir()) == ["pg", "pg-16"]
     async with embedded_postgres(older_data) as dsn:
-        assert await fetch(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
+        assert await tuples(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
 
 
 async def test_a_copy_that_lacks_rows_takes_no_place(older_data, monkeypatch):
@@ -96,7 +83,7 @@ async def test_a_copy_that_lacks_rows_takes_no_place(older_data, monkeypatch):
     monkeypatch.setattr(upgrade, "_Server", Forgetful)
     with structlog.testing.capture_logs() as logs:
         async with embedded_postgres(older_data) as dsn:
-            assert await fetch(dsn, "SELECT to_regclass('journal_progress') IS NULL") == [(True,)]
+            assert await tuples(dsn, "SELECT to_regclass('journal_progress') IS NULL") == [(True,)]
     (told,) = [each for each in logs if each["log_level"] == "error"]
     assert told["reason"] == "the copy does not hold as many rows"
     assert told["place"] == str(older_data.with_name("pg-16"))
@@ -123,12 +110,12 @@ async def test_data_that_nothing_here_can_read_is_kept_aside_unchanged_and_said_
 
 async def test_an_upgrade_that_ended_between_its_two_renames_is_finished_at_the_next_start(data):
     async with embedded_postgres(data) as dsn:
-        await fetch(dsn, "CREATE TABLE carried (n int)")
+        await tuples(dsn, "CREATE TABLE carried (n int)")
     new = data.with_name("pg-new")
     data.rename(new)
     (new / "carried-over").touch()
     async with embedded_postgres(data) as dsn:
-        assert await fetch(dsn, "SELECT count(*) FROM carried") == [(0,)]
+        assert await tuples(dsn, "SELECT count(*) FROM carried") == [(0,)]
     assert not new.exists()
     assert not (data / "carried-over").exists()
 
@@ -151,6 +138,6 @@ async def test_a_server_that_a_killed_upgrade_left_is_ended_first(older_data):
     sockets = upgrade._socket_folder(user)
     upgrade._Server(older, older_data, user, sockets).__enter__()
     async with embedded_postgres(older_data) as dsn:
-        assert await fetch(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
+        assert await tuples(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
     assert older_data.with_name("pg-16").exists()
     assert not sockets.exists()
