@@ -419,22 +419,6 @@ def test_interest_beyond_all_numbers_has_no_number(coins_2022: Coins) -> None:
     }
 
 
-def test_unknown_extensions_are_not_shown_and_cut_ones_are_said_to_be() -> None:
-    base = bytes(4) + NOBODY + struct.pack("<QBB", 5, 6, 1) + bytes(36) + bytes(83) + b"\x01"
-    program = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
-
-    def extensions(tail: bytes) -> object:
-        shown = parsed.account_data(Pubkey.default(), program, base + tail, lambda _key: None)
-        assert shown is not None
-        info: Any = shown["parsed"]
-        return info["info"].get("extensions")
-
-    assert extensions(struct.pack("<HH", 3, 32) + NOBODY + struct.pack("<HH", 999, 0)) is None
-    assert extensions(struct.pack("<HH", 3, 31) + bytes(31)) == [{"extension": "unparseableExtension"}]
-    assert extensions(struct.pack("<HH", 3, 33) + bytes(33)) == [{"extension": "unparseableExtension"}]
-    assert extensions(b"") is None
-
-
 @pytest.mark.parametrize(
     ("multiplier", "text"),
     [(2.0, "2"), (0.5, "0.5"), (1e22, "1" + "0" * 22), (1e-7, "0.0000001"), (1.0625, "1.0625")],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,3 +98,19 @@ def _put(content: bytes, values: dict[int, int]) -> bytes:
         if place < len(changed):
             changed[place] = value
     return bytes(changed)
+
+
+def test_unknown_extensions_are_not_shown_and_cut_ones_are_said_to_be() -> None:
+    nobody = bytes(32)
+    base = bytes(4) + nobody + struct.pack("<QBB", 5, 6, 1) + bytes(36) + bytes(83) + b"\x01"
+
+    def extensions(tail: bytes) -> object:
+        shown = parsed.account_data(Pubkey.default(), TOKEN_2022_PROGRAM, base + tail, lambda _key: None)
+        assert shown is not None
+        info: Any = shown["parsed"]
+        return info["info"].get("extensions")
+
+    assert extensions(struct.pack("<HH", 3, 32) + nobody + struct.pack("<HH", 999, 0)) is None
+    assert extensions(struct.pack("<HH", 3, 31) + bytes(31)) == [{"extension": "unparseableExtension"}]
+    assert extensions(struct.pack("<HH", 3, 33) + bytes(33)) == [{"extension": "unparseableExtension"}]
+    assert extensions(b"") is None
