@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from simulated import SLOT_S, SimulatedChain, SimulatedWire, VirtualClock, make_position, rent_paying
+from simulated import SLOT_S, Fate, SimulatedChain, SimulatedWire, VirtualClock, make_position, rent_paying
 from solders.account import Account
 from solders.hash import Hash
 from solders.keypair import Keypair
@@ -18,12 +18,13 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from engine.chain.frames import AccountNews
-from engine.chain.port import Chain
+from engine.chain.port import Chain, RpcFailure
 from engine.control import RUNNING, Gate, GateState
 from engine.domain import Outcome, Position
 from engine.journal.journal import Journal
 from engine.journal.prompt_writer import PromptWriter
-from engine.journal.records import OutboxKind
+from engine.journal.records import FailedLiquidation, OutboxKind
+from engine.liquidation.flight import Flight
 from engine.liquidation.queue import Entry
 from engine.liquidation.tracker import Wire
 from engine.parts import Parts
@@ -234,6 +235,11 @@ class Rig:
         news = AccountNews(address, bytes(account.data), account.owner, slot, account.lamports)
         self.parts.ingest.on_accounts([news])
 
+    def fund_wallet(self, lamports: int) -> None:
+        """The wallet holds this much from now on, and the engine hears of it."""
+        self.ledger.set_account(self.wallet.pubkey(), Account(lamports, b"", SYSTEM_PROGRAM))
+        self.tell(self.wallet.pubkey())
+
     def write_price(self, symbol: str, dollars: float, **changes: Any) -> None:
         """The oracle publishes, and nobody hears of it yet."""
         now_s = self.clock.now_ns() // 10**9
@@ -257,6 +263,37 @@ class Rig:
         data = FUND_DISCRIMINATOR + bytes(self.wallet.pubkey())
         data += b"".join(number.to_bytes(8, "little") for number in numbers) + b"\xff"
         self.ledger.set_account(FUND, rent_paying(self.ledger, data, PROGRAM_ID, balance))
+
+    # --- how far a liquidation has come ---
+
+    async def in_flight(self, fate: Fate = Fate.DROP) -> tuple[Position, Flight]:
+        """A position whose transaction is signed and out."""
+        self.wire.fate = fate
+        position = self.open()
+        self.price("BTC/USD", 58_000)
+        await self.until(lambda: self.wire.sent)
+        await self.settle()
+        return position, self.parts.tracker.flights[0]
+
+    async def given_up(self) -> tuple[Position, FailedLiquidation]:
+        """A liquidation that a node's trouble defeats; then the trouble is over."""
+        self.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
+        position = self.open()
+        self.price("BTC/USD", 58_000)
+        await self.settle()
+        await self.clock.advance(2)
+        await self.settle()
+        (failed,) = self.parts.failures.rows
+        self.chain.faults.failing.clear()
+        return position, failed
+
+    async def recover_unheard(self) -> None:
+        """What waits for its connection comes too late: the price is back, and the engine hears it later."""
+        sent = len(self.wire.sent)
+        self.write_price("BTC/USD", 60_000)
+        self.wire.connected.set()
+        await self.until(lambda: len(self.wire.sent) > sent)
+        self.price("BTC/USD", 60_000)
 
     # --- what came of it ---
 

@@ -1,4 +1,4 @@
-"""Following what is signed: when it is final, when it has expired, and what a restart makes of it."""
+"""Following what is signed: when it is final, when it has expired, and who may tell of it before."""
 
 from __future__ import annotations
 
@@ -12,22 +12,11 @@ from engine.journal.errors import JournalUnavailable
 from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Stage
 
-
-async def in_flight(rig, fate: Fate = Fate.DROP):
-    """A position whose transaction is signed and out."""
-    rig.wire.fate = fate
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(lambda: rig.wire.sent)
-    await rig.settle()
-    return position, rig.parts.tracker.flights[0]
-
-
 # --- the end ---
 
 
 async def test_nothing_is_final_before_it_is_finalized(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     await rig.until(lambda: rig.entry(position).stage is Stage.LANDED)
     assert rig.journal.open_intents() == [flight.intent]
     await rig.tick(25)
@@ -38,7 +27,7 @@ async def test_nothing_is_final_before_it_is_finalized(rig):
 
 
 async def test_an_expiry_needs_the_finalized_height_first_and_then_a_search_of_the_history(rig):
-    _, flight = await in_flight(rig)
+    _, flight = await rig.in_flight()
     last = flight.intent.last_valid_block_height
     rig.chain.faults.finalized_height = last
     await rig.gate.stop("ada", "send no more")
@@ -57,7 +46,7 @@ async def test_an_expiry_needs_the_finalized_height_first_and_then_a_search_of_t
 
 @pytest.mark.parametrize("method", ["block_height FINALIZED", "statuses", "statuses+history"])
 async def test_while_the_node_does_not_answer_nothing_is_taken_for_expired(rig, method):
-    _, flight = await in_flight(rig)
+    _, flight = await rig.in_flight()
     await rig.gate.stop("ada", "send no more")
     rig.chain.faults.finalized_height = flight.intent.last_valid_block_height + 1
     rig.chain.faults.failing[method] = RpcFailure("timeout", is_timeout=True)
@@ -69,14 +58,14 @@ async def test_while_the_node_does_not_answer_nothing_is_taken_for_expired(rig, 
 
 
 async def test_one_that_the_history_knows_has_not_expired_although_the_height_is_past(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     rig.chain.faults.finalized_height = flight.intent.last_valid_block_height + 1
     await rig.until(rig.ended(position))
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
 async def test_the_same_bytes_go_out_every_second_and_a_half_and_no_sooner(rig):
-    await in_flight(rig)
+    await rig.in_flight()
     for _ in range(8):
         before = len(rig.wire.sent)
         await rig.tick(3)  # 1.2 s
@@ -87,7 +76,7 @@ async def test_the_same_bytes_go_out_every_second_and_a_half_and_no_sooner(rig):
 
 
 async def test_bytes_are_not_sent_again_once_the_position_has_recovered(rig):
-    position, _ = await in_flight(rig)
+    position, _ = await rig.in_flight()
     rig.price("BTC/USD", 60_000)
     sent = len(rig.wire.sent)
     await rig.until(rig.ended(position))
@@ -96,7 +85,7 @@ async def test_bytes_are_not_sent_again_once_the_position_has_recovered(rig):
 
 
 async def test_no_second_signature_is_made_before_the_first_is_proven_expired(rig):
-    position, flight = await in_flight(rig)
+    position, flight = await rig.in_flight()
     first = flight.intent
     while rig.journal.open_intents() == [first]:
         rig.keep_prices_fresh()
@@ -112,7 +101,7 @@ async def test_no_second_signature_is_made_before_the_first_is_proven_expired(ri
 
 
 async def test_one_that_a_fork_takes_back_is_open_again_and_goes_out_again(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     await rig.until(lambda: rig.entry(position).stage is Stage.LANDED)
     signature = flight.intent.signature
     rig.chain.faults.hidden.add(signature)
@@ -145,7 +134,7 @@ async def test_a_closing_that_a_fork_takes_back_is_seen_by_the_next_look_with_no
 
 
 async def test_one_that_a_fork_took_back_for_good_expires_and_is_recorded_as_not_landed(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     await rig.until(lambda: rig.entry(position).stage is Stage.LANDED)
     rig.chain.faults.hidden.add(flight.intent.signature)
     rig.wire.fate = Fate.DROP
@@ -156,7 +145,7 @@ async def test_one_that_a_fork_took_back_for_good_expires_and_is_recorded_as_not
 
 
 async def test_a_final_transaction_whose_status_is_forgotten_meanwhile_has_not_expired(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     signature = flight.intent.signature
     rig.chain.faults.unread.add(signature)
     await rig.tick(40)
@@ -172,7 +161,7 @@ async def test_a_final_transaction_whose_status_is_forgotten_meanwhile_has_not_e
 
 async def test_a_transaction_that_cannot_be_read_holds_up_no_other(rig):
     rig.chain.faults.unread.clear()
-    first, flight = await in_flight(rig, Fate.DELIVER)
+    first, flight = await rig.in_flight(Fate.DELIVER)
     rig.chain.faults.unread.add(flight.intent.signature)
     second = rig.open()
     await rig.until(lambda: second.address not in rig.parts.queue)
@@ -181,7 +170,7 @@ async def test_a_transaction_that_cannot_be_read_holds_up_no_other(rig):
 
 
 async def test_an_end_that_cannot_be_recorded_is_recorded_later_and_counted_once(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
+    position, flight = await rig.in_flight(Fate.DELIVER)
     record = rig.journal.record_outcome
 
     async def refuse(_):
@@ -209,7 +198,7 @@ async def test_an_end_that_was_recorded_although_the_journal_did_not_answer_is_c
         return is_new
 
     rig.journal.record_outcome = late
-    position, _ = await in_flight(rig, Fate.DELIVER)
+    position, _ = await rig.in_flight(Fate.DELIVER)
     await rig.until(rig.ended(position))
     assert told == [True, False, False]
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
@@ -225,7 +214,7 @@ async def test_an_end_whose_consequences_break_is_told_again_and_counted_once(ri
         await resolve(position)
 
     monkeypatch.setattr(rig.parts.failures, "resolve_position", break_twice)
-    position, _ = await in_flight(rig, Fate.DELIVER)
+    position, _ = await rig.in_flight(Fate.DELIVER)
     await rig.until(rig.ended(position))
     assert len(broken) == 2
     assert (rig.parts.tally.attempts, rig.parts.tally.partial) == (1, 1)
@@ -248,173 +237,6 @@ async def test_a_fund_movement_that_could_not_be_recorded_loses_neither_itself_n
     assert len(refused) == 2
     assert [row["kind"] for row in rig.recorded(OutboxKind.FUND)] == ["coverage"]
     assert (rig.parts.tally.attempts, rig.parts.tally.full) == (1, 1)
-
-
-# --- restarts ---
-
-
-async def restarted(rig, *, wait: bool = True, **environment: str):
-    """The process dies where it is, and another one starts on what is on disk."""
-    await rig.kill()
-    rig.chain.asked.clear()
-    rig.boot(**environment)
-    await rig.start(wait=wait)
-    return rig
-
-
-async def test_an_intent_that_landed_while_no_engine_ran_is_recorded_before_the_first_decision(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
-    await rig.kill()
-    for _ in range(40):
-        rig.ledger.advance_slot()
-    rig.boot()
-    enabled_at = []
-    record = rig.journal.record_outcome
-
-    async def look(outcome):
-        enabled_at.append(rig.parts.detector.enabled)
-        return await record(outcome)
-
-    rig.journal.record_outcome = look
-    await rig.start()
-    await rig.until(rig.outcomes)
-    assert enabled_at == [False]
-    assert rig.outcomes()[0].signature == flight.intent.signature
-    assert rig.outcomes()[0].outcome is OutcomeClass.CONFIRMED
-    assert rig.wire.sent == []
-    await rig.until(rig.ended(position))
-
-
-async def test_an_intent_that_failed_while_no_engine_ran_is_recorded_with_its_fee(rig):
-    position, _ = await in_flight(rig, Fate.DROP)
-    raw = rig.wire.sent[0]
-    rig.price("BTC/USD", 60_000)
-    await rig.kill()
-    rig.ledger.submit(raw, skip_preflight=True)
-    for _ in range(40):
-        rig.ledger.advance_slot()
-    rig.boot()
-    await rig.start()
-    await rig.until(rig.outcomes)
-    (outcome,) = rig.outcomes()
-    assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
-    assert outcome.fee_lamports > 0
-    await rig.until(rig.ended(position))
-
-
-async def test_an_intent_that_can_land_no_more_is_proven_expired_and_then_tried_afresh(rig):
-    position, flight = await in_flight(rig, Fate.DROP)
-    await rig.kill()
-    for _ in range(250):
-        rig.ledger.advance_slot()
-    await rig.clock.advance(100)
-    rig.boot()
-    rig.write_price("BTC/USD", 58_000)
-    rig.write_price("SOL/USD", 150)
-    await rig.start()
-    await rig.until(lambda: rig.wire.sent)
-    rig.keep_prices_fresh()
-    await rig.until(rig.ended(position))
-    assert [each.outcome for each in rig.outcomes()] == [
-        OutcomeClass.BLOCKHASH_EXPIRED,
-        OutcomeClass.CONFIRMED,
-    ]
-    assert flight.intent.signature not in rig.wire.signatures
-
-
-async def test_an_intent_that_may_still_land_blocks_its_position_and_goes_out_again_unchanged(rig):
-    position, flight = await in_flight(rig, Fate.DROP)
-    await restarted(rig)
-    assert rig.entry(position).stage is Stage.SENT
-    assert rig.parts.tracker.out[0].intent == flight.intent
-    await rig.until(lambda: rig.wire.sent)
-    await rig.until(rig.ended(position))
-    assert set(rig.wire.signatures) == {flight.intent.signature}
-    assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.CONFIRMED]
-    assert rig.parts.latencies.detect_to_confirm.count == 0  # the time that nobody ran is no latency
-
-
-async def test_a_restart_between_the_intent_and_its_bytes_neither_sends_it_nor_signs_another(rig):
-    async def die(*_):
-        raise SystemError("the process dies here")
-
-    rig.wire.send = die
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(rig.journal.open_intents)
-    (intent,) = rig.journal.open_intents()
-    await restarted(rig)
-    await rig.tick(50)
-    assert rig.wire.sent == []
-    assert rig.journal.open_intents() == [intent]
-    assert rig.entry(position) is not None
-
-
-async def test_nothing_is_decided_while_the_node_does_not_answer_for_the_open_intents(rig):
-    await in_flight(rig, Fate.DROP)
-    rig.open()
-    await rig.kill()
-    rig.boot()
-    opened = rig.recorded(OutboxKind.INTENT)  # of the second position, too, if the disk was quick enough
-    rig.chain.faults.failing["statuses"] = RpcFailure("node error")
-    await rig.start(wait=False)
-    await rig.tick(20)
-    assert rig.parts.phase.name == "reconciling"
-    assert rig.recorded(OutboxKind.INTENT) == opened
-    assert not rig.parts.detector.enabled
-    (reconciled, *_) = rig.parts.commands.resume_checks()
-    assert (reconciled.ok, reconciled.required) == (False, True)
-    rig.chain.faults.failing.clear()
-    await rig.until(lambda: rig.parts.detector.enabled and len(rig.recorded(OutboxKind.INTENT)) == 2)
-
-
-async def test_an_intent_whose_transaction_cannot_be_read_does_not_keep_the_engine_from_starting(rig):
-    position, flight = await in_flight(rig, Fate.DELIVER)
-    rig.chain.faults.unread.add(flight.intent.signature)
-    await rig.kill()
-    for _ in range(40):
-        rig.ledger.advance_slot()
-    rig.boot()
-    await rig.start()
-    assert rig.parts.phase.name == "ready"
-    assert position.address in rig.parts.queue
-    rig.chain.faults.unread.clear()
-    await rig.until(rig.ended(position))
-    assert len(rig.outcomes()) == 1
-
-
-async def test_an_engine_that_was_stopped_is_stopped_after_a_restart_and_sends_nothing_of_before(rig):
-    await in_flight(rig, Fate.DROP)
-    for _ in range(5):
-        rig.open()
-    await rig.parts.commands.stop("ada", "now")
-    await restarted(rig)
-    assert not rig.gate.state.is_running
-    assert rig.gate.state.by == "ada"
-    for dollars in (57_500, 57_000, 56_500):
-        rig.price("BTC/USD", dollars)
-        await rig.tick(20)
-    assert rig.wire.sent == []
-    await rig.parts.commands.resume("bob", "go on", rig.gate.state.version)
-    rig.keep_prices_fresh()
-    await rig.until(lambda: len(rig.wire.sent) >= 5)
-
-
-async def test_a_failed_liquidation_is_on_the_list_after_a_restart_and_goes_on_under_its_id(rig):
-    rig.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    await rig.clock.advance(2)
-    await rig.settle()
-    (failed,) = rig.parts.failures.rows
-    rig.chain.faults.failing.clear()
-    await restarted(rig)
-    assert rig.parts.failures.get(failed.liquidation_id) == failed
-    assert rig.parts.failures.rows == [], "it is in the queue, and nowhere else"
-    await rig.until(rig.ended(position))
-    assert len(rig.parts.failures) == 0
-    assert rig.recorded(OutboxKind.INTENT)[0]["liquidation_id"] == failed.liquidation_id
 
 
 # --- told of a confirmation before the slot's end ---

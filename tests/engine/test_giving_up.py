@@ -12,19 +12,6 @@ from engine.liquidation.failures import LONGEST_REST_S, REST_S
 from engine.liquidation.queue import Entry
 
 
-async def given_up(rig):
-    """A liquidation that a node's trouble defeats."""
-    rig.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    await rig.clock.advance(2)
-    await rig.settle()
-    (failed,) = rig.parts.failures.rows
-    rig.chain.faults.failing.clear()
-    return position, failed
-
-
 def hopeless(rig):
     """Its bad debt is no u64 of lamports: the program answers Overflow, whatever is paid for asking."""
     position = rig.open(
@@ -131,7 +118,7 @@ async def test_a_changed_account_ends_a_long_rest_but_never_the_first_half_minut
 
 
 async def test_a_dismissed_failure_leaves_the_list_and_goes_on_resting(rig):
-    position, failed = await given_up(rig)
+    position, failed = await rig.given_up()
     await rig.parts.failures.change(failed.liquidation_id, FailedStatus.DISMISSED)
     assert rig.parts.failures.rows == []
     rig.price("BTC/USD", 57_990)
@@ -143,7 +130,7 @@ async def test_a_dismissed_failure_leaves_the_list_and_goes_on_resting(rig):
 
 
 async def test_an_operators_retry_does_not_wait_for_the_rest(rig):
-    position, failed = await given_up(rig)
+    position, failed = await rig.given_up()
     rig.keep_prices_fresh()
     assert rig.parts.failures.is_resting(position.address)
     await rig.finish(rig.parts.commands.retry("ada", failed.liquidation_id))
@@ -153,7 +140,7 @@ async def test_an_operators_retry_does_not_wait_for_the_rest(rig):
 
 
 async def test_the_engine_itself_tries_again_with_the_next_price_after_the_rest(rig):
-    position, failed = await given_up(rig)
+    position, failed = await rig.given_up()
     rig.price("BTC/USD", 57_950)
     assert rig.entry(position) is None
     assert [each.liquidation_id for each in rig.parts.failures.rows] == [failed.liquidation_id]

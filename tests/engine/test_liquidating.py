@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from simulated import START_NS, Fate
-from solders.account import Account
 from solders.instruction import Instruction
 from solders.transaction import VersionedTransaction
 
@@ -17,7 +15,7 @@ from engine.journal.records import OutboxKind
 from engine.liquidation import decision_record
 from engine.liquidation.queue import Stage
 from engine.protocol.accounts import decode_fund, decode_position
-from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
+from engine.protocol.addresses import PROGRAM_ID
 from engine.protocol.instructions import instruction_name, read_liquidation
 
 SOL = 10**9
@@ -126,17 +124,6 @@ async def test_a_position_is_liquidated_again_after_its_first_liquidation(rig):
     first, second = rig.outcomes()
     assert first.outcome is second.outcome is OutcomeClass.CONFIRMED
     assert len({row["liquidation_id"] for row in rig.recorded(OutboxKind.INTENT)}) == 2
-
-
-async def test_of_many_the_failing_one_does_not_keep_the_others_from_their_end(rig):
-    positions = [rig.open() for _ in range(20)]
-    # This one's account is too small for the program: it fails whatever is tried.
-    broken = positions[7]
-    data = rig.on_chain(broken).data
-    rig.ledger.set_account(broken.address, Account(10**7, bytes(data), SYSTEM_PROGRAM))
-    rig.price("BTC/USD", 58_000)
-    await rig.until(lambda: all(rig.ended(each)() for each in positions))
-    assert sum(each.outcome is OutcomeClass.CONFIRMED for each in rig.outcomes()) == 19
 
 
 # --- the intent comes first ---
@@ -250,18 +237,11 @@ async def test_a_timeout_is_told_as_a_timeout(rig):
 
 
 async def test_a_failed_position_rests_and_is_then_tried_again_under_the_same_id(rig):
-    rig.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    await rig.clock.advance(2)
-    await rig.settle()
-    (failed,) = rig.parts.failures.rows
+    position, failed = await rig.given_up()
     rig.price("BTC/USD", 57_990)
     assert position.address not in rig.parts.queue
     assert rig.parts.detector.liquidatable() == []
     await rig.clock.advance(31)
-    rig.chain.faults.failing.clear()
     await rig.tick()
     rig.price("BTC/USD", 57_980)
     assert rig.entry(position).liquidation_id == failed.liquidation_id
@@ -287,18 +267,6 @@ async def test_exceeded_compute_units_raise_the_limit_of_the_next_attempt(bare):
     assert limits == [3_000 * 2**attempt for attempt in range(len(limits))]
 
 
-async def test_the_priority_fee_rises_with_each_attempt(bare):
-    bare.boot(PRIORITY_FEE_MICROLAMPORTS="1000")
-    bare.parts.executor._limits._setting = 3_000
-    await bare.start()
-    position = bare.open()
-    bare.price("BTC/USD", 58_000)
-    await bare.until(bare.ended(position))
-    prices = [int(row["priority_fee_microlamports"]) for row in bare.recorded(OutboxKind.INTENT)]
-    assert prices == [1_000 * attempt for attempt in range(1, len(prices) + 1)]
-    assert len(prices) > 1
-
-
 async def test_already_liquidated_on_chain_is_settled_and_no_failure(rig):
     position = rig.open()
     rig.wire.fate = Fate.HOLD
@@ -321,11 +289,7 @@ async def test_healthy_again_on_chain_is_settled_without_another_attempt(rig):
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.waiting)
-    sent = len(rig.wire.sent)
-    rig.write_price("BTC/USD", 60_000)  # and the engine has not heard of it
-    rig.wire.connected.set()
-    await rig.until(lambda: len(rig.wire.sent) > sent)
-    rig.price("BTC/USD", 60_000)
+    await rig.recover_unheard()
     await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert outcome.outcome is OutcomeClass.HEALTHY_AGAIN
@@ -344,56 +308,6 @@ async def test_what_recovers_while_a_connection_is_waited_for_is_not_sent(rig):
     rig.price("BTC/USD", 58_000)
     await rig.until(lambda: rig.wire.sent)
     await rig.until(rig.ended(position))
-
-
-def fund_wallet(rig, lamports: int) -> None:
-    rig.ledger.set_account(rig.wallet.pubkey(), Account(lamports, b"", SYSTEM_PROGRAM))
-    rig.tell(rig.wallet.pubkey())
-
-
-@pytest.mark.parametrize("lamports", [1, 6_000, 890_880 + 6_999])
-async def test_a_wallet_that_cannot_pay_pauses_sending_with_one_alert_until_it_is_funded(rig, lamports):
-    fund_wallet(rig, lamports)
-    positions = [rig.open() for _ in range(12)]
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(60)
-    assert rig.recorded(OutboxKind.INTENT) == []
-    assert {entry.stage for entry in rig.parts.queue} == {Stage.QUEUED}
-    assert {entry.attempt for entry in rig.parts.queue} == {1}
-    assert rig.parts.failures.rows == []
-    assert rig.gate.state.is_running
-    alerts = [event.text for event in rig.parts.events.latest(500) if event.level == "danger"]
-    assert len(alerts) == 1
-    assert "insufficient funds" in alerts[0]
-    assert any("insufficient funds" in line for line in rig.parts.snapshots.take().engine.degraded)
-    rig.keep_prices_fresh()
-    fund_wallet(rig, SOL)
-    await rig.until(lambda: all(rig.ended(each)() for each in positions))
-    assert {outcome.outcome for outcome in rig.outcomes()} == {OutcomeClass.CONFIRMED}
-    assert not any("insufficient" in line for line in rig.parts.snapshots.take().engine.degraded)
-
-
-async def test_who_recovers_while_the_wallet_is_empty_is_dropped_when_it_is_funded(rig):
-    fund_wallet(rig, 1)
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.tick(5)
-    rig.price("BTC/USD", 60_000)
-    fund_wallet(rig, SOL)
-    await rig.until(rig.ended(position))
-    assert rig.wire.sent == []
-
-
-async def test_the_budget_of_a_day_holds_however_many_workers_sign_at_once(bare):
-    bare.boot(FEE_BUDGET_LAMPORTS="20000", WORKERS="16")  # for two transactions of 7,000 each
-    bare.parts.executor._limits.wants_rehearsal = lambda kind: False  # a fee that is known
-    await bare.start()
-    for _ in range(16):
-        bare.open()
-    bare.price("BTC/USD", 58_000)
-    await bare.tick(10)
-    assert len(bare.recorded(OutboxKind.INTENT)) == 2
-    assert {failed.outcome for failed in bare.parts.failures.rows} == {OutcomeClass.INSUFFICIENT_FUNDS}
 
 
 async def test_a_price_that_is_stale_by_the_programs_clock_is_retried(rig):
@@ -432,68 +346,6 @@ async def test_a_position_that_the_program_cannot_settle_rests_longer_each_time(
     assert {each.outcome for each in rig.outcomes()} == {OutcomeClass.PROGRAM_ERROR}
     assert attempts[1] < attempts[3] < attempts[5]
     assert len(rig.parts.failures.rows) == 1
-
-
-# --- the wire misbehaves ---
-
-
-@pytest.mark.parametrize("fate", [Fate.REFUSE, Fate.DROP])
-async def test_bytes_that_got_lost_go_out_again_unchanged_until_they_land(rig, fate):
-    rig.wire.fates = [fate, fate]
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(rig.ended(position))
-    assert len(rig.wire.sent) == 3
-    assert len(set(rig.wire.sent)) == 1
-    assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
-
-
-async def test_an_answer_that_never_came_is_no_reason_to_sign_again(rig):
-    rig.wire.fates = [Fate.TIME_OUT]
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(rig.ended(position))
-    assert len(set(rig.wire.signatures)) == 1
-    assert len(rig.ledger.history.naming(position.address)) == 1
-
-
-async def test_a_fault_that_nobody_foresaw_in_sending_neither_signs_twice_nor_leaks_the_entry(rig):
-    rig.wire.fates = [Fate.BREAK]
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(rig.ended(position))
-    assert len(set(rig.wire.signatures)) == 1
-    assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
-
-
-async def test_a_fault_after_the_last_attempt_was_signed_gives_up_nothing_that_is_in_flight(bare):
-    bare.boot(RETRY_ATTEMPTS="1")
-    await bare.start()
-    bare.wire.fates = [Fate.BREAK]
-    position = bare.open()
-    bare.price("BTC/USD", 58_000)
-    await bare.until(bare.ended(position))
-    assert [outcome.outcome for outcome in bare.outcomes()] == [OutcomeClass.CONFIRMED]
-    assert bare.recorded(OutboxKind.FAILED) == []
-    assert bare.parts.tally.failed == 0
-
-
-async def test_a_fault_in_one_decision_does_not_end_its_worker(bare, monkeypatch):
-    bare.boot(WORKERS="1")
-    await bare.start()
-    build, broken = bare.parts.executor._builder.build, []
-
-    def break_once(*arguments, **options):
-        if not broken:
-            broken.append(True)
-            raise LookupError("unforeseen")
-        return build(*arguments, **options)
-
-    monkeypatch.setattr(bare.parts.executor._builder, "build", break_once)
-    positions = [bare.open() for _ in range(3)]
-    bare.price("BTC/USD", 58_000)
-    await bare.until(lambda: all(bare.ended(each)() for each in positions))
-    assert len(bare.outcomes()) == 3
 
 
 # --- many at once ---

@@ -59,11 +59,7 @@ async def test_a_position_that_another_made_healthy_was_liquidated_by_him_and_is
 
 async def test_what_the_price_made_healthy_again_is_nobodys(rig):
     position = await held_back(rig, 58_000)
-    sent = len(rig.wire.sent)
-    rig.write_price("BTC/USD", 60_000)  # and the engine has not heard of it
-    rig.wire.connected.set()
-    await rig.until(lambda: len(rig.wire.sent) > sent)
-    rig.price("BTC/USD", 60_000)
+    await rig.recover_unheard()
     await rig.until(rig.ended(position))
     (outcome,) = rig.outcomes()
     assert (outcome.outcome, outcome.liquidated_by) == (OutcomeClass.HEALTHY_AGAIN, None)
@@ -76,11 +72,7 @@ async def test_an_earlier_liquidation_that_was_known_when_we_decided_is_not_why_
     rig.wire.fate = Fate.HOLD
     rig.price("BTC/USD", 56_500)
     await rig.until(lambda: rig.wire.waiting)
-    sent = len(rig.wire.sent)
-    rig.write_price("BTC/USD", 60_000)  # and the engine has not heard of it
-    rig.wire.connected.set()
-    await rig.until(lambda: len(rig.wire.sent) > sent)
-    rig.price("BTC/USD", 60_000)
+    await rig.recover_unheard()
     await rig.until(rig.ended(position))
     assert rig.outcomes()[-1].outcome is OutcomeClass.HEALTHY_AGAIN
 
