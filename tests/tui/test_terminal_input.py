@@ -49,6 +49,11 @@ def test_a_paste_is_one_text_whatever_pieces_it_comes_in() -> None:
     assert keys(b"\x1b[20", b"0~stop\x05", b"\x05now\x1b[2", b"01~", b"q") == ["stop\x05\x05now", "q"]
 
 
+def test_the_stop_key_ends_a_paste_that_began_in_pieces_and_none_that_has_ended() -> None:
+    assert keys(b"\x1b[20", b"0~half", b"\x05", b"q") == ["half", "ctrl+e", "q"]
+    assert keys(b"\x1b[200~whole\x1b[20", b"1~", b"\x05", b"q") == ["whole", "ctrl+e", "q"]
+
+
 @pytest.mark.parametrize("key", [b"\x05", b"\x1b[101;5u"])
 def test_the_stop_key_ends_a_paste_whose_end_never_came(key: bytes) -> None:
     assert keys(b"\x1b[200~half a paste", b"qqq", key, b"q") == ["half a pasteqqq", "ctrl+e", "q"]
