@@ -14,7 +14,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from engine.api.pace import LONGEST_WAIT_S, Pace
+from engine.api.pace import Pace
 from engine.api.repeats import Repeats, is_whole
 from engine.api.unreadable import RequestReader
 
@@ -37,8 +37,8 @@ class Connections:
     """The connections of one listener.
 
     With a pace their requests but a stop take turns; with one for arrivals each new connection is heard in
-    its turn, and after LONGEST_WAIT_S in any case: a stop may come by it. With a pace, a request that is the
-    same as one before has its answer while that is fresh.
+    its turn, and after the pace's LONGEST_WAIT_S in any case: a stop may come by it. With a pace, a request
+    that is the same as one before has its answer while that is fresh.
     """
 
     def __init__(self, most: int, pace: Pace | None = None, arrivals: Pace | None = None) -> None:
@@ -129,10 +129,8 @@ class _Guarded(asyncio.Protocol):
         self._read_at_s = asyncio.get_running_loop().time()
         self._expect_request()
         self._inner.connection_made(transport)
-        wait_s = self._arrivals.next_in_s(LONGEST_WAIT_S) if self._arrivals is not None else 0.0
-        if wait_s:
+        if self._arrivals is not None and self._arrivals.put_off(self._hear):
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(wait_s, self._hear)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request; from the first one on it must come to its end."""

@@ -34,9 +34,10 @@ class Courtesy:
 
     def when_free(self, then: Callable[[], None]) -> None:
         """Call it when the engine is not busy, now if it is not; after LONGEST_WAIT_S in any case."""
-        self._try(then, asyncio.get_running_loop().time() + LONGEST_WAIT_S)
+        self.when_free_until(asyncio.get_running_loop().time() + LONGEST_WAIT_S, then)
 
-    def _try(self, then: Callable[[], None], latest_s: float) -> None:
+    def when_free_until(self, latest_s: float, then: Callable[[], None]) -> None:
+        """The same, at this moment of the loop in any case."""
         loop = asyncio.get_running_loop()
         if not self.is_busy() or loop.time() >= latest_s:
             then()
@@ -44,7 +45,7 @@ class Courtesy:
         # One rest for all who wait: each of them waking by itself would be work of its own.
         if not self._waiting:
             loop.call_later(_REST_S, self._look_again)
-        self._waiting.append(partial(self._try, then, latest_s))
+        self._waiting.append(partial(self.when_free_until, latest_s, then))
 
     def _look_again(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -72,6 +73,14 @@ class Pace:
             asyncio.get_running_loop().call_later(wait_s, self._courtesy.when_free, then)
         else:
             self._courtesy.when_free(then)
+
+    def put_off(self, then: Callable[[], None]) -> bool:
+        """Call it at the next turn, in LONGEST_WAIT_S at most; False, and not at all, if that turn is now."""
+        wait_s = self.next_in_s(LONGEST_WAIT_S)
+        if wait_s:
+            loop = asyncio.get_running_loop()
+            loop.call_later(wait_s, self._courtesy.when_free_until, loop.time() + LONGEST_WAIT_S, then)
+        return wait_s > 0
 
     def next_in_s(self, longest_s: float = math.inf) -> float:
         """Take the next turn: in how many seconds it is due, `longest_s` at most."""

@@ -107,8 +107,8 @@ class ApiServer:
         self._following: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
         self._runners: list[web.AppRunner] = []
-        pace = Pace(READS_PER_S, READS_AT_ONCE, courtesy or Courtesy(lambda: False))
-        arrivals = Pace(CONNECTIONS_PER_S, CONNECTIONS_AT_ONCE)
+        pace = Pace(READS_PER_S, READS_AT_ONCE, courtesy)
+        arrivals = Pace(CONNECTIONS_PER_S, CONNECTIONS_AT_ONCE, courtesy)
         self.tcp_connections = Connections(MOST_TCP_CONNECTIONS, pace, arrivals)
         self.port = 0
 

@@ -83,6 +83,24 @@ async def test_a_turn_is_never_further_away_than_the_longest_wait() -> None:
     assert waits[-1] > 0
 
 
+async def test_who_is_put_off_comes_behind_what_is_on_its_way_and_not_later_than_the_longest_wait() -> None:
+    busy, heard = True, asyncio.Event()
+    pace = Pace(1_000, 0, Courtesy(lambda: busy))
+    assert not Pace(1_000, 10).put_off(heard.set)
+    assert not heard.is_set()
+    assert pace.put_off(heard.set)
+    assert pace.put_off(lambda: None)
+    async with asyncio.timeout(30):
+        await heard.wait()
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    second = asyncio.Event()
+    assert pace.put_off(second.set)
+    async with asyncio.timeout(30):
+        await second.wait()
+    assert loop.time() - began_s >= pace_module.LONGEST_WAIT_S, "the engine was busy all the time"
+
+
 async def test_new_connections_beyond_their_pace_are_heard_later_and_all_of_them(served, monkeypatch) -> None:
     arrivals = Pace(0.001, 1)
     monkeypatch.setattr(served.server.tcp_connections, "_arrivals", arrivals)
