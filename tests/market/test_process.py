@@ -282,15 +282,6 @@ def test_the_same_seed_gives_the_same_traders_on_another_chain_with_another_wall
         twin.end()
 
 
-def test_a_termination_ends_it_with_its_database_and_its_files(scratch: Path) -> None:
-    sandbox = start(scratch, "--positions", "5")
-    assert any("postgres" in command for command in processes_of(scratch))
-    assert list(scratch.iterdir())
-    assert sandbox.end(signal.SIGTERM) == 0
-    assert processes_of(scratch) == []
-    assert list(scratch.iterdir()) == []
-
-
 def test_a_signal_during_the_start_leaves_nothing_either(scratch: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "engine", "sandbox", *FREE_PORTS],
@@ -326,13 +317,9 @@ def test_it_ends_with_its_parent_even_when_that_one_is_killed(scratch: Path) -> 
     assert list(scratch.iterdir()) == []
 
 
-def test_a_killed_sandbox_leaves_no_database_behind(scratch: Path) -> None:
-    sandbox = start(scratch, "--positions", "5")
-    sandbox.end(signal.SIGKILL)
-    wait_until(lambda: processes_of(scratch) == [], ENDED_S, "the database ends")
-
-
-def test_a_named_directory_serves_one_sandbox_at_a_time_and_each_starts_anew(scratch: Path) -> None:
+def test_a_named_directory_serves_one_sandbox_at_a_time_and_each_starts_anew_even_after_one_was_killed(
+    scratch: Path,
+) -> None:
     named = ("--state-dir", str(scratch / "state"), "--positions", "5")
     first = start(scratch, *named)
     first.sql("CREATE TABLE left_over (id int)")
@@ -351,14 +338,15 @@ def test_a_named_directory_serves_one_sandbox_at_a_time_and_each_starts_anew(scr
     assert "is used by another sandbox: end that one, or name another directory" in second.stderr
     assert second.stdout == "" and second.stderr.count("\n") == 1
     assert first.rpc("getHealth") == "ok"
-    assert first.end() == 0
+    first.end(signal.SIGKILL)
+    wait_until(lambda: processes_of(scratch) == [], ENDED_S, "its database ends too")
     third = start(scratch, *named)
     try:
         assert Path(third.where["wallet_path"]) == wallet
         assert wallet.read_text() != key
         assert third.sql("SELECT to_regclass('left_over')::text") is None
     finally:
-        third.end()
+        assert third.end() == 0
         # Where the server's user cannot enter, the data lies elsewhere and only a link to it lies here.
         shutil.rmtree((scratch / "state" / "database").resolve())
 
@@ -380,7 +368,9 @@ def test_a_prices_file_that_cannot_be_replayed_stops_the_start_with_one_line(scr
     assert refused.stdout == ""
 
 
-def test_a_replay_publishes_the_prices_of_its_file(scratch: Path) -> None:
+def test_a_replay_publishes_the_prices_of_its_file_and_a_termination_ends_it_with_its_database_and_its_files(
+    scratch: Path,
+) -> None:
     file = scratch / "sol.csv"
     file.write_text(
         "timestamp_utc_iso,open,high,low,close,volume\n"
@@ -395,5 +385,8 @@ def test_a_replay_publishes_the_prices_of_its_file(scratch: Path) -> None:
         wait_until(lambda: sandbox.rpc("sandboxMarket")["ticks"] >= 25, 10, "the file's end")
         assert sandbox.price("SOL/USD").price == 3_050_000_000
         assert sandbox.price("BTC/USD").price != 3_050_000_000
+        assert any("postgres" in command for command in processes_of(scratch))
+        assert list(scratch.iterdir()) != [file]
     finally:
-        sandbox.end()
+        code = sandbox.end(signal.SIGTERM)
+    assert (code, processes_of(scratch), list(scratch.iterdir())) == (0, [], [file])

@@ -19,6 +19,7 @@ MAX_CONNECTIONS = 4_096
 MAX_HEADER_BYTES = 64 * 1024
 IDLE_DEADLINE_S = 120.0
 STUCK_DEADLINE_S = 30.0
+LINGER_S = 1.0  # of a body that was answered before its end, what still comes is read and forgotten so long
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -47,6 +48,7 @@ class Connections(web.Server):
             "access_log": None,
             "logger": _quiet,
             "keepalive_timeout": idle_deadline_s,
+            "lingering_time": LINGER_S,
             "max_line_size": MAX_HEADER_BYTES,
             "max_field_size": MAX_HEADER_BYTES,
             "auto_decompress": False,
