@@ -6,10 +6,12 @@ import time
 
 import asyncpg
 
+from engine.api import wire
+from engine.cli.insurance import _lines
 from engine.clock import SystemClock
 from engine.protocol.accounts import decode_fund
 from engine.protocol.margin import utilization_bps
-from engine.store.fund_record import read_fund_record
+from engine.store.fund_record import FundRecord, read_fund_record
 from engine.store.outbox import OutboxShipper
 from engine.store.pool import open_pool
 from engine.store.retention import make_days, prune
@@ -64,3 +66,20 @@ async def test_chain_engine_record_and_the_guides_query_say_the_same_also_after_
         await make_days(database, time.time_ns(), 730)
         await prune(database, time.time_ns(), 30)
     await database.close()
+
+
+def test_what_the_fund_paid_for_liquidations_of_others_is_told_beside_the_record():
+    of_the_chain = wire.FundView(
+        balance_lamports=5 * SOL,
+        minimum_lamports=SOL,
+        total_contributions_lamports=10 * SOL,
+        total_bad_debt_covered_lamports=3 * SOL,
+        utilization_bps=3_000,
+        uncovered_bad_debt_lamports=0,
+        trend_lamports=[],
+        updated_at_ns=0,
+    )
+    told = "\n".join(_lines(of_the_chain, FundRecord(10 * SOL, 2 * SOL)))
+    assert "30.00 % on chain" in told
+    assert "20.00 % in the record: 1.000000000 SOL were covered for liquidations of others" in told
+    assert "they agree" in "\n".join(_lines(of_the_chain, FundRecord(10 * SOL, 3 * SOL)))
