@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
@@ -264,6 +265,29 @@ def test_a_position_that_cannot_be_decided_has_no_object_of_its_own(in_a_snapsho
     assert (kept - before) / count < 40
     assert holdings.book.unknowns.reasons == {NO_MAINTENANCE: count * 2 // 3, NO_FEED: count // 3}
     assert holdings.book.get(positions[7].address) == positions[7]
+
+
+LOADING = """
+import sys
+sys.path.insert(0, {folder!r})
+import engine.runtime
+from test_load import make_holdings, snapshot
+from populations import random_positions
+loaded = set(sys.modules)
+positions = random_positions(1, 3_000)
+holdings = make_holdings()
+for slot in (1, 2):
+    snapshot(holdings, positions[slot:], slot)
+print(*sorted(set(sys.modules) - loaded))
+"""
+
+
+def test_no_code_is_loaded_while_positions_are():
+    script = LOADING.format(folder=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_more_news_than_may_wait_are_admitted_to_be_lost(monkeypatch):
