@@ -12,8 +12,8 @@ from functools import partial
 
 READS_PER_S = 700  # answered over TCP, whoever asks: about a seventh of the interpreter's time
 READS_AT_ONCE = 10
-CONNECTIONS_PER_S = 200  # new ones over TCP: who sends no request that can be read costs a connection each
-CONNECTIONS_AT_ONCE = 300
+CONNECTIONS_PER_S = 40  # new ones over TCP: each costs as much as twenty answers
+CONNECTIONS_AT_ONCE = 300  # many readers come back together
 LONGEST_WAIT_S = 0.05  # behind what is being liquidated: in a crash there is always something
 _REST_S = 0.002
 
