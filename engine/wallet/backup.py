@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import WalletError
-from engine.wallet.key_file import write_new_file
+from engine.wallet.key_file import refuse_taken, write_new_file
 from engine.wallet.secret import NotAKey, SecretKey
 
 SHORTEST_PASSPHRASE: Final = 12
@@ -25,6 +25,7 @@ def write_backup(path: Path, secret: SecretKey, passphrase: str) -> None:
 
     if len(passphrase) < SHORTEST_PASSPHRASE:
         raise WalletError(f"The passphrase is too short: use {SHORTEST_PASSPHRASE} characters or more")
+    refuse_taken(path)
     try:
         content = encrypt(secret.reveal(), passphrase)
     except EncryptError:

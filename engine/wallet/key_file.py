@@ -40,7 +40,7 @@ def write_new_file(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise WalletError(f"{_quoted(path)} exists and is kept: give another name") from None
+        raise _taken(path) from None
     except OSError as error:
         raise _unwritten(path, error) from None
     try:
@@ -54,6 +54,16 @@ def write_new_file(path: Path, content: bytes) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise _unwritten(path, error) from None
+
+
+def refuse_taken(path: Path) -> None:
+    """For who has long work to do before writing. Raises WalletError when there is such a file already."""
+    if os.path.lexists(path):
+        raise _taken(path)
+
+
+def _taken(path: Path) -> WalletError:
+    return WalletError(f"{_quoted(path)} exists and is kept: give another name")
 
 
 def _sync_folder(folder: Path) -> None:
