@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from engine.api import launcher, wire
+from engine.api.client import EngineClient
 from engine.errors import OperatorError
 from engine.paths import ProfilePaths, profile_paths
 from engine.protocol.accounts import POSITION_DISCRIMINATOR_BASE58
@@ -50,9 +51,16 @@ class Running:
         )
 
     def snapshot(self) -> wire.Snapshot:
-        answer = self.command("status", "--json")
-        assert answer.returncode == 0, answer.stderr
-        return msgspec.json.decode(answer.stdout, type=wire.Snapshot)
+        """What `status --json` prints, without a process for each look."""
+        return asyncio.run(self._ask(EngineClient.snapshot))
+
+    def movements(self) -> list[wire.FundMovementRow]:
+        """The fund's newest, as `insurance history` gets them."""
+        return asyncio.run(self._ask(lambda engine: engine.fund_history(500, 0))).rows
+
+    async def _ask(self, what: Callable[[EngineClient], Awaitable[Any]]) -> Any:
+        async with EngineClient(self.paths.socket) as engine:
+            return await what(engine)
 
     def positions_on_chain(self) -> int:
         """How many position accounts the sandbox's node holds now."""
@@ -99,6 +107,7 @@ def until(condition: Callable[[], Any], deadline_s: float = 30) -> Any:
     end = time.monotonic() + deadline_s
     while not (value := condition()):
         assert time.monotonic() < end, "the condition did not come true in time"
+        time.sleep(0.02)
     return value
 
 
@@ -111,6 +120,9 @@ def test_status_shows_the_engine_on_its_cluster_with_every_position(running: Run
 
     snapshot = until(knows_what_the_node_has)
     assert snapshot.engine.pid == running.engine.process.pid
+    told = running.command("status", "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert msgspec.json.decode(told.stdout, type=wire.Snapshot).engine == snapshot.engine
     answer = running.command("status")
     assert (answer.returncode, answer.stderr) == (0, "")
     lines = answer.stdout.splitlines()
@@ -230,12 +242,10 @@ def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(r
     match = re.search(r"Sent (\w+): 500000000 lamports", sent.stdout)
     assert match is not None
 
-    def recorded() -> list[str]:
-        history = running.command("insurance", "history", "--limit", "500")
-        assert history.returncode == 0, history.stderr
-        return [line for line in history.stdout.splitlines() if line.endswith(match[1])]
-
-    (row,) = until(recorded, 60)
+    until(lambda: match[1] in {each.signature for each in running.movements()}, 60)
+    history = running.command("insurance", "history", "--limit", "500")
+    assert history.returncode == 0, history.stderr
+    (row,) = (line for line in history.stdout.splitlines() if line.endswith(match[1]))
     assert "  contribution +0.500000000 SOL  " in row
     after = running.snapshot().fund
     assert after is not None
@@ -246,10 +256,10 @@ def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(r
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "nan", "1e400", "0.0000000001", "one"])
-def test_what_is_no_amount_of_sol_is_refused_before_anything_is_asked(running: Running, amount: str) -> None:
-    refused = running.command("insurance", "contribute", "--", amount)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "is no amount of SOL" in refused.stderr
+def test_what_is_no_amount_of_sol_is_refused_before_anything_is_asked(command: Any, amount: str) -> None:
+    refused = command("insurance", "contribute", "--", amount)  # where no engine runs that could be asked
+    assert (refused.code, refused.out) == (2, "")
+    assert "is no amount of SOL" in refused.line
 
 
 def test_verify_finds_cluster_wallet_and_database_of_the_profiles_sandbox(running: Running) -> None:
