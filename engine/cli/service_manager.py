@@ -21,7 +21,8 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, contextlib.suppress(OSError):
+    # Around the socket, too: a process with all its files open must not end for want of one more.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.setblocking(False)  # a full queue costs one state, never the event loop's time
         channel.sendto(state.encode(), address)
 

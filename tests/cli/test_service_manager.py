@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,3 +111,17 @@ def test_a_socket_without_a_file_is_reached_too_and_a_reload_says_when_it_began(
     assert told.startswith("RELOADING=1\nMONOTONIC_USEC=")
     manager.socket.close()
     notify("READY=1")  # nobody is there any more, which is no fault
+
+
+async def test_with_every_file_open_nothing_is_told_and_nothing_ends(manager):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        keeping = asyncio.create_task(stay_in_touch(lambda: "well"))
+        await asyncio.sleep(0)
+        notify("READY=1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await until(manager, "WATCHDOG=1") == ["WATCHDOG=1"], "it goes on once there is room"
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
