@@ -84,13 +84,21 @@ def given_settings(
     given = Given({}, {})
     for names, source in (
         (_of_file(config_file(environ), profile), Source.FILE),
-        (_of_dotenv((folder or Path.cwd()) / ".env"), Source.DOTENV),
+        (_of_dotenv((folder or _working_folder()) / ".env"), Source.DOTENV),
         ({name: environ[name] for name in (*NAMES, "RUST_LOG") if name in environ}, Source.ENVIRONMENT),
     ):
         known, complaints = _known(names, source)
         given = given.under(known, source)
         given = Given(given.values, given.sources, given.complaints + complaints)
     return given if not chosen else given.under(chosen, Source.COMMAND_LINE)
+
+
+def _working_folder() -> Path:
+    """Where the program was started. One that was removed meanwhile has no files, which is no fault."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def parse_choices(texts: list[str]) -> dict[str, str]:
@@ -145,15 +153,15 @@ def _of_file(path: Path, profile: str) -> dict[str, str]:
     try:
         # Numbers stay as they were written: 0.1 is no binary fraction.
         document = tomllib.loads(text, parse_float=str)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        tables = document.pop("profiles", {})
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise SettingsError(
+                f"{path} cannot be read: profiles must be tables, as in [profiles.name]: correct it"
+            )
+        own = tables.get(profile, {})
+        return {name.upper(): _as_text(value) for name, value in (*document.items(), *own.items())}
+    except (ValueError, RecursionError) as error:  # TOML's own, and Python's of a number with too many digits
         raise SettingsError(f"{path} cannot be read: {error}: correct it") from None
-    tables = document.pop("profiles", {})
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise SettingsError(
-            f"{path} cannot be read: profiles must be tables, as in [profiles.name]: correct it"
-        )
-    own = tables.get(profile, {})
-    return {name.upper(): _as_text(value) for name, value in (*document.items(), *own.items())}
 
 
 def _as_text(value: Any) -> str:
@@ -168,7 +176,8 @@ def _as_text(value: Any) -> str:
 def _text_of(path: Path) -> str | None:
     """The file's text, None without one. Raises SettingsError when others could have written it."""
     try:
-        with path.open("rb") as file:
+        # O_NONBLOCK: a FIFO in the file's place must not hang us before it can be refused.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SettingsError(f"{path} is no file: remove it, or put a file of settings there")
@@ -189,7 +198,7 @@ def _text_of(path: Path) -> str | None:
 def exposed_secrets(environ: Mapping[str, str], folder: Path | None = None) -> list[str]:
     """The files of settings that hold secrets and that others on this machine can read, as one line each."""
     found = []
-    for path in (config_file(environ), (folder or Path.cwd()) / ".env"):
+    for path in (config_file(environ), (folder or _working_folder()) / ".env"):
         try:
             is_open = stat.S_IMODE(path.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH)
             text = path.read_text() if is_open else ""

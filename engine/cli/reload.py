@@ -53,7 +53,11 @@ class Reloader:
             await self._asked.wait()
             self._asked.clear()
             notify_reloading()
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                # Whatever the files hold, the next signal is heard, and the manager waits for no READY.
+                log.exception("settings not reloaded")
             notify("READY=1")
 
     async def reload(self) -> None:

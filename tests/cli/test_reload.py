@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 from collections.abc import Iterator
@@ -87,6 +88,22 @@ async def test_settings_that_cannot_be_used_change_nothing_and_are_said(world, l
         assert 'level=error severity=ERROR event="settings not reloaded"' in told
         assert next(iter(mistake)) in told
     assert world.notices.changes == []
+
+
+async def test_what_nobody_thought_of_ends_one_reload_and_not_those_after_it(world, log, monkeypatch):
+    told: asyncio.Queue[str] = asyncio.Queue()
+    monkeypatch.setattr(reload, "notify", told.put_nowait)
+    whole, world.given = world.given, None
+    running = asyncio.create_task(world.reloader.run())
+    world.reloader.ask()
+    assert await asyncio.wait_for(told.get(), 30) == "READY=1", "the manager waits for it"
+    assert 'event="settings not reloaded"' in log.getvalue()
+    world.given = whole | {"LOG_LEVEL": "debug"}
+    world.reloader.ask()
+    await asyncio.wait_for(told.get(), 30)
+    assert "changed=LOG_LEVEL" in log.getvalue()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_lines_become_json_while_the_engine_runs(world, log):

@@ -204,3 +204,22 @@ def test_a_sandboxs_settings_hide_those_of_files_and_environment(places) -> None
     settings = places.given().under(beside, Source.SANDBOX).settings()
     assert (settings.rpc_url, settings.genesis_hash) == ("http://127.0.0.1:9", None)
     assert settings.source_of("SOLANA_RPC_URL") == "sandbox"
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "0x" + "1" * 5000])
+def test_a_number_with_more_digits_than_python_reads_is_refused_in_one_line(places, number: str) -> None:
+    places.write(config=f"workers = {number}\n")
+    assert str(places.config) in places.refusal()
+
+
+def test_a_fifo_in_place_of_a_file_is_refused_at_once(places) -> None:
+    os.mkfifo(places.config)
+    assert "is no file" in places.refusal()
+
+
+def test_where_the_working_folder_was_removed_the_other_sources_are_read(places, monkeypatch) -> None:
+    monkeypatch.chdir(places.folder)
+    places.folder.rmdir()
+    given = given_settings("default", places.environ)
+    assert given.settings().rpc_url == NODE
+    assert exposed_secrets(places.environ) == []
