@@ -79,7 +79,7 @@ def _success(done: int, failed: int) -> Span:
 
 
 def last_day(day: wire.LastDay | None, now_ns: int) -> Span:
-    """The same of 24 hours, restarts and all; old figures are those of a database that is away."""
+    """The same of single tries in 24 hours, restarts and all; old when the database is away."""
     if day is None:
         return Span("not known yet", Tone.MUTED)
     age_ms = max(0, now_ns - day.at_ns) // 10**6
@@ -103,7 +103,7 @@ def _body(totals: wire.Totals, per_minute: str, now_ns: int, width: int) -> list
         row("  last minute", Span(per_minute)),
         row("failed", Span(fmt.count(totals.failed), Tone.DANGER if totals.failed else Tone.PLAIN)),
         row("success, goal 99 %", _success(done, totals.failed)),
-        row("  last 24 h", last_day(totals.last_day, now_ns)),
+        row("  tries, last 24 h", last_day(totals.last_day, now_ns)),
         row("fees today", _budget(totals)),
         row("fees paid", Span(f"{_fees(totals.fees_lamports)} SOL")),
         row("others were first", Span(fmt.count(totals.already_liquidated))),
