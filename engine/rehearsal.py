@@ -1,4 +1,4 @@
-"""Walks the way of news from a frame to the queue and on, with made-up news and parts of their own.
+"""Walks the way of news from a frame to the queue, with made-up news and parts of their own.
 
 What a processor has not done for a few milliseconds it does several times slower: its caches have forgotten
 the code. Whoever walks the same code in between has it back. Nothing that is rehearsed comes near the
@@ -8,7 +8,7 @@ engine's positions, prices, queue or log: the parts here are of the same classes
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 from solders.pubkey import Pubkey
@@ -21,7 +21,6 @@ from engine.chain.port import Chain
 from engine.chain.subscriptions import MESSAGE_BYTES
 from engine.chain.websocket import WebSocket, server_frame
 from engine.clock import Clock
-from engine.departure_rehearsal import DepartureRehearsal
 from engine.domain import Generation, Position, Side
 from engine.fund import FundWatcher
 from engine.ingest import Ingest
@@ -42,7 +41,6 @@ from engine.telemetry.tally import Tally
 from engine.wallet.watch import WalletWatch
 
 PRICES_GOOD_NS = 20 * 10**9  # then they are made anew: after a minute they would be stale
-DEPART_NS = 1_000_000  # from one departure to the next: it takes longer than all the rest
 _AT_ONCE = 2
 _SLOT = 1
 _ENTRY_E6, _LOW_E6, _HIGH_E6 = 100 * 10**6, 97 * 10**6, 103 * 10**6
@@ -117,9 +115,6 @@ class Rehearsal:
         self._program_id = program_id
         self._frames: list[bytes] = []
         self._made_at_ns = 0
-        self._departing = DepartureRehearsal(program_id)
-        self._under_way: Iterator[bytes] = iter(())
-        self._departed_at_ns = 0
         self._step = 0
         self.steps = 0
         self.queued = 0  # every step ends in the queue, one with the high price twice
@@ -127,12 +122,7 @@ class Rehearsal:
             self._hear(server_frame(msgspec.json.encode({"id": number, "result": number})))
 
     def step(self) -> None:
-        """Take the next piece of made-up news to its end; what it queued is done at once.
-
-        Once in a while one that was queued departs, step by step: news that come meanwhile wait for a step.
-        """
-        if next(self._under_way, None) is not None:
-            return
+        """Take the next piece of made-up news to its end; what it queued is done at once."""
         if not 0 <= self._clock.now_ns() - self._made_at_ns < PRICES_GOOD_NS:
             self._make_news()
         self._hear(self._frames[self._step])
@@ -140,23 +130,7 @@ class Rehearsal:
         self.steps += 1
         self.queued += len(self._queue)
         for entry in list(self._queue):
-            self._send_off(entry.address)
             self._queue.finish(entry)
-
-    @property
-    def departed(self) -> int:
-        """How many of those that were queued were taken on to the bytes of a request."""
-        return self._departing.departed
-
-    def _send_off(self, address: Pubkey) -> None:
-        """On its way to a request, if that is due; it goes on with the next steps."""
-        now_ns = self._clock.now_ns()
-        if abs(now_ns - self._departed_at_ns) < DEPART_NS:
-            return
-        position = self._holdings.decidable(address)
-        if position is not None:
-            self._departed_at_ns = now_ns
-            self._under_way = self._departing.walk(position, self._board.current(position.symbol))
 
     def _hear(self, frame: bytes) -> None:
         self._socket.get_buffer(len(frame))[: len(frame)] = frame

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from simulated import VirtualClock
-from solders.hash import Hash
-from solders.pubkey import Pubkey
-from solders.transaction import VersionedTransaction
 
-from engine.chain.sender import request_body
-from engine.departure_rehearsal import DepartureRehearsal
-from engine.domain import Generation, Position, Price, Side, Verdict
 from engine.journal.journal import Journal
-from engine.protocol.addresses import PROGRAM_ID, SOL_USD
-from engine.rehearsal import DEPART_NS, PRICES_GOOD_NS, Rehearsal
+from engine.rehearsal import PRICES_GOOD_NS, Rehearsal
 from engine.vigil import BUSY_S, REHEARSE_NS, Vigil
 
 
@@ -45,9 +36,8 @@ async def rehearsed(clock: VirtualClock, folder: Path) -> tuple[Rehearsal, Journ
 
 
 def hear(rehearsal: Rehearsal, pieces: int) -> None:
-    """So many pieces of made-up news, and what departs between them."""
-    end = rehearsal.steps + pieces
-    while rehearsal.steps < end:
+    """So many pieces of made-up news."""
+    for _ in range(pieces):
         rehearsal.step()
 
 
@@ -85,77 +75,6 @@ async def test_whatever_was_just_rehearsed_when_the_prices_grow_old_it_begins_an
     hear(rehearsal, 4)
     assert rehearsal.queued - before == 5
     await journal.close()
-
-
-async def test_once_in_a_while_what_is_queued_in_a_rehearsal_is_taken_on_to_a_request(tmp_path):
-    clock = VirtualClock()
-    rehearsal, journal = await rehearsed(clock, tmp_path)
-    departed = []
-    for _ in range(3):
-        hear(rehearsal, 4)
-        departed.append(rehearsal.departed)
-        await clock.advance(DEPART_NS / 1e9)
-    assert departed == [1, 2, 3]
-    assert rehearsal.queued == 15
-    assert (journal.last_seq, journal.open_intents(), journal.totals()["intents"]) == (0, [], 0)
-    await journal.close()
-
-
-async def test_what_departs_in_a_rehearsal_keeps_news_waiting_for_a_step_of_it_at_most(tmp_path):
-    rehearsal, journal = await rehearsed(VirtualClock(), tmp_path)
-    rehearsal.step()
-    walked = []
-    while not rehearsal.departed:
-        rehearsal.step()
-        walked.append(rehearsal.steps)
-    assert walked == [1, 1, 1]  # signed, recorded, asked: each a step of its own
-    hear(rehearsal, 3)
-    assert (rehearsal.steps, rehearsal.departed) == (4, 1)
-    await journal.close()
-
-
-def rehearsed_request(departing: DepartureRehearsal) -> tuple[VersionedTransaction, bytes]:
-    """The transaction that a walk ends in, and the whole request around it."""
-    *_, request = departing.walk(FALLEN, PRICE)
-    body = json.loads(request.split(b"\r\n\r\n", 1)[1])
-    raw = base64.b64decode(body["params"][0])
-    assert request.endswith(request_body(raw))
-    return VersionedTransaction.from_bytes(raw), request
-
-
-def test_a_rehearsed_transaction_is_signed_by_a_key_that_was_made_for_it_and_is_valid_on_no_chain():
-    departing, another = DepartureRehearsal(PROGRAM_ID), DepartureRehearsal(PROGRAM_ID)
-    transaction, _ = rehearsed_request(departing)
-    again, _ = rehearsed_request(another)
-    assert transaction.verify_with_results() == [True]
-    assert transaction.message.recent_blockhash == Hash.default()
-    assert transaction.message.account_keys[0] != again.message.account_keys[0]
-
-
-def test_what_is_rehearsed_leaves_no_record_even_in_the_rehearsals_own_journal():
-    departing = DepartureRehearsal(PROGRAM_ID)
-    for _ in range(20):
-        rehearsed_request(departing)
-    assert departing.departed == 20
-    assert departing.records_kept() == 0
-
-
-FALLEN = Position(
-    address=Pubkey.from_bytes(bytes([7]) * 32),
-    owner=Pubkey.from_bytes(bytes([8]) * 32),
-    symbol=SOL_USD.symbol,
-    side=Side.LONG,
-    size_e6=10**6,
-    collateral_e6=10**6,
-    entry_price_e6=100 * 10**6,
-    leverage=20,
-    maintenance_margin_e6=0,
-    is_liquidated=False,
-    created_at_s=0,
-    generation=Generation.DOCUMENTED,
-    slot=1,
-)
-PRICE = Price(SOL_USD.symbol, 97 * 10**6, 0, 97 * 10**8, -8, 1, 1, Verdict.OK)
 
 
 class Watched:

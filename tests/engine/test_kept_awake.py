@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engine.liquidation.queue import Stage
-from engine.rehearsal import DEPART_NS
-from engine.vigil import BUSY_S
+from engine.vigil import BUSY_S, REHEARSE_NS
 
 
 async def test_the_vigil_is_kept_while_a_sent_transaction_waits_to_be_final_and_not_while_one_is_at_work(
@@ -50,6 +49,6 @@ async def test_nothing_of_a_rehearsal_reaches_the_engines_book_queue_journal_or_
     file = (bare.directory / "journal.db").read_bytes()
     for _ in range(50):
         assert vigil.look() == 0.0
-        await bare.clock.advance(DEPART_NS / 1e9)
+        await bare.clock.advance(REHEARSE_NS / 1e9)
     assert standing() == before
     assert (bare.directory / "journal.db").read_bytes() == file
