@@ -33,6 +33,7 @@ from engine.paths import ProfilePaths, profile_paths
 PATIENCE_S = 60.0
 SANDBOX = ["--positions", "200", "--scenario", "crash", "--seed", "3", "--slot-ms", "100"]
 SANDBOX += ["--rpc-port", "0", "--ws-port", "0"]
+HOST, ELSEWHERE = "127.0.0.2", "127.0.0.1"  # the SERVER_HOST of the engine, and where it does not listen
 STRANGER = 65_534
 SECRET_FREE = ("/ws", "/stream")  # WebSockets: what they tell is in the other answers
 
@@ -99,7 +100,7 @@ class Whole:
     ) -> tuple[int, Any, bytes]:
         """Status, headers and body of a request over TLS, whose certificate is checked."""
         context = ssl.create_default_context(cafile=str(self.certificate))
-        link = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=context)
+        link = http.client.HTTPSConnection(HOST, self.port, timeout=PATIENCE_S, context=context)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
@@ -153,7 +154,7 @@ def whole() -> Iterator[Whole]:
             [
                 *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
                 *("-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"),
-                *("-subj", "/CN=engine", "-addext", "subjectAltName=IP:127.0.0.1"),
+                *("-subj", "/CN=engine", "-addext", f"subjectAltName=IP:{HOST}"),
             ],
             check=True,
             capture_output=True,
@@ -165,6 +166,7 @@ def whole() -> Iterator[Whole]:
             | launcher.engine_environment(sandbox)
             | {
                 "SERVER_PORT": "0",
+                "SERVER_HOST": HOST,
                 "TLS_CERT_PATH": str(certificate),
                 "TLS_KEY_PATH": str(key),
                 "ADMIN_GROUP": grp.getgrgid(os.getgid()).gr_name if os.geteuid() else "daemon",
@@ -201,13 +203,19 @@ def _json_of(answer: bytes) -> Any:
 
 def test_with_a_certificate_the_port_speaks_https_alone(whole: Whole) -> None:
     assert whole.ask("GET", "/health")[::2] == (200, b'{"status":"ok"}')
-    plain = http.client.HTTPConnection("127.0.0.1", whole.port, timeout=PATIENCE_S)
+    plain = http.client.HTTPConnection(HOST, whole.port, timeout=PATIENCE_S)
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         plain.request("GET", "/health")
         plain.getresponse()
     plain.close()
     assert whole.ask("GET", "/health", Host="evil.example")[0] == 421
     assert whole.ask("GET", "/health", Origin="https://evil.example")[0] == 403
+
+
+def test_it_listens_on_the_address_of_the_settings_alone(whole: Whole) -> None:
+    socket.create_connection((HOST, whole.port), PATIENCE_S).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((ELSEWHERE, whole.port), PATIENCE_S)
 
 
 def test_a_token_lives_from_its_making_over_its_rotation_to_its_revocation(whole: Whole) -> None:
