@@ -13,10 +13,16 @@ import structlog
 from arrived import tuples
 
 from engine.errors import DatabaseUnavailable
-from engine.store import upgrade
+from engine.store import embedded, upgrade
 from engine.store.embedded import embedded_postgres
 from engine.store.migrate import migrate
-from engine.store.postgres_files import choose_user, find_binaries, find_older_binaries, initialise
+from engine.store.postgres_files import (
+    ServerUser,
+    choose_user,
+    find_binaries,
+    find_older_binaries,
+    initialise,
+)
 
 OLDER = 16
 
@@ -35,6 +41,17 @@ def older_data(older_cluster: Path, directory: Path) -> Path:
     """A copy of such a database, with its owner."""
     subprocess.run(["cp", "-a", str(older_cluster), str(directory / "pg")], check=True)
     return directory / "pg"
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New data is made without waiting for the disk: no power is cut here."""
+
+    def made(binaries: Path, data: Path, user: ServerUser, *, durable: bool) -> None:
+        initialise(binaries, data, user, durable=False)
+
+    for module in (upgrade, embedded):
+        monkeypatch.setattr(module, "initialise", made)
 
 
 async def make_older(data: Path) -> None:
@@ -73,6 +90,7 @@ async def test_an_older_database_is_carried_over_whole_and_its_data_stays_beside
         assert await tuples(dsn, "SELECT count(*) FROM journal_progress") == [(99,)]
 
 
+@pytest.mark.usefixtures("unsynced")
 async def test_a_copy_that_lacks_rows_takes_no_place(older_data, monkeypatch):
     class Forgetful(upgrade._Server):
         def dump_into(self, newer, target):
@@ -90,6 +108,7 @@ async def test_a_copy_that_lacks_rows_takes_no_place(older_data, monkeypatch):
     assert (older_data.with_name("pg-16") / "PG_VERSION").read_text().strip() == "16"
 
 
+@pytest.mark.usefixtures("unsynced")
 async def test_data_that_nothing_here_can_read_is_kept_aside_unchanged_and_said_in_one_line(directory):
     data = directory / "pg"
     taken = directory / "pg-9"
@@ -108,6 +127,7 @@ async def test_data_that_nothing_here_can_read_is_kept_aside_unchanged_and_said_
     assert (directory / "pg-9-2" / "PG_VERSION").read_text() == "9\n"
 
 
+@pytest.mark.usefixtures("unsynced")
 async def test_an_upgrade_that_ended_between_its_two_renames_is_finished_at_the_next_start(data):
     async with embedded_postgres(data) as dsn:
         await tuples(dsn, "CREATE TABLE carried (n int)")
@@ -131,6 +151,7 @@ async def test_an_older_database_that_is_in_use_is_left_alone(directory):
     assert {each.name for each in directory.iterdir()} == {"pg"}
 
 
+@pytest.mark.usefixtures("unsynced")
 async def test_a_server_that_a_killed_upgrade_left_is_ended_first(older_data):
     user = choose_user(None)
     older = find_older_binaries(OLDER, user)
