@@ -26,7 +26,7 @@ from engine.journal.writer import Writer
 log = structlog.get_logger("journal")
 
 TAKE_OVER_S = 0.01
-TURNS_FIRST = 4  # of the loop: an account is asked for by then
+TURNS_FIRST = 2  # of the loop: an account is asked for by then
 REMEMBERED = 10_000  # signatures of intents that were opened: while a blockhash is good, one may come again
 
 _Asked = tuple[Intent, asyncio.Future[None]]
