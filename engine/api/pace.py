@@ -1,6 +1,7 @@
 """How soon readers are served: behind what is being liquidated, and not more often than there is room for.
 
-Listeners and the engine are threads of one interpreter: each answer takes a fifth of a millisecond from it.
+Listeners and the engine are threads of one interpreter: each request that is read takes a fifth of a
+millisecond from it, one that is only recognised a tenth of that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-READS_PER_S = 700  # answered over TCP, whoever asks: about a seventh of the interpreter's time
+READS_PER_S = 700  # answered over TCP, whoever asks: a seventh of the interpreter's time if all are read
 READS_AT_ONCE = 10
 CONNECTIONS_PER_S = 40  # new ones over TCP: each costs as much as twenty answers
 CONNECTIONS_AT_ONCE = 300  # many readers come back together
