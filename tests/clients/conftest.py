@@ -62,7 +62,7 @@ def workshop(node: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while others are tested it would only take their processor
 def sandbox() -> Iterator[dict[str, str]]:
     """Where a sandbox of quick slots is, with positions of both generations in it."""
     with running_sandbox(
@@ -71,7 +71,7 @@ def sandbox() -> Iterator[dict[str, str]]:
         yield where
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(node: list[str], workshop: Path, sandbox: dict[str, str]) -> Run:
     """Run a script against the sandbox; the same call is run once and its account kept."""
     accounts: dict[tuple[str, ...], Told] = {}

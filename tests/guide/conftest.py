@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from guided import Operator, running_engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while others are tested it would only take their processor
 def operator() -> Iterator[Operator]:
     """Somebody who followed the guide up to a running engine."""
     with tempfile.TemporaryDirectory(prefix="lg-") as home, running_engine(Path(home)) as operator:

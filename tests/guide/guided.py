@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -173,7 +172,7 @@ def running_engine(home: Path) -> Iterator[Operator]:
             operator.words = words_of(operator, int(found[1]), where)
             yield operator
         finally:
-            engine.send_signal(signal.SIGTERM)
+            engine.kill()  # what is in flight ends with the sandbox, too
             engine.wait(PATIENCE_S)
 
 
