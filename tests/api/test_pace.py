@@ -8,7 +8,7 @@ import pytest
 
 from engine.api import pace as pace_module
 from engine.api.connections import _Guarded
-from engine.api.pace import Courtesy, Pace
+from engine.api.pace import TICK_S, Courtesy, Pace, _ticked
 
 FREE = Courtesy(lambda: False)
 
@@ -42,6 +42,14 @@ async def test_who_asks_first_is_first() -> None:
     async with asyncio.timeout(30):
         await asyncio.gather(*(ask(number) for number in range(20)))
     assert served == list(range(20))
+
+
+def test_who_waits_is_served_together_with_all_of_the_same_tick_and_in_the_order_of_asking() -> None:
+    due_s = [7 + number / 2_000 for number in range(100)]  # twenty a tick
+    served_s = [_ticked(each) for each in due_s]
+    assert served_s == sorted(set(served_s))
+    assert all(0 <= served - due <= 1.01 * TICK_S for served, due in zip(served_s, due_s, strict=True))
+    assert len({round(each / TICK_S) for each in served_s}) <= 6, "not a wake-up for each"
 
 
 async def test_readers_wait_while_something_is_on_its_way_and_no_longer(monkeypatch) -> None:
