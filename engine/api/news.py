@@ -20,6 +20,7 @@ from aiohttp import WSCloseCode, web
 
 from engine.api import news_types as tell
 from engine.api.clean import clean
+from engine.api.goodbye import say_goodbye
 from engine.api.pace import Courtesy
 from engine.api.parameters import Whole
 from engine.api.position_view import SYMBOL_LIMIT, TEXT_LIMIT
@@ -41,7 +42,6 @@ MOST_READERS = 256
 RECORDS_AT_ONCE = 500
 PING_S = 30.0
 WRITE_DEADLINE_S = 10.0
-GOODBYE_S = 1.0
 AT_ONCE_BYTES = 64 * 1024  # of frames in one write, to a reader that has read all before
 LARGEST_SEQ = 2**53 - 1
 _TOLD = 20_000
@@ -131,12 +131,8 @@ class NewsDesk:
             self._next.set_result(None)
 
     async def close(self) -> None:
-        """Say goodbye to the readers, to all at once: each may be gone already."""
-        goodbyes = [
-            asyncio.wait_for(reader.close(code=WSCloseCode.GOING_AWAY, message=b"the engine ends"), GOODBYE_S)
-            for reader in self._readers
-        ]
-        await asyncio.gather(*goodbyes, return_exceptions=True)
+        """Say goodbye to the readers."""
+        await say_goodbye(self._readers)
 
     def _note(self, at_ns: int, about: str, news: tell.News) -> None:
         """Tell it unless it is what was told last."""

@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, web
 from engine.api import wire
 from engine.api.delta import difference
 from engine.api.frames import DELTA, FASTEST_MS, SLOWEST_MS, Step, Whole, Wish
+from engine.api.goodbye import say_goodbye
 from engine.api.parameters import Whole as WholeNumber
 from engine.api.routes import Call, Route, Scope
 
@@ -62,8 +63,7 @@ class Streams:
 
     async def close(self) -> None:
         """Say goodbye to the viewers."""
-        for stream in set(self._open):
-            await stream.close(code=WSCloseCode.GOING_AWAY, message=b"the engine ends")
+        await say_goodbye(self._open)
 
     async def _serve(self, call: Call) -> web.StreamResponse:
         async with self._attached(call):

@@ -91,11 +91,11 @@ async def test_an_interval_out_of_range_is_refused(served, interval):
         assert response.status == 400
 
 
-async def test_a_viewer_that_does_not_read_is_dropped_and_the_others_go_on(served, monkeypatch, eventually):
-    monkeypatch.setattr(stream_module, "WRITE_DEADLINE_S", 0.2)
+async def watched_by_nobody(served, eventually) -> tuple[asyncio.StreamWriter, asyncio.Transport]:
+    """A viewer that does not read, with the engine's end of its connection, in which hardly anything fits."""
     for _ in range(60):
         served.rig.open(collateral_e6=1_800 * 10**6)
-    reader, writer = await asyncio.open_unix_connection(served.path, limit=1024)
+    _, writer = await asyncio.open_unix_connection(served.path, limit=1024)
     writer.transport.pause_reading()
     writer.write(
         b"GET /stream?interval_ms=100 HTTP/1.1\r\nHost: engine\r\nUpgrade: websocket\r\n"
@@ -107,11 +107,29 @@ async def test_a_viewer_that_does_not_read_is_dropped_and_the_others_go_on(serve
     transport = stream._req.transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     transport.set_write_buffer_limits(high=4096)
+    return writer, transport
+
+
+async def test_a_viewer_that_does_not_read_is_dropped_and_the_others_go_on(served, monkeypatch, eventually):
+    monkeypatch.setattr(stream_module, "WRITE_DEADLINE_S", 0.2)
+    writer, transport = await watched_by_nobody(served, eventually)
     await eventually(lambda: not served.server._streams)
     await eventually(transport.is_closing)
     assert (await served.client.snapshot()).book.monitored == 60
     writer.close()
-    del reader
+
+
+async def test_a_viewer_that_is_dropped_while_it_is_told_of_the_end_does_not_break_it(
+    served, monkeypatch, eventually
+):
+    monkeypatch.setattr(stream_module, "WRITE_DEADLINE_S", 0.5)
+    writer, _ = await watched_by_nobody(served, eventually)
+    (stream,) = served.server._streams._open
+    # Its picture waits for room, as the goodbye will.
+    await eventually(lambda: stream._req.protocol._drain_waiter is not None)
+    await served.server._streams.close()
+    await eventually(lambda: not served.server._streams)
+    writer.close()
 
 
 async def test_paths_and_methods_that_do_not_exist_are_refused_in_the_same_shape(served):
