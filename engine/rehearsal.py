@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 from solders.pubkey import Pubkey
@@ -43,12 +44,14 @@ from engine.wallet.watch import WalletWatch
 PRICES_GOOD_NS = 20 * 10**9  # then they are made anew: after a minute they would be stale
 _AT_ONCE = 2
 _SLOT = 1
-_ENTRY_E6, _LOW_E6, _HIGH_E6 = 100 * 10**6, 97 * 10**6, 103 * 10**6
+_RESTING_E6, _FALLEN_E6 = 100 * 10**6, 97 * 10**6
 _POSITIONS, _PRICE = 2, 3  # the subscriptions' numbers
 
 
 class Rehearsal:
-    """One step at a time, each into the queue: a price crosses a line, a position is told that is beyond its.
+    """One step at a time: a position falls below its line and recovers, a price crosses a line and returns.
+
+    The steps are as short as can be, since news that come during one wait for it.
 
     Made within a running event loop. `chain`, `journal` and `tracker` are there because the parts are made
     with them: nothing that is rehearsed asks or tells them anything. `believes` and `node_is_current` are
@@ -117,7 +120,7 @@ class Rehearsal:
         self._made_at_ns = 0
         self._step = 0
         self.steps = 0
-        self.queued = 0  # every step ends in the queue, one with the high price twice
+        self.queued = 0  # every second step ends in the queue
         for number in range(1, _PRICE + 1):
             self._hear(server_frame(msgspec.json.encode({"id": number, "result": number})))
 
@@ -138,13 +141,16 @@ class Rehearsal:
 
     def _make_news(self) -> None:
         self._made_at_ns = self._clock.now_ns()
-        low, high = self._price_told(_LOW_E6), self._price_told(_HIGH_E6)
-        self._frames = []
-        for long, short in zip(_LONGS, _SHORTS, strict=True):
-            self._frames += [low, self._position_told(long), high, self._position_told(short)]
-        for frame in (low, *map(self._position_told, (*_NEAR, *_SHORTS)), high):
-            self._hear(frame)
-        self._queue.clear()  # whoever crossed a line meanwhile
+        self._frames = [
+            self._position_told(replace(_FAR, collateral_e6=1)),
+            self._position_told(_FAR),
+            self._price_told(_FALLEN_E6),
+            self._price_told(_RESTING_E6),
+        ]
+        # The price rests before the position is told: at the fallen one of an unfinished round it would be
+        # queued, and found healthy a step later.
+        self._hear(self._frames[-1])
+        self._hear(self._position_told(_NEAR))
         self._step = 0
 
     def _position_told(self, position: Position) -> bytes:
@@ -161,23 +167,23 @@ class Rehearsal:
             exponent=-6,
             publish_time_s=now_s,
             prev_publish_time_s=now_s,
-            ema_price=_ENTRY_E6,
+            ema_price=price_e6,
             ema_conf=0,
             posted_slot=_SLOT,
         )
         return _told("account", _PRICE, _account(encode_price_update(update), PYTH_RECEIVER))
 
 
-def _position(number: int, side: Side, collateral_e6: int) -> Position:
-    """One that was opened for a hundred dollars, twenty times leveraged."""
+def _position(number: int, collateral_e6: int) -> Position:
+    """One that was opened at the resting price, worth a hundred dollars."""
     return Position(
         address=Pubkey.from_bytes(bytes([number]) * 32),
         owner=Pubkey.default(),
         symbol=SOL_USD.symbol,
-        side=side,
+        side=Side.LONG,
         size_e6=10**6,
         collateral_e6=collateral_e6,
-        entry_price_e6=_ENTRY_E6,
+        entry_price_e6=_RESTING_E6,
         leverage=20,
         maintenance_margin_e6=0,
         is_liquidated=False,
@@ -187,13 +193,8 @@ def _position(number: int, side: Side, collateral_e6: int) -> Position:
     )
 
 
-# A long that the low price crosses, and a short that the high one does: their lines are 97.43 and 102.44.
-_NEAR = tuple(_position(number, side, 5 * 10**6) for number, side in enumerate(Side, 1))
-# Two that are told in turn, as a long while the price is low and as a short while it is high, with lines at
-# 98.97 and 100.98: so they come into another leaf each time, and one takes the other's place in the old one.
-_LONGS, _SHORTS = (
-    [_position(number, side, 3_500_000) for number in (3, 4)] for side in (Side.LONG, Side.SHORT)
-)
+_NEAR = _position(1, 5 * 10**6)  # liquidatable below 97.43
+_FAR = _position(2, 50 * 10**6)
 
 
 def _account(data: bytes, owner: Pubkey) -> dict[str, object]:
