@@ -106,6 +106,13 @@ class OutboxShipper:
         except (*OUTAGE, JournalUnavailable, DatabaseUnavailable, MigrationRefused) as error:
             await self._note_outage(error)
             return False
+        except Exception as error:
+            # Tables that somebody altered answer anything: that delays history like an outage, no more.
+            if self.state == OK:
+                log.exception("the database makes no sense")
+            what = f"its answers make no sense ({type(error).__name__}): see `liquidation-engine db status`"
+            await self._note_outage(DatabaseUnavailable(what))
+            return False
         if self.state == AWAY:
             log.info("the database is back", rows_to_ship=self.backlog)
         self.state, self.message = OK, ""
