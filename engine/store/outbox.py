@@ -54,6 +54,7 @@ class OutboxShipper:
         self._owner = rows.Owner.parse(journal.identity)
         self._one_at_a_time = asyncio.Lock()
         self._is_aligned = False
+        self._given_seq = journal.last_seq  # what an earlier process may have shipped, or this one
         self._statistics_due_ns = 0
         self.state = OK
         self.message = ""
@@ -142,7 +143,9 @@ class OutboxShipper:
         if received < self._journal.shipped_seq:
             await self._journal.rewind(received)
         elif received > self._journal.shipped_seq:
-            await self._journal.mark_shipped(received)
+            # Of a journal that was put back to an earlier day it has later rows of the same numbers.
+            ours = max(self._journal.shipped_seq, min(received, self._given_seq))
+            await self._journal.mark_shipped(ours)
         self._is_aligned = True
 
     async def _ship_batch(self) -> None:
@@ -151,6 +154,7 @@ class OutboxShipper:
             # A database that was restored from so long ago, or is another one, lacks them for good.
             self.missing += gone
             log.error("rows that the database lacks are kept here no more", rows=gone)
+        self._given_seq = max(self._given_seq, batch[-1].seq)
         try:
             await self._write(batch)
         except ROW_FAULTS:

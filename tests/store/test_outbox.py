@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -316,6 +317,32 @@ async def test_a_database_that_lost_its_newest_rows_gets_them_again(
     restarted = OutboxShipper(journal, shipper._database, SystemClock())
     async with running(restarted):
         await eventually(lambda: has_liquidations(database_url, 3))
+
+
+async def test_records_of_a_journal_that_was_put_back_to_an_earlier_day_arrive_all_the_same(
+    journal, records, database, database_url, tmp_path
+):
+    async def command(into: Journal, at_ns: int) -> None:
+        await into.record_control(ControlRecord(at_ns * 10**9, "root", "stop", "drill", accepted=True))
+
+    await command(journal, 1)
+    await journal.close()
+    earlier = tmp_path / "earlier" / "journal.db"
+    earlier.parent.mkdir()
+    shutil.copy(tmp_path / "journal.db", earlier)
+    later = Journal.open(tmp_path / "journal.db", records.identity)
+    for at_s in (2, 3, 4):
+        await command(later, at_s)
+    assert await OutboxShipper(later, database, SystemClock()).drain(20)
+    await later.close()
+    put_back = Journal.open(earlier, records.identity)
+    shipper = OutboxShipper(put_back, database, SystemClock())
+    for at_s in (12, 13):
+        await command(put_back, at_s)
+    assert await shipper.drain(20)
+    await put_back.close()
+    found = await rows(database_url, "SELECT at FROM control_actions ORDER BY at")
+    assert [row["at"].timestamp() for row in found] == [1, 2, 3, 4, 12, 13]
 
 
 async def has_liquidations(dsn: str, wanted: int) -> bool:
