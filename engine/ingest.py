@@ -180,7 +180,7 @@ class Ingest:
         elif news.address == self._fund.address:
             self._fund.apply(news.data, news.owner, news.slot)
         elif news.address == self._wallet.address:
-            self._wallet.balance_lamports = news.lamports
+            self._wallet.apply(news.lamports, news.slot)
 
     async def run(self) -> None:
         """Take a snapshot whenever one is due, and every minute; ends only by cancellation.

@@ -20,7 +20,14 @@ class WalletWatch:
         self.address = address
         self._chain = chain
         self._clock = clock
+        self._told_slot = 0
         self.balance_lamports: int | None = None
+
+    def apply(self, lamports: int, slot: int) -> None:
+        """A feed tells the balance in this slot; what is told of an earlier one changes nothing."""
+        if slot >= self._told_slot:
+            self._told_slot = slot
+            self.balance_lamports = lamports
 
     async def refresh(self) -> None:
         """Read the balance once; raises RpcFailure."""

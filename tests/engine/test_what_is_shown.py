@@ -65,6 +65,16 @@ async def test_of_two_feeds_the_first_to_tell_wins_and_what_is_older_never_overw
     assert held() == 5_000
 
 
+async def test_a_late_feed_does_not_bring_back_a_balance_of_the_wallet_that_is_spent(rig):
+    wallet, slot = rig.parts.wallet, rig.ledger.slot
+    for lamports, at_slot in ((5, slot + 2), (9, slot + 1), (5, slot + 2)):
+        told = AccountNews(wallet.address, b"", SYSTEM_PROGRAM, at_slot, lamports)
+        rig.parts.ingest.on_accounts([told])
+        assert wallet.balance_lamports == 5
+    rig.parts.ingest.on_accounts([AccountNews(wallet.address, b"", SYSTEM_PROGRAM, slot + 3, 4)])
+    assert wallet.balance_lamports == 4
+
+
 async def test_within_a_batch_the_newest_by_slot_counts_and_the_risk_figures_learn_of_it(rig):
     positions = [rig.open() for _ in range(12)]
     slot = rig.ledger.slot
