@@ -230,8 +230,7 @@ def test_clear_queue_and_retry_answer_in_the_engines_words(running: Running) -> 
 
 
 def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(running: Running) -> None:
-    before = running.snapshot().fund
-    assert before is not None
+    before = until(lambda: running.snapshot().fund)
     for typed in ("0.6", "", "yes"):
         refused = running.command("insurance", "contribute", "0.5", typed=f"{typed}\n")
         assert refused.returncode == 1
