@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ from engine.store.positions import PositionSampler
 from engine.store.record_reader import RecordReader
 from engine.store.retention import Retention
 from engine.telemetry.redaction import without_credentials
+from engine.tending import tended
 from engine.transport import open_transport
 from engine.wallet.signer import Signer
 from engine.watch import Housekeeping, reconcile
@@ -160,11 +162,14 @@ async def run_engine(
         retention = Retention(database, clock, settings.history_days)
         lull = parts.lull
         loops = [
-            shipper.run(lull),
-            sampler.run(lull),
-            housekeeping.run(),
-            last_day.run(),
-            retention.run(),
+            tended(what, run, clock, parts.events)
+            for what, run in (
+                ("shipping of the record", partial(shipper.run, lull)),
+                ("sampling of positions", partial(sampler.run, lull)),
+                ("housekeeping", housekeeping.run),
+                ("counting of the last day", last_day.run),
+                ("tending of the history", retention.run),
+            )
         ]
         await _serve(engine, loops, ending, on_ready)
 
@@ -234,7 +239,7 @@ async def _serve(
     ending: asyncio.Event,
     on_ready: Callable[[RunningEngine], None] | None,
 ) -> None:
-    """Run every loop; a loop that breaks takes the engine down, for a supervisor to start it anew."""
+    """Run every loop; one that breaks and is not tended takes the engine down, to be started anew."""
     parts = engine.parts
     # The journal's thread takes the interpreter back after each statement. At Python's default of 5 ms a busy
     # loop makes a burst of commits wait for tens of milliseconds.
@@ -244,19 +249,14 @@ async def _serve(
             background.create_task(loop)
             for loop in (
                 *loops,
-                parts.events.run(),
+                *_telling(parts),
                 parts.blockhashes.run(),
                 parts.confirmations.run(),
                 parts.fees.run(),
                 parts.sentinel.run(),
                 parts.ingest.run(),
-                parts.loop_lag.run(),
-                parts.alerts.run(),
-                parts.notices.run(),
-                parts.nodes.run(),
                 _settle_memory(parts),
                 _keep_vigil(parts),
-                parts.risks.run(),
                 parts.prices.run(),
                 parts.hermes.run(),
                 parts.feed.run(),
@@ -271,6 +271,19 @@ async def _serve(
             task.cancel()
     await parts.commands.settle_audits()
     parts.events.flush()
+
+
+def _telling(parts: Parts) -> list[Coroutine[Any, Any, None]]:
+    """The loops that only tell of the others."""
+    telling = (
+        ("writing of the log", parts.events.run),
+        ("measuring of the loop", parts.loop_lag.run),
+        ("watching for alerts", parts.alerts.run),
+        ("delivery of alerts", parts.notices.run),
+        ("watching of the nodes", parts.nodes.run),
+        ("reckoning of the risk", parts.risks.run),
+    )
+    return [tended(what, run, parts.clock, parts.events) for what, run in telling]
 
 
 async def _decide(engine: RunningEngine, on_ready: Callable[[RunningEngine], None] | None) -> None:
