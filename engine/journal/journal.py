@@ -33,7 +33,7 @@ from engine.journal.records import (
     OutboxKind,
     OutboxRow,
 )
-from engine.journal.room import DiskRoom
+from engine.journal.room import DiskRoom, KeptFile
 from engine.journal.writer import Writer
 
 MakeAhead = Callable[[IntentLog], PromptWriter]
@@ -80,6 +80,7 @@ class Journal:
         self.identity = identity
         self._now_ns = now_ns
         self._room = DiskRoom(path.parent)
+        self._file = KeptFile(path)
         self._damage: str | None = None
         self.found_ahead = 0  # intents that a former process had in the log only
         self._log_path = path.with_name(path.name + intent_log.SUFFIX)
@@ -210,13 +211,14 @@ class Journal:
         return self._intake.take(intent)
 
     def why_closed(self) -> str:
-        """Why no new intent is taken, empty while one would be: too much waits, or the disk is nearly full.
+        """Why no new intent is taken, empty while one would be.
 
-        What is left of the disk is for the ends of what is in flight.
+        Too much waits, the file was taken away, or the disk is nearly full: what is left of it is for the
+        ends of what is in flight.
         """
         if self.backlog() >= MAX_BACKLOG:
             return f"The journal is full, {self.backlog()} records wait: bring the database back"
-        return self._room.why_short()
+        return self._file.why_lost() or self._room.why_short()
 
     async def record_submitted(self, signature: Signature, at_ns: int) -> None:
         """Note when the first bytes of an intent left; later notes change nothing. Raises UnknownIntent."""

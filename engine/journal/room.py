@@ -1,4 +1,7 @@
-"""Whether the journal's disk has room for another intent: the last of it is for ends of those in flight."""
+"""Whether the journal's disk can take another intent: its file is there still, and there is room.
+
+The last of the room is for ends of those in flight.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,24 @@ class DiskRoom:
         if free >= min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // RESERVE_SHARE):
             return ""
         return f"The journal's disk is nearly full, {free // 2**20} MiB are left: make room"
+
+
+class KeptFile:
+    """A file that is there: whether its name still leads to it. One without a name ends with the process."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError when nothing is there."""
+        self._path = path
+        self._status = path.stat()
+
+    def why_lost(self) -> str:
+        """Why what is written to it would not be found again, empty while it would. Takes a microsecond."""
+        try:
+            if os.path.samestat(self._path.stat(), self._status):
+                return ""
+            what = "is another file now"
+        except OSError as error:
+            what = f"cannot be found ({error.strerror})"
+        return (
+            f"The journal {self._path} {what}: put it back, or end the engine and check the wallet's history"
+        )

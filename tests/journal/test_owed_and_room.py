@@ -90,6 +90,19 @@ async def test_on_a_nearly_full_disk_no_intent_is_taken_but_the_ends_of_those_in
     await journal.record_intent(records.intent())
 
 
+async def test_no_intent_is_taken_into_a_file_that_was_taken_away_or_replaced(journal, records):
+    aside = journal.path.with_name("aside")
+    journal.path.rename(aside)
+    for word in ("cannot be found", "is another file"):
+        assert word in journal.why_closed()
+        with pytest.raises(JournalUnavailable, match=word):
+            await journal.record_intent(records.intent())
+        journal.path.touch()
+    aside.rename(journal.path)
+    assert journal.why_closed() == ""
+    await journal.record_intent(records.intent())
+
+
 async def test_of_a_small_file_system_only_a_small_part_is_kept(tmp_path, monkeypatch):
     small = SimpleNamespace(f_bavail=300, f_frsize=4096, f_blocks=4096)  # 16 MiB, of which 1.2 are left
     monkeypatch.setattr(room.os, "statvfs", lambda _: small)
