@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from engine.clock import Clock
 from engine.store.history import PeriodTotals, totals_of_last_day
 from engine.store.pool import OUTAGE, Database
-
-log = structlog.get_logger("store")
 
 PERIOD_S = 15.0
 
@@ -41,9 +37,5 @@ class LastDay:
         try:
             totals = await totals_of_last_day(self._database, self._identity, now_ns)
         except OUTAGE:
-            return
-        except Exception:
-            # Whatever a database answers, it takes nothing down with it.
-            log.exception("the totals of the last day make no sense")
             return
         self._listener(totals, now_ns)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import structlog
 from solders.pubkey import Pubkey
 
 from engine.clock import Clock
@@ -17,8 +16,6 @@ from engine.domain import Band, Health, Position
 from engine.lull import Lull
 from engine.store.pool import OUTAGE, Database, Session
 from engine.store.rows import Owner, Row, clean, moment
-
-log = structlog.get_logger("store")
 
 PERIOD_S = 5.0
 MAX_WAITING = 20_000
@@ -83,11 +80,6 @@ class PositionSampler:
                             await lull.wait(_LONGEST_WAIT_S)
                         await self._write(session, batch[first : first + _AT_A_TIME])
             except OUTAGE:
-                self.dropped += len(ordered) - start
-                return
-            except Exception:
-                # Whatever a database answers, it takes nothing down with it.
-                log.exception("samples of positions not written")
                 self.dropped += len(ordered) - start
                 return
 

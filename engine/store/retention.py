@@ -108,10 +108,6 @@ class Retention:
             except OUTAGE as error:
                 log.warning("history not tended", reason=self._database.explain(error))
                 await self._clock.sleep(AGAIN_S)
-            except Exception:
-                # Whatever a database answers, it takes nothing down with it.
-                log.exception("history not tended")
-                await self._clock.sleep(AGAIN_S)
             else:
                 await self._clock.sleep(PERIOD_S)
 
