@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,15 @@ def fresh_home() -> Iterator[dict[str, str]]:
             "SERVER_PORT": "0",
             "LOG_LEVEL": "warning",
         }
+        _forget_databases(Path(folder))
+
+
+def _forget_databases(home: Path) -> None:
+    """Root's embedded databases lie outside of their homes, each with a link back to its own."""
+    for back in Path("/var/lib/liquidation-engine").glob("data-*.of"):
+        if back.readlink().is_relative_to(home):
+            shutil.rmtree(back.with_suffix(""), ignore_errors=True)
+            back.unlink()
 
 
 def command(*arguments: str) -> list[str]:

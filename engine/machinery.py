@@ -124,7 +124,7 @@ class Machinery(ABC):
 
     @cached_property
     def wallet(self) -> WalletWatch:
-        return WalletWatch(self.chain, self.signer.address, self.clock)
+        return WalletWatch(self.chain, self.signer.address)
 
     @cached_property
     def nodes(self) -> NodeWatch:

@@ -95,7 +95,7 @@ class Rehearsal:
             board=board,
             prices=PriceWatch(board=board, detector=detector, events=events, clock=clock),
             fund=FundWatcher(chain, journal, program_id, clock),
-            wallet=WalletWatch(chain, program_id, clock),
+            wallet=WalletWatch(chain, program_id),
             detector=detector,
             tracker=tracker,
             events=events,

@@ -180,10 +180,18 @@ def place_data(data_dir: Path, user: ServerUser) -> Path:
             )
         place.unlink(missing_ok=True)
         place.symlink_to(elsewhere)
+        _note_whose(elsewhere, place)
         place = elsewhere
     place.mkdir(exist_ok=True, mode=0o700)
     user.own(place)
     return place
+
+
+def _note_whose(elsewhere: Path, place: Path) -> None:
+    """Beside the data a link back to who has it: else nobody knows whose it is once that is gone."""
+    back = elsewhere.with_suffix(".of")
+    back.unlink(missing_ok=True)
+    back.symlink_to(place)
 
 
 def _system_state() -> Path:

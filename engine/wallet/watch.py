@@ -1,25 +1,18 @@
-"""Watches the signing wallet's balance, so that the engine knows before the network what it can pay."""
+"""The signing wallet's balance as it was last told, so that the engine knows before the network what it can pay."""
 
 from __future__ import annotations
 
-import structlog
 from solders.pubkey import Pubkey
 
-from engine.chain.port import Chain, RpcFailure
-from engine.clock import Clock
-
-log = structlog.get_logger("wallet")
-
-REFRESH_S = 5.0
+from engine.chain.port import Chain
 
 
 class WalletWatch:
     """The wallet's lamports as last seen, None before the first look."""
 
-    def __init__(self, chain: Chain, address: Pubkey, clock: Clock) -> None:
+    def __init__(self, chain: Chain, address: Pubkey) -> None:
         self.address = address
         self._chain = chain
-        self._clock = clock
         self._told_slot = 0
         self.balance_lamports: int | None = None
 
@@ -32,12 +25,3 @@ class WalletWatch:
     async def refresh(self) -> None:
         """Read the balance once; raises RpcFailure."""
         self.balance_lamports = await self._chain.balance(self.address)
-
-    async def run(self) -> None:
-        """Keep the balance current; ends only by cancellation."""
-        while True:
-            try:
-                await self.refresh()
-            except RpcFailure as failure:
-                log.warning("wallet balance unknown", reason=str(failure))
-            await self._clock.sleep(REFRESH_S)

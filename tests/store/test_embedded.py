@@ -179,6 +179,7 @@ async def test_root_opens_no_directory_to_others_for_the_servers_sake(tmp_path, 
         assert await fetch(dsn, "SELECT 1") == 1
     assert mode_of(tmp_path) == 0o700
     assert data.resolve().parent == directory
+    assert data.resolve().with_suffix(".of").readlink() == data
     assert pwd.getpwuid(data.resolve().stat().st_uid).pw_name != "root"
 
 
