@@ -1,4 +1,4 @@
-"""The signing wallet's balance as it was last told, so that the engine knows before the network what it can pay."""
+"""The signing wallet's balance as it was last told: the engine knows before the network what it can pay."""
 
 from __future__ import annotations
 
