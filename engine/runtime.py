@@ -54,7 +54,7 @@ from engine.store.positions import PositionSampler
 from engine.store.record_reader import RecordReader
 from engine.store.retention import Retention
 from engine.telemetry.redaction import without_credentials
-from engine.tending import tended
+from engine.tending import cancelled, tended
 from engine.transport import open_transport
 from engine.wallet.signer import Signer
 from engine.watch import Housekeeping, reconcile
@@ -263,12 +263,13 @@ async def _serve(
                 _decide(engine, on_ready),
             )
         ]
-        await ending.wait()
-        parts.phase.set("draining")
-        parts.detector.enabled = False
-        await _finish(parts, engine.shipper)
-        for task in running:
-            task.cancel()
+        try:
+            await ending.wait()
+            parts.phase.set("draining")
+            parts.detector.enabled = False
+            await _finish(parts, engine.shipper)
+        finally:
+            await cancelled(running)
     await parts.commands.settle_audits()
     parts.events.flush()
 

@@ -7,7 +7,9 @@ database should give would end that start too, and every one after it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 import structlog
 
@@ -18,6 +20,7 @@ log = structlog.get_logger("engine")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 GOOD_RUN_S = 600.0  # one that lasted so long is no part of a row of failures
+AGAIN_S, GIVEN_UP_S = 2.0, 20.0  # what a task still does when it is cancelled has that long
 
 
 async def tended(what: str, run: Callable[[], Awaitable[None]], clock: Clock, events: EventLog) -> None:
@@ -31,6 +34,8 @@ async def tended(what: str, run: Callable[[], Awaitable[None]], clock: Clock, ev
         try:
             await run()
         except Exception as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from error  # it broke because it was to end
             log.exception(f"{what} broke")
             if clock.monotonic_ns() - begun_ns >= GOOD_RUN_S * 1e9:
                 pause_s = FIRST_PAUSE_S
@@ -43,3 +48,19 @@ async def tended(what: str, run: Callable[[], Awaitable[None]], clock: Clock, ev
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         else:
             return
+
+
+async def cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel them and see that they end: again and again, for GIVEN_UP_S at most.
+
+    A cancellation that comes in the moment in which what is waited for fails can be lost on the way: until
+    Python 3.12 `asyncio.wait_for`, which the database's driver waits with, takes the failure instead.
+    """
+    left = [task for task in tasks if not task.done()]
+    for _ in range(int(GIVEN_UP_S / AGAIN_S)):
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        _, pending = await asyncio.wait(left, timeout=AGAIN_S)
+        left = list(pending)

@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 from simulated import VirtualClock
 
+from engine import tending
 from engine.domain import OutcomeClass
 from engine.runtime import _telling
 from engine.telemetry.events import EventLog
-from engine.tending import FIRST_PAUSE_S, GOOD_RUN_S, LONGEST_PAUSE_S, tended
+from engine.tending import FIRST_PAUSE_S, GOOD_RUN_S, LONGEST_PAUSE_S, cancelled, tended
 
 
 class Breaking:
@@ -89,3 +90,42 @@ async def test_a_fault_in_what_only_tells_is_an_alarm_and_not_the_engines_end(
     rig.price("BTC/USD", 58_000)
     await rig.until(rig.ended(position))
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
+
+
+async def test_who_lost_a_cancellation_on_the_way_is_cancelled_again(monkeypatch):
+    monkeypatch.setattr(tending, "AGAIN_S", 0.01)
+    lost = [0]
+
+    async def loses_it() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost[0] += 1
+                if lost[0] > 2:
+                    raise
+
+    task = asyncio.create_task(loses_it())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await cancelled([task])
+    assert task.cancelled()
+    assert lost == [3]
+
+
+async def test_what_breaks_because_it_was_cancelled_is_not_begun_again():
+    clock = VirtualClock()
+    events = EventLog(clock)
+
+    async def breaks_at_its_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("of what was there before")
+
+    task = asyncio.create_task(tended("what is cancelled", breaks_at_its_end, clock, events))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    assert task.cancelled()
+    assert not events.latest(9)
