@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,6 +37,9 @@ from engine.liquidation import decision_record
 from engine.protocol import margin
 from engine.store.embedded import embedded_postgres
 from engine.store.migrate import migrate
+
+# Several parts wait for processes in the same way; test folders are no packages.
+sys.path.insert(0, str(Path(__file__).parent / "waiting"))
 
 # A shell that runs the suite in the background has the interrupt ignored, and every program started here
 # would inherit that; with a handler of ours it inherits the default.

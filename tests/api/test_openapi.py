@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import time
-
-import pytest
 
 from engine.api.openapi import document
 
@@ -79,52 +76,3 @@ async def test_schemathesis_finds_no_fault(served):
     assert attack.returncode == 0, told.decode(errors="replace")[-8000:]
     status, _ = await served.get(f"/positions/{position.address}/liquidations")
     assert status == 200
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_bytes_that_are_no_requests_are_refused_and_change_nothing(served, seed):
-    """Heads and bodies with bytes flipped, cut, doubled: every answer is a refusal of theirs, never a 5xx."""
-    chance = random.Random(seed)
-    whole = (
-        b"POST /admin/retry-all?limit=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        b'Authorization: Bearer 00ff\r\nContent-Length: 21\r\nX-Terminal: tty\r\n\r\n{"outcome":"timeout"}'
-    )
-    before = served.rig.parts.snapshots.stats()
-
-    async def throw() -> bytes:
-        raw = bytearray(whole)
-        for _ in range(chance.randint(1, 8)):
-            at = chance.randrange(len(raw))
-            kind = chance.randrange(4)
-            if kind == 0:
-                raw[at] = chance.randrange(256)
-            elif kind == 1:
-                del raw[at : at + chance.randint(1, 20)]
-            elif kind == 2:
-                raw[at:at] = raw[at : at + chance.randint(1, 40)]
-            else:
-                raw[at:at] = chance.choice([b"\r\n", b"\0", b"\xff" * 9, b"A" * 9000, b"%00", b"\n\n"])
-            if not raw:
-                break
-        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
-        writer.write(bytes(raw))
-        writer.write_eof()
-        try:
-            async with asyncio.timeout(30):
-                return await reader.read(65_536)
-        except ConnectionError:
-            return b""
-        finally:
-            writer.close()
-
-    for _ in range(40):
-        answer = await throw()
-        assert not answer.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), answer[:500]
-        assert b"Traceback" not in answer
-    after = served.rig.parts.snapshots.stats()
-    assert (after.totals, after.queue_length, after.gate.version) == (
-        before.totals,
-        before.queue_length,
-        before.gate.version,
-    )
-    assert (await served.get("/health"))[0] == 200

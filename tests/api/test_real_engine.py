@@ -15,8 +15,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,13 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from awaited import PATIENCE_S, until
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from engine.api import launcher
 from engine.paths import ProfilePaths, profile_paths
 
-PATIENCE_S = 60.0
 SANDBOX = ["--positions", "200", "--scenario", "crash", "--seed", "3", "--slot-ms", "100"]
 SANDBOX += ["--rpc-port", "0", "--ws-port", "0"]
 HOST, ELSEWHERE = "127.0.0.2", "127.0.0.1"  # the SERVER_HOST of the engine, and where it does not listen
@@ -176,7 +175,7 @@ def whole() -> Iterator[Whole]:
         engine = asyncio.run(launcher.ensure_engine(paths, environment, []))
         assert engine.process is not None
         try:
-            found = _until(lambda: re.search(r"event=listening .*port=(\d+)", paths.engine_log.read_text()))
+            found = until(lambda: re.search(r"event=listening .*port=(\d+)", paths.engine_log.read_text()))
             wallet = Path(sandbox.wallet_path)
             signs = Keypair.from_bytes(bytes(json.loads(wallet.read_text())))
             yield Whole(paths, int(found[1]), engine.process, environment, certificate, wallet, signs)
@@ -184,15 +183,6 @@ def whole() -> Iterator[Whole]:
             engine.process.terminate()
             engine.process.wait(PATIENCE_S)
             asyncio.run(launcher.stop_sandbox(paths))
-
-
-def _until(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once it is true."""
-    end = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.05)
-    return value
 
 
 def _json_of(answer: bytes) -> Any:
@@ -226,21 +216,21 @@ def test_a_token_lives_from_its_making_over_its_rotation_to_its_revocation(whole
     first = made.stdout.strip()
     assert re.fullmatch(r"[0-9a-f]{64}", first), made.stderr
     assert re.match(r"night +operate +until ", whole.run("token", "list").stdout)
-    _until(lambda: may(first) == 200)
+    until(lambda: may(first) == 200)
     assert whole.ask("POST", "/admin/shutdown", token=first)[0] == 403
 
     assert "already" in whole.run("token", "new", "night").stderr
     second = whole.run("token", "new", "night", "--scope", "operate", "--replace").stdout.strip()
-    _until(lambda: may(second) == 200)
+    until(lambda: may(second) == 200)
     assert may(first) in (401, 429)
     assert whole.run("token", "revoke", "night").returncode == 0
-    _until(lambda: may(second) in (401, 429))
+    until(lambda: may(second) in (401, 429))
     assert whole.run("token", "list").stdout == "There are no tokens.\n"
     for secret in (first, second):
         assert secret not in whole.paths.engine_log.read_text() + whole.paths.tokens.read_text()
     assert ("token night", "clear-queue", True) in {
         (row["actor"], row["command"], row["accepted"])
-        for row in _until(lambda: [row for row in whole.audit() if row["actor"] == "token night"])
+        for row in until(lambda: [row for row in whole.audit() if row["actor"] == "token night"])
     }
 
 
@@ -253,12 +243,12 @@ def test_a_member_of_the_group_commands_under_its_own_uid_and_a_stranger_gets_no
     assert (refused.returncode, refused.stderr.decode().strip()) == (1, "permission denied")
     done = whole.as_another(STRANGER, member, "POST /admin/clear-queue")
     assert _json_of(done.stdout)["message"].startswith("Cleared: "), done.stderr
-    row = _until(lambda: [row for row in whole.audit() if row["uid"] == STRANGER])[0]
+    row = until(lambda: [row for row in whole.audit() if row["uid"] == STRANGER])[0]
     assert (row["command"], row["accepted"]) == ("clear-queue", True)
 
 
 def test_the_key_is_in_nothing_that_the_engine_says_or_keeps(whole: Whole) -> None:
-    _until(lambda: b"engine_liquidations" not in (told := whole.ask("GET", "/metrics")[2]) and _done(told))
+    until(lambda: b"engine_liquidations" not in (told := whole.ask("GET", "/metrics")[2]) and _done(told))
     said = {name: text.encode() for name, text in _commands(whole)}
     said |= dict(_answers(whole))
     crash = whole.python("-c", BREAKS)

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from awaited import until
 
 from engine.api import launcher, wire
 from engine.api.client import EngineClient
@@ -100,15 +101,6 @@ def running() -> Iterator[Running]:
             if both.engine.process is not None:
                 both.end_engine()
             asyncio.run(launcher.stop_sandbox(paths))
-
-
-def until(condition: Callable[[], Any], deadline_s: float = 30) -> Any:
-    """What the condition gives once it is true."""
-    end = time.monotonic() + deadline_s
-    while not (value := condition()):
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.02)
-    return value
 
 
 def test_status_shows_the_engine_on_its_cluster_with_every_position(running: Running) -> None:
@@ -241,7 +233,7 @@ def test_a_contribution_is_typed_twice_arrives_once_and_chain_and_record_agree(r
     match = re.search(r"Sent (\w+): 500000000 lamports", sent.stdout)
     assert match is not None
 
-    until(lambda: match[1] in {each.signature for each in running.movements()}, 60)
+    until(lambda: match[1] in {each.signature for each in running.movements()})
     history = running.command("insurance", "history", "--limit", "500")
     assert history.returncode == 0, history.stderr
     (row,) = (line for line in history.stdout.splitlines() if line.endswith(match[1]))

@@ -9,20 +9,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qs, urlsplit
 
+from awaited import PATIENCE_S, until
 from guide_blocks import ROOT, Block, kept_blocks
 from solders.keypair import Keypair
 from telling import running_sandbox
 
 from engine.store.postgres_files import choose_user, find_binaries
 
-PATIENCE_S = 60.0
 COMMAND_S = 60.0
 # A crash in which nobody is rescued: what failed stays failed for as long as prices stand still.
 SANDBOX = (
@@ -76,15 +76,6 @@ class Operator:
         url = f"http://127.0.0.1:{self.words['localhost:8080'].rpartition(':')[2]}{path}"
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return json.load(answer)
-
-
-def until(condition: Callable[[], Any], why: Callable[[], str]) -> Any:
-    """What the condition gives once it is true; `why` is told when that takes too long."""
-    end = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
-        assert time.monotonic() < end, why()
-        time.sleep(0.05)
-    return value
 
 
 def block(number: int) -> Block:

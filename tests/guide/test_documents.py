@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaited import PATIENCE_S, until
 from documents import ROOT, Fence, fences
 from guide_blocks import kept_blocks
-from guided import PATIENCE_S, Operator, until
+from guided import Operator
 
 FENCES = fences()
 # Documents whose commands have a test of their own, which starts what they need.

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from awaited import until
 from guide_blocks import MISSING, NOT_NEEDED, ROOT, Block, Step, kept_blocks
-from guided import Operator, block, journal_of, until
+from guided import Operator, block, journal_of
 
 JOURNAL_REMOTE = Path("/lib/systemd/systemd-journal-remote")
 NEEDED = {"jq": "jq", "curl": "curl", "promtool": "prometheus", "gpg": "gnupg", "top": "procps", "git": "git"}

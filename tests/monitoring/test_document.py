@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from awaited import PATIENCE_S, until
 from post_office import PostOffice, post_office
 from promql import families
 
@@ -29,7 +29,6 @@ from engine.telemetry.alert_rules import RULES
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "monitoring.md").read_text()
 SANDBOX = ["--positions", "40", "--seed", "3", "--slot-ms", "100", "--rpc-port", "0", "--ws-port", "0"]
-PATIENCE_S = 30
 COMMANDS = [
     line.strip()
     for block in re.findall(r"^```sh\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
@@ -122,15 +121,6 @@ def watched(office: PostOffice) -> Iterator[Watched]:
                 engine.process.terminate()
                 engine.process.wait(60)
             asyncio.run(launcher.stop_sandbox(paths))
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once it is true."""
-    end = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.1)
-    return value
 
 
 def test_the_document_has_the_commands_that_are_tried_here_and_with_the_rules() -> None:
