@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from engine.chain.port import RpcFailure
-
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 
@@ -36,13 +34,7 @@ async def run(command: str) -> bytes:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs the Debian package curl")
 async def test_every_request_of_the_document_is_answered(served):
     rig = served.rig
-    rig.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
-    failing = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    await rig.clock.advance(2)
-    await rig.settle()
-    rig.chain.faults.failing.clear()
+    failing, _ = await rig.given_up()
     (failed,) = (await served.client.snapshot()).failed
     await served.ship()
     token = served.tokens.add("docs", ["admin"], now_s=int(time.time()), lives_s=600, replace=False)

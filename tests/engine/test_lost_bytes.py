@@ -33,21 +33,14 @@ async def test_bytes_that_got_lost_go_out_again_unchanged_until_they_land(rig, f
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 
-async def test_an_answer_that_never_came_is_no_reason_to_sign_again(rig):
-    rig.wire.fates = [Fate.TIME_OUT]
+@pytest.mark.parametrize("fate", [Fate.TIME_OUT, Fate.BREAK])
+async def test_neither_a_missing_answer_nor_a_fault_of_ours_in_sending_is_a_reason_to_sign_again(rig, fate):
+    rig.wire.fates = [fate]
     position = rig.open()
     rig.price("BTC/USD", 58_000)
     await rig.until(rig.ended(position))
     assert len(set(rig.wire.signatures)) == 1
     assert len(rig.ledger.history.naming(position.address)) == 1
-
-
-async def test_a_fault_that_nobody_foresaw_in_sending_neither_signs_twice_nor_leaks_the_entry(rig):
-    rig.wire.fates = [Fate.BREAK]
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.until(rig.ended(position))
-    assert len(set(rig.wire.signatures)) == 1
     assert [outcome.outcome for outcome in rig.outcomes()] == [OutcomeClass.CONFIRMED]
 
 

@@ -116,8 +116,12 @@ async def test_who_lost_a_cancellation_on_the_way_is_cancelled_again(monkeypatch
 async def test_what_breaks_because_it_was_cancelled_is_not_begun_again():
     clock = VirtualClock()
     events = EventLog(clock)
+    runs = []
 
     async def breaks_at_its_end() -> None:
+        runs.append(clock.now_ns())
+        if len(runs) > 1:
+            return
         try:
             await asyncio.Event().wait()
         finally:
@@ -126,6 +130,8 @@ async def test_what_breaks_because_it_was_cancelled_is_not_begun_again():
     task = asyncio.create_task(tended("what is cancelled", breaks_at_its_end, clock, events))
     await asyncio.sleep(0)
     task.cancel()
+    await clock.advance(2 * FIRST_PAUSE_S)  # were it begun again, it would have ended by now
     await asyncio.wait([task], timeout=20)
+    assert len(runs) == 1
     assert task.cancelled()
     assert not events.latest(9)

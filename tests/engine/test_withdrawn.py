@@ -86,16 +86,10 @@ async def test_an_account_that_became_healthy_costs_nothing_and_leaves_no_intent
 
 
 async def test_an_account_that_cannot_be_read_is_tried_again_and_not_signed_again_before_it_was_read(rig):
-    rig.chain.faults.failing["accounts"] = RpcFailure("node error: busy")
-    position = rig.open()
-    rig.price("BTC/USD", 58_000)
-    await rig.settle()
-    await rig.clock.advance(2)
-    await rig.settle()
+    position, failed = await rig.given_up()
     assert [each.outcome for each in rig.outcomes()] == [OutcomeClass.NEVER_SENT]
     assert len(rig.recorded(OutboxKind.INTENT)) == 1
     assert rig.journal.open_intents() == []
-    (failed,) = rig.parts.failures.rows
     assert [each.outcome for each in failed.history] == [OutcomeClass.NODE_ERROR] * 5
     assert failed.position == position.address
     assert rig.wire.sent == []
