@@ -5,10 +5,12 @@ from __future__ import annotations
 from engine.api import wire
 from engine.api.commander import Commander
 from engine.api.history_view import HistoryViews
+from engine.api.parameters import BadParameter
 from engine.api.reads import OFFSET, PAGE
 from engine.api.routes import Call, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.commands import CommandError, Commands
+from engine.contribution import MOST_LAMPORTS
 from engine.own_loop import Engine
 
 
@@ -208,6 +210,9 @@ class Admin:
 
     async def _contribute(self, call: Call) -> wire.Acknowledged:
         asked: wire.ContributeRequest = call.body
+        if not 1 <= asked.amount_lamports <= MOST_LAMPORTS:
+            allowed = f"a whole number from 1 to {MOST_LAMPORTS}"
+            raise BadParameter("amount_lamports", allowed, str(asked.amount_lamports))
         contribute = self._commands.contribute(call.caller, asked.amount_lamports, asked.confirm_text)
         return self._acknowledge(await self._engine.run(contribute))
 

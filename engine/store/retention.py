@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+import asyncpg
 import structlog
 
 from engine.clock import Clock
+from engine.errors import DatabaseUnavailable
 from engine.store.pool import OUTAGE, Database, open_pool, unavailable
 from engine.store.rows import moment
 
@@ -71,6 +73,10 @@ async def prune_now(dsn: str, now_ns: int, keep_days: int) -> Pruned:
     database = await open_pool(dsn, max_connections=1)
     try:
         return await prune(database, now_ns, keep_days)
+    except (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError):
+        raise DatabaseUnavailable(
+            "The database has no record of this program's schema: run `liquidation-engine db migrate` first"
+        ) from None
     except OUTAGE as error:
         raise unavailable(error, dsn) from None
     finally:

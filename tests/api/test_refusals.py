@@ -28,6 +28,7 @@ async def bearer(served):
 @pytest.mark.parametrize(
     ("status", "code", "method", "path", "scope", "headers", "body"),
     [
+        (400, "bad_parameter", "POST", "/admin/contribute", "admin", JSON, b'{"amount_lamports":-5}'),
         (400, "bad_parameter", "GET", "/liquidations/pending?limit=0", None, {}, None),
         (400, "bad_address", "GET", "/positions/0OIl", None, {}, None),
         (400, "bad_id", "POST", "/admin/retry/a..b", "operate", {}, None),

@@ -45,6 +45,13 @@ def dsn(home: Path, postgres, monkeypatch: pytest.MonkeyPatch) -> str:
     return made
 
 
+def test_of_a_database_without_a_record_nothing_is_pruned_and_the_way_to_one_is_told(dsn, command):
+    told = command("db", "prune")
+    assert told.code == 2
+    assert "no record" in told.line
+    assert "run `liquidation-engine db migrate`" in told.line
+
+
 def test_a_record_is_made_told_copied_pruned_and_put_back(dsn, command, home):
     assert re.fullmatch(r"The schema is version \d+\n", command("db", "migrate").out)
     ask(dsn, ROWS)
