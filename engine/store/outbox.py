@@ -34,6 +34,7 @@ POLL_S = 0.25
 LONGEST_WAIT_S = 0.25  # for a batch, behind what is being sent: PostgreSQL takes processor and disk from that
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
+ASK_PERIOD_S = 2.0  # with nothing to ship: whether the database answers is known soon all the same
 STATISTICS_PERIOD_S = 5.0
 TELL_AGAIN_NS = 60 * 10**9
 
@@ -55,6 +56,7 @@ class OutboxShipper:
         self._one_at_a_time = asyncio.Lock()
         self._is_aligned = False
         self._given_seq = journal.last_seq  # what an earlier process may have shipped, or this one
+        self._ask_due_ns = 0
         self._statistics_due_ns = 0
         self.state = OK
         self.message = ""
@@ -100,8 +102,9 @@ class OutboxShipper:
                 await self._align()
                 if self._journal.backlog() > 0:
                     await self._ship_batch()
-                elif self.state == AWAY:
-                    await self._database.fetch("read_journal_progress", self._journal.journal_id)
+                elif self._clock.monotonic_ns() >= self._ask_due_ns:
+                    self._ask_due_ns = self._clock.monotonic_ns() + int(ASK_PERIOD_S * 1e9)
+                    await self._received()
                 if self._clock.monotonic_ns() >= self._statistics_due_ns:
                     await self._flush_statistics()
         except (*OUTAGE, JournalUnavailable, DatabaseUnavailable, MigrationRefused) as error:
@@ -138,8 +141,7 @@ class OutboxShipper:
             return
         if self._schema is not None:
             await self._schema.ensure()
-        found = await self._database.fetch("read_journal_progress", self._journal.journal_id)
-        received = found[0]["shipped_seq"] if found else 0
+        received = await self._received()
         if received < self._journal.shipped_seq:
             await self._journal.rewind(received)
         elif received > self._journal.shipped_seq:
@@ -147,6 +149,12 @@ class OutboxShipper:
             ours = max(self._journal.shipped_seq, min(received, self._given_seq))
             await self._journal.mark_shipped(ours)
         self._is_aligned = True
+
+    async def _received(self) -> int:
+        """How far the database says that it has the journal."""
+        found = await self._database.fetch("read_journal_progress", self._journal.journal_id)
+        received: int = found[0]["shipped_seq"] if found else 0
+        return received
 
     async def _ship_batch(self) -> None:
         batch = await asyncio.to_thread(self._journal.outbox, BATCH_ROWS)

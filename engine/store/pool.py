@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -87,8 +87,21 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """A transaction on one connection: committed at the end, rolled back by an exception."""
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
-            yield Session(connection, self.statistics)
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            transaction = connection.transaction()
+            try:
+                await transaction.start()
+                yield Session(connection, self.statistics)
+                await transaction.commit()
+            except TimeoutError:
+                # A server that hangs takes no cancellation either: the driver would wait as long for that.
+                connection.terminate()
+                raise
+            except BaseException:
+                with suppress(*OUTAGE):  # what went wrong first is what is told
+                    if connection.is_in_transaction():
+                        await transaction.rollback()
+                raise
 
     async def fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a named statement, in a transaction of its own."""
