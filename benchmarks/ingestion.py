@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.measurement import Baseline, Measurement
+from benchmarks.measurement import AWAKE, Baseline, Measurement
 from benchmarks.processes import Failed
 
 POSITIONS, NOTIFICATIONS, BOOK = 1_000_000, 300_000, 100_000
@@ -90,7 +90,7 @@ def measure_latency() -> Iterator[Measurement]:
         for name, low_latency in (("socket_to_queue", "off"), ("socket_to_queue_awake", "on")):
             heard = _run("idle_engine", f"http://{host}/", f"ws://{host}/", TOLD, low_latency)
             bare = _run("bare_reader", f"ws://{host}/", 2 * TOLD, low_latency)["read_us"]
-            yield from _latencies(name, heard, bare)
+            yield from _latencies(name, heard, bare, "" if low_latency == "off" else AWAKE)
             if low_latency == "off":
                 yield Measurement(
                     "socket_to_queue_warm",
@@ -102,7 +102,7 @@ def measure_latency() -> Iterator[Measurement]:
                 )
 
 
-def _latencies(name: str, heard: dict[str, Any], bare: list[float]) -> Iterator[Measurement]:
+def _latencies(name: str, heard: dict[str, Any], bare: list[float], setting: str) -> Iterator[Measurement]:
     every = [*heard["account_us"], *heard["price_us"]]
     for kind, samples in (("", every), ("_account", heard["account_us"]), ("_price", heard["price_us"])):
         for percent, goal in ((50, P50_US), (99, P99_US)):
@@ -114,6 +114,7 @@ def _latencies(name: str, heard: dict[str, Any], bare: list[float]) -> Iterator[
                 n=len(samples),
                 goal=goal,
                 baseline=Baseline("a process that only reads the socket", floor),
+                setting=setting,
             )
 
 

@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
+
+AWAKE: Final = "LOW_LATENCY=on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Measurement:
     goal: float
     higher_is_better: bool = False
     baseline: Baseline | None = None
+    setting: str = ""  # where the figure is of another setting than the default, which
 
     @property
     def value(self) -> float:
@@ -39,7 +43,10 @@ class Measurement:
         return self.value >= self.goal if self.higher_is_better else self.value <= self.goal
 
     def line(self) -> str:
-        """{id, value, unit, n, spread, goal, met, baseline, ratio}; ratio above 1: so many times better."""
+        """{id, value, unit, n, spread, goal, met, baseline, ratio}; ratio above 1: so many times better.
+
+        A figure of a setting that is not the default has {setting} as well.
+        """
         value = self.value
         ratio = None
         if self.baseline is not None:
@@ -50,6 +57,7 @@ class Measurement:
         return json.dumps(
             {
                 "id": self.id,
+                **({"setting": self.setting} if self.setting else {}),
                 "value": round(value, 3),
                 "unit": self.unit,
                 "n": self.n,

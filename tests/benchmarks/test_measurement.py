@@ -39,6 +39,12 @@ def test_without_a_baseline_there_is_no_ratio() -> None:
     assert (line["baseline"], line["ratio"]) == (None, None)
 
 
+def test_a_figure_of_another_setting_than_the_default_says_which() -> None:
+    found = Measurement("d_awake", "us", [1.0], n=1, goal=5.0, setting="LOW_LATENCY=on")
+    assert json.loads(found.line())["setting"] == "LOW_LATENCY=on"
+    assert "setting" not in json.loads(Measurement("d", "us", [1.0], n=1, goal=5.0).line())
+
+
 def test_an_unknown_id_is_one_line_with_exit_code_2_and_measures_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "sandbox_ready,what"],

@@ -52,7 +52,7 @@ def anything(draw: random.Random, depth: int = 3) -> Any:
         return {draw.choice(names): anything(draw, depth - 1) for _ in range(draw.randrange(4))}
     if kind == 2:
         return draw.randint(-(2**70), 2**70)
-    return draw.choice(HOSTILE)
+    return copy.deepcopy(draw.choice(HOSTILE))  # else what is changed in one answer is changed in all
 
 
 def mutated(draw: random.Random, truth: Any) -> Any:
