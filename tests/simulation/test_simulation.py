@@ -12,7 +12,7 @@ from sim.campaign import Findings, run_campaign
 from sim.swarm import KINDS, PATHS
 
 HERE = Path(__file__).parent
-QUICK_SEEDS = 120
+QUICK_SEEDS = 200
 
 pytestmark = pytest.mark.timeout(600)  # ten seconds on a machine with nothing else to do
 

@@ -14,7 +14,7 @@ from engine import control
 from engine.control import GateState
 from engine.journal.intent_log import IntentLog
 from engine.journal.prompt_writer import PATIENCE_S, PromptWriter, Told
-from engine.journal.writer import Writer, _Job
+from engine.journal.writer import PAUSE_S, Writer, _Job
 from sim.loop import sleep
 from sim.swarm import Plan
 from sim.timeline import START_S, Timeline
@@ -166,7 +166,10 @@ class InlineWriter(Writer):
         self.disk.reach("journal after commit")
         self._is_committing = False
         self._answer(group)
-        if self._jobs:
+        if self._is_refused and all(job.is_kept for job in self._jobs):
+            # As the thread rests; what is new before that is tried at once.
+            asyncio.get_running_loop().call_later(PAUSE_S, self._rouse)
+        elif self._jobs:
             self._rouse()
 
     def _commit(self, group: list[_Job]) -> None:

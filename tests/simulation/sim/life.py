@@ -24,6 +24,7 @@ from engine.chain.rpc import RpcReader
 from engine.chain.sender import Sender
 from engine.control import RUNNING, Gate, GateState
 from engine.errors import OperatorError
+from engine.journal import intent_log
 from engine.journal.intent_log import IntentLog
 from engine.journal.journal import Journal
 from engine.parts import Parts
@@ -75,6 +76,7 @@ def scale_process() -> None:
     alert_watch.PERIOD_S = 5.0
     memory.SLAB_LEAVES = 32  # enough for two symbols; not room for a million positions
     memory._SLAB_ROWS = memory.SLAB_LEAVES * LEAF_ROWS
+    intent_log.LOG_BYTES = 64 * 1024  # it is read as a whole at each start
     runtime.settle_beside = _settle_nothing
 
 
