@@ -53,8 +53,9 @@ async def tended(what: str, run: Callable[[], Awaitable[None]], clock: Clock, ev
 async def cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel them and see that they end: again and again, for GIVEN_UP_S at most.
 
-    A cancellation that comes in the moment in which what is waited for fails can be lost on the way: until
-    Python 3.12 `asyncio.wait_for`, which the database's driver waits with, takes the failure instead.
+    A cancellation that comes in the moment in which what is waited for fails can be lost on the way: undoing
+    things fails as well, and that is raised in its place. A TaskGroup does so, too, and until Python 3.12
+    `asyncio.wait_for`.
     """
     left = [task for task in tasks if not task.done()]
     for _ in range(int(GIVEN_UP_S / AGAIN_S)):

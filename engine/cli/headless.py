@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -37,6 +37,7 @@ from engine.wallet import Signer, open_signer
 if TYPE_CHECKING:
     from engine.runtime import RunningEngine
 
+END_S = 40.0  # after what has bounds of its own in an engine that is cancelled
 SANDBOX_END_S = 20.0
 SANDBOX_ANSWER_S = 10.0
 DRAIN_S = 60.0
@@ -175,9 +176,7 @@ class _Headless:
                 raise SandboxEnded(f"The sandbox ended too early: see {self._paths.state / 'sandbox.log'}")
             await engine
         finally:
-            for task in (asked, gone, engine, *beside):
-                task.cancel()
-            await asyncio.gather(asked, gone, engine, *beside, return_exceptions=True)
+            await _ended_in_time({asked, gone, engine, *beside})
 
     async def _print_summary(
         self, engine: RunningEngine, settings: Settings, sandbox: SandboxDescriptor | None
@@ -239,6 +238,19 @@ async def _ended(process: Process | None) -> None:
         await asyncio.Event().wait()
     else:
         await process.wait()
+
+
+async def _ended_in_time(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel them and wait until they are done, for END_S at most.
+
+    What is left is cancelled again with all that it waits for, when the event loop is closed.
+    """
+    for task in tasks:
+        task.cancel()
+    done, left = await asyncio.wait(tasks, timeout=END_S)
+    await asyncio.gather(*done, return_exceptions=True)  # how they ended was told by whoever waited for them
+    if left:
+        log.error("the engine does not end, everything in it is cancelled once more")
 
 
 async def _ask_sandbox(sandbox: SandboxDescriptor, method: str, *parameters: object) -> Any:

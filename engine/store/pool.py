@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -87,21 +87,22 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """A transaction on one connection: committed at the end, rolled back by an exception."""
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            transaction = connection.transaction()
-            try:
-                await transaction.start()
-                yield Session(connection, self.statistics)
-                await transaction.commit()
-            except TimeoutError:
-                # A server that hangs takes no cancellation either: the driver would wait as long for that.
-                connection.terminate()
-                raise
-            except BaseException:
-                with suppress(*OUTAGE):  # what went wrong first is what is told
-                    if connection.is_in_transaction():
-                        await transaction.rollback()
-                raise
+        with _keeping_cancellation():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                transaction = connection.transaction()
+                try:
+                    await transaction.start()
+                    yield Session(connection, self.statistics)
+                    await transaction.commit()
+                except TimeoutError:
+                    # A server that hangs takes no cancellation either: the driver would wait as long for it.
+                    connection.terminate()
+                    raise
+                except BaseException:
+                    with suppress(*OUTAGE):  # what went wrong first is what is told
+                        if connection.is_in_transaction():
+                            await transaction.rollback()
+                    raise
 
     async def fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a named statement, in a transaction of its own."""
@@ -123,6 +124,20 @@ class Database:
                 await self._pool.close()
         except (TimeoutError, *OUTAGE):
             self._pool.terminate()
+
+
+@contextmanager
+def _keeping_cancellation() -> Iterator[None]:
+    """Whoever is cancelled while the server dies hears of the first, and does not go on after an outage.
+
+    The driver fails in giving such a connection back, and that failure takes the cancellation's place.
+    """
+    try:
+        yield
+    except OUTAGE as error:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        raise
 
 
 async def open_pool(

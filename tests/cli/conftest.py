@@ -50,6 +50,23 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture
+def running(home: Path) -> Callable[[], list[str]]:
+    """The command lines of processes whose environment names this home."""
+
+    def look() -> list[str]:
+        found = []
+        for folder in Path("/proc").iterdir():
+            try:
+                if folder.name.isdigit() and str(home).encode() in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return found
+
+    return look
+
+
 Command = Callable[..., Answer]
 
 

@@ -77,18 +77,6 @@ def foreground(home: Path) -> Iterator[Foreground]:
         engine.close()
 
 
-def processes_of(home: Path) -> list[str]:
-    """The command lines of processes whose environment names this home."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and str(home).encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue
-    return found
-
-
 # What the command does, and at its end what it had to load for it.
 RUN_AND_TELL = """
 import json, sys
@@ -101,7 +89,58 @@ except SystemExit as ended:
 """
 
 
-def test_a_crash_is_liquidated_recorded_and_confirmed_without_ever_loading_the_console(home: Path) -> None:
+# An engine of which a task deep in it goes on after its first cancellation, beside a process that ends.
+LOSES_A_CANCELLATION = """
+import asyncio, os
+from pathlib import Path
+from engine import runtime
+from engine.cli import headless
+from engine.cli.failures import failing_in_one_line
+from engine.paths import ProfilePaths
+from engine.settings import load_settings
+
+async def go_on():
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await asyncio.Event().wait()
+
+async def nested(depth):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(nested(depth - 1) if depth else go_on())
+
+async def run_engine(*_, **__):
+    await nested(2)
+
+async def run():
+    process = await asyncio.create_subprocess_exec("true")
+    settings = load_settings({"SOLANA_RPC_URL": "http://127.0.0.1:1"})
+    paths = ProfilePaths("default", Path("state"), Path("run"))
+    one = headless._Headless(paths, None, False)
+    await one.on_cluster(settings, None, lambda: settings, None, process)
+
+runtime.run_engine, headless.END_S = run_engine, 0.1
+with failing_in_one_line():
+    headless._run("uvloop", run())
+"""
+
+
+def test_an_engine_in_which_a_cancellation_is_lost_ends_all_the_same() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOSES_A_CANCELLATION],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "the engine does not end, everything in it is cancelled once more" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1].startswith("liquidation-engine: The sandbox ended too early: see ")
+
+
+def test_a_crash_is_liquidated_recorded_and_confirmed_without_ever_loading_the_console(
+    home: Path, running: Callable[[], list[str]]
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN_AND_TELL, *QUICK, "--scenario", "crash", "--duration", "4", "--summary"],
         stdin=subprocess.DEVNULL,
@@ -133,7 +172,7 @@ def test_a_crash_is_liquidated_recorded_and_confirmed_without_ever_loading_the_c
     assert debt["covered"] == chain["bad_debt_covered_lamports"]
     assert debt["uncovered"] == chain["bad_debt_uncovered_lamports"]
     assert summary["fund"]["total_bad_debt_covered_lamports"] == debt["covered"]
-    assert processes_of(home) == []
+    assert running() == []
     left = [path.name for path in (home / "state" / "liquidation-engine" / "default").iterdir()]
     assert left == ["sandbox.log"]  # nothing of a cluster that is gone
 
@@ -157,7 +196,7 @@ def test_a_hangup_reads_the_settings_again_and_the_watchdog_hears_of_the_loop(
 
 
 def test_a_signal_ends_engine_sandbox_and_database_with_exit_code_0(
-    foreground: Foreground, home: Path
+    foreground: Foreground, running: Callable[[], list[str]]
 ) -> None:
     foreground.process.send_signal(signal.SIGTERM)
     assert foreground.told() == "STOPPING=1"
@@ -165,15 +204,15 @@ def test_a_signal_ends_engine_sandbox_and_database_with_exit_code_0(
     log = foreground.log()
     assert (foreground.process.returncode, out) == (0, ""), log
     assert [line for line in log.splitlines() if not line.startswith("time=")] == []
-    assert processes_of(home) == []
+    assert running() == []
 
 
 async def test_a_sandbox_ends_with_an_engine_that_is_killed(
-    foreground: Foreground, home: Path, eventually: Callable[..., Any]
+    foreground: Foreground, running: Callable[[], list[str]], eventually: Callable[..., Any]
 ) -> None:
-    assert any(" sandbox " in line for line in processes_of(home))
+    assert any(" sandbox " in line for line in running())
     foreground.process.kill()
-    await eventually(lambda: processes_of(home) == [])
+    await eventually(lambda: running() == [])
 
 
 def test_an_engine_whose_sandbox_is_killed_says_so_and_ends(foreground: Foreground) -> None:
