@@ -5,6 +5,7 @@ What several ids begin with stands for all of them: `socket_to_queue` for its ki
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
@@ -108,6 +109,8 @@ def _complain(text: str) -> None:
 
 
 def _end() -> NoReturn:
+    # Ended by somebody else, it ends what it started, too: engines that nobody measures take the processor.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

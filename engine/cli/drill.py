@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -31,7 +32,12 @@ def stop(
     """
     if not 1 <= presses <= _MOST_PRESSES:
         raise BadUsage(f"--presses {presses} is out of range: give 1 to {_MOST_PRESSES}")
-    if not run_async(_drill(presses)):
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the drill's own engine ends, too
+    try:
+        has_held = run_async(_drill(presses))
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    if not has_held:
         fail("The stop did not hold: look above, and do not trust this engine with money", EXIT_REFUSED)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -82,3 +84,21 @@ def test_the_drill_on_real_processes_measures_an_engine_that_sends(process: Call
     assert len(figures) == 4, answer.err
     assert answer.out.count("none can land after block") == 4
     assert answer.code == 0, answer.out
+
+
+@pytest.mark.long
+def test_a_drill_that_is_terminated_leaves_no_engine_behind(running: Callable[[], list[str]]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine", "drill", "stop", "--presses", "1000"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as drill:
+        assert drill.stdout is not None
+        begun, first = drill.stdout.readline(), drill.stdout.readline()
+        assert any("--no-ui" in line for line in running()), begun + first
+        drill.terminate()
+        drill.communicate(timeout=60)
+    assert drill.returncode == 130
+    assert running() == []
