@@ -17,7 +17,7 @@ from engine.chain.frames import AccountNews
 from engine.chain.subscriptions import LiveFeeds
 from engine.protocol.addresses import PROGRAM_ID
 
-WITHIN_S = 5.0
+WITHIN_S = 30.0
 PRICE, FUND = Pubkey.from_bytes(b"p" * 32), Pubkey.from_bytes(b"f" * 32)
 WATCHED = [PRICE, FUND]
 FIRST_NUMBER = 100  # of a subscription; requests count from one

@@ -21,7 +21,8 @@ from engine.clock import SystemClock
 class Node:
     """A WebSocket that confirms subscriptions; what it tells is up to the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: asyncio.Event | None = None) -> None:
+        self.changed = changed or asyncio.Event()
         self.url = ""
         self.calls: list[dict[str, Any]] = []
         self.answers: Callable[[dict[str, Any]], str | None] = lambda call: json.dumps(
@@ -35,6 +36,7 @@ class Node:
         await socket.prepare(request)
         self.connections += 1
         self.sockets.append(socket)
+        self.changed.set()
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 break
@@ -43,6 +45,7 @@ class Node:
             answer = self.answers(call)
             if answer is not None:
                 await socket.send_str(answer)
+            self.changed.set()
         self.sockets.remove(socket)
         return socket
 
@@ -62,22 +65,28 @@ class Node:
 class Hearing:
     """Nodes, a subscriber to them, and what it heard."""
 
-    def __init__(self, nodes: list[Node], confirmations: Confirmations) -> None:
+    def __init__(self, nodes: list[Node], confirmations: Confirmations, changed: asyncio.Event) -> None:
         self.nodes, self.confirmations = nodes, confirmations
         self.heard: list[Signature] = []
-        confirmations.listen(self.heard.append)
+        self._changed = changed
+        confirmations.listen(self._hear)
+
+    def _hear(self, signature: Signature) -> None:
+        self.heard.append(signature)
+        self._changed.set()
 
     async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for what nodes were asked, or for what was heard."""
         async with asyncio.timeout(20):
-            while True:
-                if condition():
-                    return
-                await asyncio.sleep(0.005)
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
 
 
 @asynccontextmanager
 async def hearing(count: int = 1, *, beside: Sequence[str] = ()) -> AsyncIterator[Hearing]:
-    nodes = [Node() for _ in range(count)]
+    changed = asyncio.Event()
+    nodes = [Node(changed) for _ in range(count)]
     async with AsyncExitStack() as stack:
         for node in nodes:
             app = web.Application()
@@ -92,7 +101,7 @@ async def hearing(count: int = 1, *, beside: Sequence[str] = ()) -> AsyncIterato
             SystemClock(),
             is_fit=lambda url: url in {*beside, *(each.url for each in nodes)},
         )
-        heard = Hearing(nodes, confirmations)
+        heard = Hearing(nodes, confirmations, changed)
         running = asyncio.create_task(confirmations.run())
         yield heard
         assert not running.done(), running.exception()
@@ -174,15 +183,15 @@ async def test_a_node_that_cannot_even_be_looked_up_ends_nothing():
 
 async def test_a_node_that_does_not_read_is_left_and_keeps_nothing_from_the_other(monkeypatch):
     async with hearing(2) as heard:
-        await heard.until(lambda: all(node.connections for node in heard.nodes))
+        heard.confirmations.watch(Signature.new_unique())
+        await heard.until(lambda: all(node.calls for node in heard.nodes))
         deaf, other = heard.nodes
-        await heard.until(lambda: len(heard.confirmations._connections) == 2)
         full = heard.confirmations._connections[deaf.url]._socket
         # Megabytes lie in the kernel before that is noticed.
         monkeypatch.setattr(full._transport, "get_write_buffer_size", lambda: UNSENT_BYTES + 1)
         signature = Signature.new_unique()
         heard.confirmations.watch(signature)
-        await heard.until(lambda: other.asked("signatureSubscribe") == [str(signature)])
+        await heard.until(lambda: other.asked("signatureSubscribe")[-1] == str(signature))
         await heard.until(lambda: deaf.connections == 2)
 
 
@@ -244,7 +253,7 @@ async def test_a_node_that_confirms_no_subscription_is_left_for_another(monkeypa
         node.answers = lambda call: None
         signature = Signature.new_unique()
         heard.confirmations.watch(signature)
-        await heard.until(lambda: node.connections >= 2)
+        await heard.until(lambda: len(node.calls) == 2)  # of two connections, both with no answer
         monkeypatch.setattr(confirmations_module, "ANSWER_S", 10.0)
         node.answers = Node().answers
         before, asked = node.connections, len(node.asked("signatureSubscribe"))

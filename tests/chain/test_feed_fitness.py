@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -70,8 +69,15 @@ class Listener:
         """Nothing to do."""
 
 
-def node(number: int, asked: list[int]) -> web.Application:
-    """Confirms three subscriptions and announces slots from 100 times its number on."""
+def node(number: int, asked: list[int], slots: asyncio.Queue[int]) -> web.Application:
+    """Confirms three subscriptions and announces the slots that it is given."""
+
+    async def announce(socket: web.WebSocketResponse) -> None:
+        while True:
+            slot = await slots.get()
+            result = {"parent": slot - 1, "root": slot - 32, "slot": slot}
+            params = {"result": result, "subscription": 1}
+            await socket.send_json({"jsonrpc": "2.0", "method": "slotNotification", "params": params})
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
         asked.append(number)
@@ -80,15 +86,9 @@ def node(number: int, asked: list[int]) -> web.Application:
         for subscription in range(1, 4):
             call = await socket.receive_json()
             await socket.send_json({"jsonrpc": "2.0", "id": call["id"], "result": subscription})
-        leaving = asyncio.ensure_future(socket.receive())
-        with suppress(ConnectionError):
-            for slot in range(100 * number, 10_000):
-                if leaving.done():
-                    break
-                result = {"parent": slot - 1, "root": slot - 32, "slot": slot}
-                params = {"result": result, "subscription": 1}
-                await socket.send_json({"jsonrpc": "2.0", "method": "slotNotification", "params": params})
-                await asyncio.sleep(0.01)
+        announcing = asyncio.ensure_future(announce(socket))
+        await socket.receive()  # it is left
+        announcing.cancel()
         return socket
 
     app = web.Application()
@@ -98,9 +98,10 @@ def node(number: int, asked: list[int]) -> web.Application:
 
 async def test_a_feed_leaves_a_node_that_falls_behind_for_another():
     asked: list[int] = []
+    slots: asyncio.Queue[int] = asyncio.Queue()
     runners, urls = [], []
     for number in (1, 2):
-        runner = web.AppRunner(node(number, asked), shutdown_timeout=0.1)
+        runner = web.AppRunner(node(number, asked, slots), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         runners.append(runner)
@@ -114,8 +115,10 @@ async def test_a_feed_leaves_a_node_that_falls_behind_for_another():
     running = asyncio.ensure_future(feed.run())
     try:
         async with asyncio.timeout(20):
-            assert await listener.slots.get() < 200
+            slots.put_nowait(100)
+            assert await listener.slots.get() == 100
             standing.states[0] = "behind"
+            slots.put_nowait(101)
             assert await listener.lost.get() == "its node is not one to go by"
             assert feeds._next_url() == urls[1]
         assert asked == [1]
