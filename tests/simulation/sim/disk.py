@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from random import Random
@@ -42,7 +42,7 @@ class VirtualClock:
             self._asked_at_s, self._monotonic_ns = now_s, round(now_s * 1e9)
         return self._monotonic_ns
 
-    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Wait on the virtual loop."""
         return sleep(seconds)
 

@@ -73,7 +73,7 @@ def scale_process() -> None:
     outbox.POLL_S = 0.4
     watch.PERIOD_S = 0.5
     watch.SLOW_TURNS = 16
-    alert_watch.PERIOD_S = 5.0
+    alert_watch.PERIOD_S = 15.0
     memory.SLAB_LEAVES = 32  # enough for two symbols; not room for a million positions
     memory._SLAB_ROWS = memory.SLAB_LEAVES * LEAF_ROWS
     intent_log.LOG_BYTES = 64 * 1024  # it is read as a whole at each start
