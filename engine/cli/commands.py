@@ -103,8 +103,10 @@ def resume(
     print(f'Stopped by {gate.by}: "{gate.reason}"')
     for check in checks:
         print(f"  {'ok ' if check.ok else 'NO '} {check.name}: {check.detail}")
-    if not yes and input("Type resume to go on: ").strip() != "resume":
-        fail("Not resumed: the stop stays in force", EXIT_REFUSED)
+    if not yes:
+        print("Type resume to go on: ", end="", flush=True)
+        if sys.stdin.readline().strip() != "resume":
+            fail("Not resumed: the stop stays in force", EXIT_REFUSED)
     run_async(_command(paths, lambda engine: engine.resume(reason, gate.version)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.failures import BadUsage, say
+from engine.cli.failures import EXIT_INTERRUPTED, BadUsage, fail, say
 from engine.cli.options import ProfileOption, checked_profile, given_settings
 from engine.errors import SettingsError
 
@@ -82,7 +82,10 @@ def init(context: typer.Context, profile: ProfileOption = None) -> None:
     path = config_file(os.environ)
     if path.exists():
         raise BadUsage(f"{path} exists: edit it, or move it away first")
-    answers = {name: _answer(name, question) for name, question in _ASKED}
+    try:
+        answers = {name: _answer(name, question) for name, question in _ASKED}
+    except typer.Abort:
+        fail("Not answered, nothing was written: repeat `config init` in a terminal", EXIT_INTERRUPTED)
     lines = ["# Every setting: docs/settings.md. A profile's own are put under [profiles.NAME]."]
     if paths.profile != "default":
         lines.append(f"[profiles.{paths.profile}]")

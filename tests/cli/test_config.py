@@ -74,6 +74,16 @@ def test_a_first_file_is_asked_for_answer_by_answer_and_read_by_the_next_command
     assert f"{path} exists" in command("config", "init").line
 
 
+def test_of_a_first_file_whose_questions_find_no_answer_nothing_is_written(
+    command, folder, monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{NODE}\n"))
+    answer = command("config", "init")
+    assert answer.code == 130
+    assert "Not answered, nothing was written" in answer.line
+    assert not (folder / "config").exists()
+
+
 def test_an_engine_is_started_by_what_the_files_say(process, folder) -> None:
     (folder / ".env").write_text("SOLANA_RPC_URL=http://127.0.0.1:1\nRPC_TIMEOUT_S=zero\n")
     assert "RPC_TIMEOUT_S (.env) must be a whole number" in process("--no-ui").line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -50,6 +51,26 @@ class Running:
             env=self.environment,
             check=False,
         )
+
+    def at_terminal(self, typed: bytes, *arguments: str) -> str:
+        """What a command says on stderr when this is typed into its terminal; it is refused."""
+        keyboard, terminal = pty.openpty()
+        try:
+            os.write(keyboard, typed)
+            done = subprocess.run(
+                [sys.executable, "-m", "engine", *arguments],
+                stdin=terminal,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env=self.environment,
+                check=False,
+            )
+        finally:
+            os.close(keyboard)
+            os.close(terminal)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr
 
     def snapshot(self) -> wire.Snapshot:
         """What `status --json` prints, without a process for each look."""
@@ -164,6 +185,7 @@ def test_a_stop_holds_over_a_restart_until_somebody_resumes_with_a_reason(runnin
     assert running.snapshot().gate.state == "stopped"
 
     until(lambda: running.snapshot().engine.phase == "ready")
+    assert "the stop stays in force" in running.at_terminal(b"\x04", "resume", "--reason", "drill over")
     answer = running.command("resume", "--yes", "--reason", "drill over")
     assert answer.returncode == 0, answer.stderr
     assert "Stopped by " in answer.stdout
