@@ -76,7 +76,7 @@ class Orders:
             if confirmed:
                 self._send(self._commands.clear_queue())
 
-        self._desk.ask(clear_queue_dialog(snapshot.queue_length), answered)
+        self._desk.ask(clear_queue_dialog(snapshot.queue_length, snapshot.in_flight), answered)
 
     def command(self, now_ns: int) -> None:
         """Let command go, take it where nobody has it, or ask whether to relieve the one that has."""

@@ -105,6 +105,21 @@ async def test_a_resized_terminal_changes_its_layout(console: Console, peer: Pee
     await console.says("INSURANCE FUND")
 
 
+async def test_no_key_acts_on_the_rows_that_a_small_terminal_hides(console: Console, peer: Peer) -> None:
+    await console.press("3")
+    await console.pilot.resize_terminal(40, 10)
+    await console.says("too small")
+    await console.press("q")
+    await console.says("Leave running")
+    await console.press("escape")
+    await console.says("too small")
+    await console.press("d", "r", "enter", "c")
+    assert "too small" in console.screen_text()
+    await console.press("ctrl+e")
+    await peer.command("emergency-stop")
+    assert [name for name, _ in peer.commands] == ["emergency-stop"]
+
+
 @pytest.mark.parametrize("meanwhile", [(), ("q", "escape")])
 async def test_a_terminal_that_was_too_small_gives_the_keys_back_to_the_rows(
     console: Console, meanwhile: tuple[str, ...]

@@ -86,19 +86,19 @@ def take_command_dialog(view: wire.CommandView, now_ns: int) -> ConfirmDialog:
     )
 
 
-def clear_queue_dialog(queue_length: int) -> ConfirmDialog:
-    """Asks whether to drop what is queued."""
+def clear_queue_dialog(queued: int, sent: int) -> ConfirmDialog:
+    """Asks whether to drop what is queued and not signed."""
     return ConfirmDialog(
         "Clear queue",
         [
             line(
                 Span(
-                    f"Drop the {fmt.counted(queue_length, 'queued liquidation')}, except what is signed?",
+                    f"Drop the {fmt.counted(queued, 'queued liquidation')}, except what is signed?",
                     bold=True,
                 )
             ),
             line(""),
-            line("What was sent stays out and is confirmed as ever."),
+            line(f"What was sent ({fmt.count(sent)}) stays out and is confirmed as ever."),
             line("What is still liquidatable comes back with its next price."),
         ],
         "Clear",

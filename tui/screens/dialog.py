@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Button
@@ -18,6 +18,8 @@ from textual.widgets import Button
 from tui.lines import Line, Lines, Span, Tone, broken, line, width_of
 
 Answer = TypeVar("Answer")
+
+_KEPT_LINES = 2  # of the screen below: how the engine is, and the keys
 
 
 class Dialog(ModalScreen[Answer]):
@@ -27,19 +29,23 @@ class Dialog(ModalScreen[Answer]):
         Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
         Binding("left", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
         Binding("right", "app.focus_next", "Next", show=False, id="dialog.next"),
+        Binding("up", "scroll_said(-1)", "Up", show=False, id="dialog.up"),
+        Binding("down", "scroll_said(1)", "Down", show=False, id="dialog.down"),
     ]
 
     def __init__(self, title: str, text: Sequence[Line]) -> None:
         super().__init__(classes="dialog")
         self._title = title
         self._text = list(text)
+        self._room = 0  # lines that what is said may take; the rest of it scrolls
 
     def compose(self) -> ComposeResult:
         """Title, text, middle, choices."""
         with Vertical(id="box") as box:
             box.border_title = self._title
-            yield Lines(id="text")
-            yield from self.middle()
+            with VerticalScroll(id="said", can_focus=False):
+                yield Lines(id="text")
+                yield from self.middle()
             with Horizontal(id="choices"):
                 yield from self.choices()
             yield Lines(id="hint")
@@ -66,13 +72,41 @@ class Dialog(ModalScreen[Answer]):
             self._draw_text()
 
     def on_resize(self) -> None:
-        """Lines that have become too long go on in the next one."""
-        self.call_after_refresh(self._draw_text)
+        """Lines that have become too long go on in the next one, and choices below each other."""
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """The choices stay to be seen, and the banner's first line and the keys; what is said scrolls."""
+        choices, hint = self.query_one("#choices"), self.query_one("#hint")
+        buttons = list(choices.query(Button))
+        side_by_side = sum(button.outer_size.width + button.styles.margin.width for button in buttons)
+        is_stacked = side_by_side > choices.size.width
+        choices.set_class(is_stacked, "-stacked")
+        below = choices.styles.margin.height + (len(buttons) if is_stacked else 1)
+        if hint.display:
+            below += hint.styles.margin.height + 1
+        around = self.query_one("#box").gutter.height + _KEPT_LINES
+        self._room = max(1, self.size.height - around - below)
+        self.query_one("#said").styles.max_height = self._room
+        self._draw_text()
 
     def _draw_text(self) -> None:
-        shown = self.query_one("#text", Lines)
-        width = shown.size.width
-        shown.show([each for whole in self._text for each in _folded(whole, width)] if width else self._text)
+        said, text = self.query_one("#said"), self.query_one("#text", Lines)
+        width = said.outer_size.width
+        if not width:
+            text.show(self._text)
+            return
+        shown = self._folded(width)
+        middle = sum(each.outer_size.height for each in said.children if each is not text)
+        # A scroll bar takes a cell of every line.
+        text.show(shown if len(shown) + middle <= self._room else self._folded(width - 1))
+
+    def _folded(self, width: int) -> list[Line]:
+        return [each for whole in self._text for each in _folded(whole, width)]
+
+    def action_scroll_said(self, lines: int) -> None:
+        """Move what is said by so many lines, where it has no room."""
+        self.query_one("#said").scroll_relative(y=lines, animate=False)
 
     def action_cancel(self) -> None:
         """Close with no answer."""

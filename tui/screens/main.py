@@ -41,6 +41,10 @@ from tui.state import NS_PER_MS, ConsoleState, is_stopped, may_command
 _TABLES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
 _FIGURES: tuple[type[Figures], ...] = (FundPane, LatencyPane, TotalsPane, PricesPane)
 _PANES: tuple[type[SiftedPane[Any]] | type[Figures], ...] = (*_TABLES, *_FIGURES)
+# What these keys act on is not seen where there is too little room.
+_ON_PANES = frozenset(
+    {"retry", "retry_alike", "dismiss_failed", "clear_queue", "copy", "explore", "zoom", "next_pane", "pane"}
+)
 _PANE_KEYS = (
     ("1,A", "At risk", "main.at_risk"),
     ("2,Q", "Queue", "main.queue"),
@@ -210,10 +214,20 @@ class MainScreen(Screen[None]):
         self._show_titles()
         self.call_after_refresh(self._keep_keys)
 
+    def on_screen_resume(self) -> None:
+        """What had the keys before a dialog has them again: unless it is not to be seen."""
+        self.call_after_refresh(self._keep_keys)
+
     def _keep_keys(self) -> None:
-        """Give the keys back to a table: a terminal that was too small had hidden whatever had them."""
-        if self.focused is None and self.query_one("#body").display:
+        """No key acts on rows that are hidden; a table has the keys again when there is room for it."""
+        if not self._has_room:
+            self.set_focus(None)
+        elif self.focused is None:
             self.query_one(AtRiskPane).table.focus()
+
+    @property
+    def _has_room(self) -> bool:
+        return self.query_one("#body").display
 
     def _show_titles(self) -> None:
         """The small tables have column titles where there is room for them."""
@@ -264,7 +278,8 @@ class MainScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
         """Dim the keys that would do nothing; retry and dismiss act only where their cursor is seen."""
-        if not self._may_command and action in COMMANDING:
+        is_barred = not self._may_command and action in COMMANDING
+        if is_barred or (action in _ON_PANES and not self._has_room):
             return None
         if action in ("retry", "retry_alike", "dismiss_failed"):
             failed = self.query_one(FailedPane)
