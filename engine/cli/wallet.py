@@ -198,5 +198,10 @@ def _confirm(word: str, consequence: str) -> None:
 
 
 def _secret_word(prompt: str) -> str:
-    """One line that the terminal does not show; from a pipe as it comes."""
-    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    """One line that the terminal does not show; from a pipe as it comes. Raises BadUsage when it ends."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        raise BadUsage("Nothing was typed: nothing was done") from None

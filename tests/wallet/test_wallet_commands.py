@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -193,6 +195,34 @@ def test_a_backup_takes_a_passphrase_that_is_long_and_typed_the_same_twice(
         answer = command("wallet", "backup", str(out), text=text, WALLET_PATH=str(path))
         assert answer.returncode == 2
         assert what in answer.stderr
+    assert not out.exists()
+
+
+def test_who_ends_the_input_instead_of_a_passphrase_is_told_that_nothing_was_done(
+    tmp_path: Path, bare_environment: dict[str, str]
+) -> None:
+    out = tmp_path / "wallet.age"
+    keyboard, terminal = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine", "wallet", "backup", str(out)],
+            stdin=terminal,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**bare_environment, "WALLET_PATH": str(key_file(tmp_path))},
+            start_new_session=True,  # else it would ask at the terminal of whoever runs this
+        )
+        assert process.stderr is not None
+        # What is typed before it asks is thrown away.
+        asked = process.stderr.read(len("Passphrase of the backup: "))
+        assert asked == b"Passphrase of the backup: "
+        os.write(keyboard, b"\x04")
+        _, told = process.communicate(timeout=60)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert process.returncode == 2
+    assert told.decode().endswith("liquidation-engine: Nothing was typed: nothing was done\n")
     assert not out.exists()
 
 
