@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Rig
+from rig import Rig
 
 from engine.api import wire
 from engine.api.client import CommandRefused, EngineClient
