@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine.domain import Verdict
 from engine.oracle.hermes import SourceState
@@ -126,6 +127,46 @@ async def test_an_outage_is_a_warning_after_a_minute_and_a_danger_after_five_and
     assert row(rig, BTC).halted is False
     assert told(rig, BTC)[-1] == (Level.INFO, "price BTC/USD ok after 246 s: was stale")
     await rig.until(lambda: rig.wire.sent)
+
+
+def metrics(rig) -> dict[str, float]:
+    """What a scrape would get now, by name and labels."""
+    rig.parts.alerts.look()
+    lines = rig.parts.metrics.render().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
+
+
+async def test_a_warning_at_a_minute_and_a_halt_at_five_are_in_the_picture_in_the_log_and_in_the_metrics(rig):
+    published_ns = rig.clock.now_ns()
+    rig.keep_prices_fresh()
+    await rig.clock.advance(59)
+    assert (row(rig, BTC).verdict, row(rig, BTC).held_since_ns) == ("ok", None)
+    assert metrics(rig)[f'engine_price_verdict{{symbol="{BTC}",verdict="ok"}}'] == 1
+    with capture_logs() as logged:
+        await rig.clock.advance(3)
+        since_ns = row(rig, BTC).held_since_ns
+        assert 60 * 10**9 < since_ns - published_ns <= 62 * 10**9
+        assert (row(rig, BTC).verdict, row(rig, BTC).halted) == ("stale", False)
+        now = metrics(rig)
+        assert now[f'engine_price_verdict{{symbol="{BTC}",verdict="stale"}}'] == 1
+        assert now[f'engine_holds_total{{reason="stale",symbol="{BTC}"}}'] == 1
+        assert now[f'engine_price_halted{{symbol="{BTC}"}}'] == 0
+        await rig.clock.advance(236)
+        assert metrics(rig)[f'engine_price_halted{{symbol="{BTC}"}}'] == 0
+        await rig.clock.advance(4)
+        assert (row(rig, BTC).halted, row(rig, BTC).held_since_ns) == (True, since_ns)
+        assert metrics(rig)[f'engine_price_halted{{symbol="{BTC}"}}'] == 1
+        rig.keep_prices_fresh()
+    assert row(rig, BTC).held_since_ns is None
+    now = metrics(rig)
+    assert now[f'engine_price_halted{{symbol="{BTC}"}}'] == 0
+    assert now[f'engine_held_seconds_total{{symbol="{BTC}"}}'] > 240
+    assert [each["event"] for each in logged if each.get("symbol") == BTC] == [
+        "price held",
+        "price still held",
+        "price usable",
+    ]
+    assert [each["halted"] for each in logged if each["event"] == "price still held"] == [True] * 3
 
 
 async def test_the_age_at_which_the_program_refuses_cannot_be_set_away(bare):

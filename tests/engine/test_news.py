@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from solders.transaction import Transaction
 from engine.chain.frames import AccountNews
 from engine.chain.port import LandedTransaction, RpcFailure
 from engine.domain import OutcomeClass, Verdict
+from engine.ingest import DOUBT_REST_S
 from engine.journal.records import OutboxKind
 from engine.liquidation.queue import Stage
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, SYSTEM_PROGRAM
@@ -68,16 +70,39 @@ async def test_a_new_connection_brings_a_new_snapshot_and_what_was_missed_with_i
 async def test_without_any_notification_everything_is_read_again_every_minute(rig, monkeypatch):
     position = rig.open()
     rig.close(position.address, tell=False)
-    monkeypatch.setattr("engine.ingest.RESYNC_S", 0.01)
-    monkeypatch.setattr("engine.ingest.REST_FACTOR", 0)
-    rig.parts.ingest.on_connected()
-    await rig.tick(2)
+    loop, ahead_s = asyncio.get_running_loop(), 0.0
+    loop_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: loop_time() + ahead_s)
     missed = replace(position, address=Pubkey.new_unique())
     rig.write(missed)
-    rig.price("BTC/USD", 58_000)
+    asked = rig.chain.asked.count("positions")
+    ahead_s = 30.0
+    await rig.tick(2)
+    assert rig.chain.asked.count("positions") == asked
+    ahead_s = 60.0
     await rig.until(lambda: missed.address in rig.parts.holdings.book)
+    assert position.address not in rig.parts.holdings.book
+    assert rig.chain.asked.count("positions") == asked + 1
+    rig.price("BTC/USD", 58_000)
+    await rig.until(lambda: rig.wire.sent)
     await rig.until(rig.ended(missed))
     assert len(rig.outcomes()) == 1
+
+
+async def test_a_sequence_in_doubt_brings_one_new_snapshot_however_often_it_is_doubted(rig, monkeypatch):
+    loop, ahead_s = asyncio.get_running_loop(), 0.0
+    loop_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: loop_time() + ahead_s)
+    closed = rig.open()
+    rig.close(closed.address, tell=False)
+    asked = rig.chain.asked.count("positions")
+    for _ in range(5):
+        rig.parts.ingest.on_doubt("slot 9 on 7 came after 7")
+    await rig.tick(2)
+    ahead_s = DOUBT_REST_S
+    await rig.until(lambda: closed.address not in rig.parts.holdings.book)
+    await rig.tick(5)
+    assert rig.chain.asked.count("positions") == asked + 1
 
 
 async def test_a_snapshot_that_fails_is_taken_again_a_second_later(rig):

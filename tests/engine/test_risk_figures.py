@@ -6,7 +6,7 @@ from simulated import make_position, rent_paying
 
 from engine import risk_board
 from engine.book.risk import symbol_risk
-from engine.domain import Verdict
+from engine.domain import Side, Verdict
 from engine.protocol.addresses import PROGRAM_ID
 from engine.protocol.margin import lamports_ceil
 
@@ -53,6 +53,17 @@ async def test_each_symbol_has_its_bands_its_distances_and_its_ladder(rig):
     assert row.ladder[2].bad_debt_e6 == 2_400 * 10**6
     assert row.ladder[2].bad_debt_lamports == 2_400 * 10**9 // 150
     assert row.ladder[2].is_covered
+
+
+async def test_each_position_says_how_far_its_line_is_from_the_price(rig):
+    long, short = rig.open(), rig.open(side=Side.SHORT)
+    # 3,000 behind one of 60,000: gone at 57,000 / 0.975 = 58,461.54 resp. at 63,000 / 1.025 = 61,463.41.
+    for dollars, far_bps in ((60_000, (256, 243)), (59_000, (91, 417)), (58_000, (79, 597))):
+        rig.price("BTC/USD", dollars)
+        rows = [rig.parts.snapshots.detail(position.address).row for position in (long, short)]
+        assert [each.liquidation_price_e6 for each in rows] == [58_461_538_461, 61_463_414_635]
+        assert tuple(each.distance_bps for each in rows) == far_bps
+    assert [each.band for each in rows] == ["liquidatable", "healthy"]
 
 
 async def test_the_debt_of_sol_positions_is_counted_at_the_sol_price_of_the_rung_and_held_against_the_fund(
