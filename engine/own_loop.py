@@ -16,6 +16,8 @@ import uvloop
 
 T = TypeVar("T")
 
+END_S = 10.0  # a thread that hangs in a dead disk is left behind, and ends with the process
+
 
 class Engine(Protocol):
     """Where the engine's parts may be touched."""
@@ -77,7 +79,7 @@ class OwnLoop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, END_S)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it in the thread's loop, and return or raise what it does."""
