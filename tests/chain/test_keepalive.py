@@ -22,11 +22,12 @@ LONGEST = 1000
 
 
 class Server:
-    """Answers each request that ends with `}`; counts connections and what came."""
+    """Answers each request that ends with `}`; counts connections and what came. Each releases `came`."""
 
     def __init__(self) -> None:
         self.connections = 0
         self.received = b""
+        self.came = asyncio.Semaphore(0)
         self.answer = ANSWER
         self.greeting = b""
         self.reads = True
@@ -41,6 +42,7 @@ class Server:
             while self.reads and (data := await reader.read(65_536)):
                 self.received += data
                 if data.endswith(b"}"):
+                    self.came.release()
                     await self.may_answer.wait()
                     writer.write(self.answer)
             if not self.reads:
@@ -88,9 +90,12 @@ async def test_no_more_are_open_than_may_be_and_whoever_waits_gets_the_next_free
         assert await asyncio.gather(*(ask(connections) for _ in range(20))) == [b"{}"] * 20
         assert server.connections == 2
         server.may_answer.clear()
+        server.came = asyncio.Semaphore(0)
         held = [asyncio.create_task(ask(connections)) for _ in range(2)]
         waiting = [asyncio.create_task(ask(connections)) for _ in range(2)]
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            for _ in held:
+                await server.came.acquire()
         waiting[0].cancel()
         server.may_answer.set()
         assert await asyncio.gather(*held, waiting[1]) == [b"{}"] * 3
