@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,34 +89,73 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_status_watches_through_an_engines_end_and_leaves_on_an_interrupt(
-    short_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def watched(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The socket of the profile that is watched, with nobody on it."""
     for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(variable, str(short_folder))
     paths = profile_paths("watched")
     paths.prepare()
+    return paths.socket
+
+
+@contextmanager
+def serving(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine's side of the wire in a process of its own."""
     script = Path(__file__).parent / "peer.py"
-    with subprocess.Popen([sys.executable, str(script), str(paths.socket)], stdout=subprocess.PIPE) as peer:
+    with subprocess.Popen([sys.executable, str(script), str(socket)], stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         assert peer.stdout.readline() == b"ready\n"
-        watch = [
-            sys.executable,
-            "-m",
-            "engine",
-            "--profile",
-            "watched",
-            "status",
-            "--watch",
-            "--every",
-            "0.2",
-        ]
-        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True, cwd=ROOT) as watching:
-            assert watching.stdout is not None
-            told = (line for line in watching.stdout)
-            for _ in range(2):
-                assert next(line for line in told if "running" in line.lower())
+        try:
+            yield peer
+        finally:
             peer.kill()
-            assert next(line for line in told if line.startswith("DISCONNECTED"))
-            watching.send_signal(signal.SIGINT)
-            assert watching.wait(30) == 130
+
+
+@contextmanager
+def watching(*flags: str) -> Iterator[tuple[subprocess.Popen[str], Iterator[str], Iterator[str]]]:
+    """`status --watch` as a program sees it: the process, what it writes, and what it complains of."""
+    command = [sys.executable, "-m", "engine", "--profile", "watched", "status", "--watch", "--every", "0.2"]
+    with subprocess.Popen(
+        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            yield process, iter(process.stdout.readline, ""), iter(process.stderr.readline, "")
+        finally:
+            process.kill()
+
+
+def test_status_watches_through_an_engines_end_and_leaves_on_an_interrupt(watched: Path) -> None:
+    with serving(watched) as peer, watching() as (process, told, _):
+        for _ in range(2):
+            assert next(line for line in told if "running" in line.lower())
+        peer.kill()
+        assert next(line for line in told if line.startswith("DISCONNECTED"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
+def test_status_watched_as_json_has_one_object_a_line_and_goes_on_when_an_engine_comes_back(
+    watched: Path,
+) -> None:
+    with watching("--json") as (process, told, complaints):
+        assert "No engine answers" in next(complaints)
+        for _ in range(2):
+            begun_ns = time.time_ns()
+            with serving(watched):
+                look = next(look for look in map(json.loads, told) if look["taken_at_ns"] > begun_ns)
+            assert look["gate"]["state"] == "running"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert all(json.loads(line)["gate"]["state"] == "running" for line in told)
+
+
+def test_status_whose_reader_has_gone_ends_without_a_word(watched: Path) -> None:
+    with serving(watched), watching("--json") as (process, told, complaints):
+        assert json.loads(next(told))
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(30) == 1
+        assert list(complaints) == []
