@@ -130,7 +130,8 @@ class _Guarded(asyncio.Protocol):
         self._expect_request()
         self._inner.connection_made(transport)
         if self._arrivals is not None and self._arrivals.put_off(self._hear):
-            self._transport.pause_reading()
+            # Not now: the loop of Python 3.11.2 begins to read after this call, whatever it was told in it.
+            asyncio.get_running_loop().call_soon(self._transport.pause_reading)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request; from the first one on it must come to its end."""

@@ -45,6 +45,17 @@ class _LossyStream(io.TextIOBase):
             self._stream.flush()
 
 
+def _stderr() -> TextIO:
+    """Stderr without a buffer: what Python keeps for a full disk ends the program with status 120."""
+    if sys.stderr is None:  # closed before the program began
+        return Path(os.devnull).open("w", encoding="utf-8")
+    try:
+        raw = io.FileIO(sys.stderr.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        return sys.stderr
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
 def configure_logging(level: str, stream: TextIO | None = None, *, as_json: bool = False) -> None:
     """Log events of `level` (debug, info, warning, error) and above to `stream`, by default stderr.
 
@@ -53,8 +64,9 @@ def configure_logging(level: str, stream: TextIO | None = None, *, as_json: bool
     """
     threshold = getattr(logging, level.upper())
     # Both loggers ask for a TextIO and use no more of it than write and flush.
-    target = cast(TextIO, _LossyStream(stream or sys.stderr))
-    render = _Line(as_json=as_json, with_priority=is_journal(stream or sys.stderr))
+    stream = stream or _stderr()
+    target = cast(TextIO, _LossyStream(stream))
+    render = _Line(as_json=as_json, with_priority=is_journal(stream))
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),

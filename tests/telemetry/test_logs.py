@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import structlog
@@ -160,21 +161,32 @@ print("still here")
 """
 
 
+def _log_and_go_on(stderr: IO[str] | None, before: str = "") -> tuple[int, bytes]:
+    """Status and output of a program whose Python keeps what it could not write, unless it is told not to."""
+    keeps = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    answer = subprocess.run(
+        [sys.executable, "-c", LOG_AND_GO_ON.format(before=before)],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=keeps,
+        timeout=30,
+        check=False,
+    )
+    return answer.returncode, answer.stdout
+
+
 def test_a_full_disk_does_not_stop_the_program() -> None:
     with Path("/dev/full").open("w") as full:
-        answer = subprocess.run(
-            [sys.executable, "-c", LOG_AND_GO_ON.format(before="")],
-            stdout=subprocess.PIPE,
-            stderr=full,
-            timeout=30,
-            check=False,
-        )
-    assert (answer.returncode, answer.stdout) == (0, b"still here\n")
+        assert _log_and_go_on(full) == (0, b"still here\n")
 
 
 def test_a_closed_log_does_not_stop_the_program() -> None:
+    assert _log_and_go_on(None, before="os.close(2)") == (0, b"still here\n")
+
+
+def test_a_program_that_was_started_without_a_log_goes_on() -> None:
     answer = subprocess.run(
-        [sys.executable, "-c", LOG_AND_GO_ON.format(before="os.close(2)")],
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, LOG_AND_GO_ON.format(before="")],
         stdout=subprocess.PIPE,
         timeout=30,
         check=False,
