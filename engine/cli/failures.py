@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TextIO, TypeVar
 
 from engine.api.clean import clean
 from engine.errors import OperatorError
@@ -57,14 +57,26 @@ def failing_in_one_line() -> Iterator[None]:
     except (KeyboardInterrupt, asyncio.CancelledError):
         fail("Interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read us went away; point stdout elsewhere so that the interpreter's last flush is quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(EXIT_REFUSED)
+        sys.exit(EXIT_REFUSED)  # whoever read us went away
     except Exception as error:
         known = _operator_error_in(error)
         if known is not None:
             fail(str(known), known.exit_code)
         fail(_report(error), EXIT_REFUSED)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Drop what cannot be written any more: for its sake Python would end the process with status 120."""
+    if stream is None:  # closed before the program began
+        return
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

@@ -97,3 +97,23 @@ def test_a_reader_that_goes_away_is_no_fault() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("full", "arguments", "status"), [("stdout", "--version", 1), ("stderr", "status", 2)]
+)
+def test_a_stream_that_takes_nothing_does_not_change_how_a_command_ends(
+    full: str, arguments: str, status: int, home: Path
+) -> None:
+    """Python keeps what it could not write, and ends with status 120, unless it is told not to keep it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with Path("/dev/full").open("w") as takes_nothing:
+        answer = subprocess.run(
+            [sys.executable, "-P", "-m", "engine", *arguments.split()],
+            env=environment,
+            timeout=60,
+            check=False,
+            **{**streams, full: takes_nothing},
+        )
+    assert answer.returncode == status

@@ -25,11 +25,13 @@ ALTERNATE_ON, ALTERNATE_OFF = b"\x1b[?1049h", b"\x1b[?1049l"
 _RUN = """
 import sys
 from pathlib import Path
+from engine.cli.failures import failing_in_one_line
 from engine.paths import ProfilePaths
 from tui.main import run_console
 from tui.plan import LaunchPlan
 state, runtime = map(Path, sys.argv[1:])
-sys.exit(run_console(LaunchPlan(ProfilePaths("test", state, runtime), attach_only=True, interval_ms=200)))
+with failing_in_one_line():
+    sys.exit(run_console(LaunchPlan(ProfilePaths("test", state, runtime), attach_only=True, interval_ms=200)))
 """
 
 
