@@ -184,6 +184,8 @@ async def test_with_no_fit_node_nothing_leaves_and_it_is_the_nodes_fault(route):
 
 async def test_the_same_bytes_go_to_three_at_once_and_the_first_that_takes_them_is_the_answer(four):
     four.nodes[0].answer = four.nodes[2].answer = None
+    # Who has no connection yet when another has taken them does not get them any more.
+    await four.until(lambda: len(four.idle) == 3 and all(four.idle))
     assert await four.send() < PATIENCE_S
     await asyncio.gather(*(node.arrived.wait() for node in four.nodes[:3]))
     assert four.received == [1, 1, 1, 0]
