@@ -74,6 +74,16 @@ async def test_what_has_no_room_is_scrolled_to_with_the_arrows_and_line_by_line(
     assert peer.commands == []
 
 
+async def test_a_resume_is_seen_whole_at_80_by_24(console: Console, peer: Peer) -> None:
+    peer.checks = (peer.checks * 2)[:9]  # as many as an engine has
+    await console.pilot.resize_terminal(80, 24)
+    await opened(console, DIALOGS["resume"][0])
+    await console.says("reconciled")
+    await console.until(lambda: console.app.screen.query_one("#said").max_scroll_y == 0)
+    await shrink(console, (80, 24), "type RESUME to confirm", "Cancel", "Resume")
+    assert "ctrl+e stops at once" not in console.screen_text()
+
+
 async def test_what_is_typed_into_is_scrolled_to(console: Console, peer: Peer) -> None:
     await opened(console, DIALOGS["resume"][0])
     await console.says("reconciled")

@@ -37,7 +37,7 @@ class Dialog(ModalScreen[Answer]):
         super().__init__(classes="dialog")
         self._title = title
         self._text = list(text)
-        self._room = 0  # lines that what is said may take; the rest of it scrolls
+        self._room = 0  # lines for what is said, and for the hint where all of that can be seen
 
     def compose(self) -> ComposeResult:
         """Title, text, middle, choices."""
@@ -77,29 +77,29 @@ class Dialog(ModalScreen[Answer]):
 
     def _fit(self) -> None:
         """The choices stay to be seen, and the banner's first line and the keys; what is said scrolls."""
-        choices, hint = self.query_one("#choices"), self.query_one("#hint")
+        choices = self.query_one("#choices")
         buttons = list(choices.query(Button))
         side_by_side = sum(button.outer_size.width + button.styles.margin.width for button in buttons)
         is_stacked = side_by_side > choices.size.width
         choices.set_class(is_stacked, "-stacked")
         below = choices.styles.margin.height + (len(buttons) if is_stacked else 1)
-        if hint.display:
-            below += hint.styles.margin.height + 1
         around = self.query_one("#box").gutter.height + _KEPT_LINES
         self._room = max(1, self.size.height - around - below)
-        self.query_one("#said").styles.max_height = self._room
         self._draw_text()
 
     def _draw_text(self) -> None:
-        said, text = self.query_one("#said"), self.query_one("#text", Lines)
+        said, text, hint = self.query_one("#said"), self.query_one("#text", Lines), self.query_one("#hint")
         width = said.outer_size.width
         if not width:
             text.show(self._text)
             return
         shown = self._folded(width)
-        middle = sum(each.outer_size.height for each in said.children if each is not text)
+        needed = len(shown) + sum(each.outer_size.height for each in said.children if each is not text)
+        room_of_hint = hint.styles.margin.height + 1
+        hint.display = needed <= self._room - room_of_hint
+        said.styles.max_height = self._room - (room_of_hint if hint.display else 0)
         # A scroll bar takes a cell of every line.
-        text.show(shown if len(shown) + middle <= self._room else self._folded(width - 1))
+        text.show(shown if needed <= self._room else self._folded(width - 1))
 
     def _folded(self, width: int) -> list[Line]:
         return [each for whole in self._text for each in _folded(whole, width)]
