@@ -23,6 +23,7 @@ import uvloop
 from engine import __version__
 from engine.api.launcher import SandboxDescriptor, engine_environment, start_private_sandbox
 from engine.cli.failures import EXIT_REFUSED
+from engine.cli.leaving import leave_in_time
 from engine.cli.options import SandboxFlags
 from engine.cli.reload import Reloader
 from engine.cli.service_manager import notify, stay_in_touch
@@ -96,7 +97,10 @@ def _run(event_loop: str, work: Coroutine[Any, Any, None]) -> None:
     """To its end, on the event loop of the settings."""
     new_loop = uvloop.new_event_loop if event_loop == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(work)
+        try:
+            runner.run(work)
+        finally:
+            leave_in_time()  # what the loop asked threads for is waited for now
 
 
 class _Headless:

@@ -25,6 +25,7 @@ from engine.cli import (
     wallet,
 )
 from engine.cli.failures import EXIT_BAD_INPUT, PROGRAM, BadUsage, fail, failing_in_one_line
+from engine.cli.leaving import leave_in_time, own_process
 from engine.cli.options import (
     AsciiOption,
     BehaviourOption,
@@ -200,9 +201,14 @@ app.add_typer(wallet.app, name="wallet")
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point of `liquidation-engine`."""
-    with failing_in_one_line():
-        code = _run(sys.argv[1:] if arguments is None else list(arguments))
-    sys.exit(code)
+    if arguments is None:
+        own_process()
+    try:
+        with failing_in_one_line():
+            code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.exit(code)
+    finally:
+        leave_in_time()
 
 
 def _run(arguments: list[str]) -> int:

@@ -117,3 +117,43 @@ def test_a_stream_that_takes_nothing_does_not_change_how_a_command_ends(
             **{**streams, full: takes_nothing},
         )
     assert answer.returncode == status
+
+
+# A command beside a thread that never ends: one of Python's own that waits for a disk looks the same.
+BESIDE_A_THREAD = """
+import threading, sys
+from engine.cli import leaving
+from engine.cli.main import main
+leaving.LEAVE_S = 0.5
+sys.argv[1:] = ["--version"]
+threading.Thread(target=threading.Event().wait, name="stuck").start()
+main()
+"""
+
+# An engine of which a thread is asked for something that never comes, on the loop that it ran on.
+ASKED_A_THREAD = """
+import asyncio, threading
+from engine.cli import headless, leaving
+leaving.LEAVE_S = 0.5
+leaving.own_process()
+async def work():
+    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+headless._run(sys.argv[1], work())
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [(BESIDE_A_THREAD, ()), (ASKED_A_THREAD, ("asyncio",)), (ASKED_A_THREAD, ("uvloop",))],
+)
+def test_a_thread_that_never_ends_does_not_keep_the_program(program: str, arguments: tuple[str, ...]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import sys\n" + program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Timeout (")
+    assert "in wait" in ended.stderr
