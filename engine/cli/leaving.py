@@ -24,7 +24,7 @@ def leave_in_time() -> None:
     Called when nothing is left to do but to end. A thread that a disk or a resolver never answers would keep
     the process; the clock runs outside of Python, whose own end may hang as well.
     """
-    if not _is_ours.is_set():
+    if not _is_ours.is_set() or sys.__stderr__ is None:
         return
-    with contextlib.suppress(OSError, ValueError, AttributeError, RuntimeError):  # stderr is closed
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # stderr was closed
         faulthandler.dump_traceback_later(LEAVE_S, exit=True, file=sys.__stderr__)
