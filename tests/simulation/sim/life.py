@@ -225,6 +225,8 @@ class Life:
             # Closed here and now, and not whenever the collector comes by in the middle of another life.
             with contextlib.suppress(BaseException):
                 task.get_coro().close()  # type: ignore[union-attr]
+        # They would be compared with every later task of their number, until the collector comes by.
+        asyncio.tasks._all_tasks.clear()  # type: ignore[attr-defined]
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
