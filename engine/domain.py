@@ -197,6 +197,27 @@ class Outcome:
     finalized_at_ns: int | None
     liquidated_by: Pubkey | None = None  # who was first, if the chain says; never this wallet
 
+    @classmethod
+    def not_landed(cls, signature: Signature, outcome: OutcomeClass, error_message: str) -> Outcome:
+        """The end of one that is in no block and never will be: no slot, no amounts, and no times so far."""
+        return cls(
+            signature=signature,
+            outcome=outcome,
+            landed=False,
+            error_message=error_message,
+            slot=None,
+            fee_lamports=0,
+            liquidated_size_e6=0,
+            liquidation_price_e6=0,
+            reward_lamports=0,
+            bad_debt_lamports=0,
+            covered_lamports=0,
+            compute_units=0,
+            submitted_at_ns=None,
+            confirmed_at_ns=None,
+            finalized_at_ns=None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FundState:

@@ -15,8 +15,8 @@ class JournalForeign(OperatorError):
 class JournalUnavailable(OperatorError):
     """The journal could not be read, or not make a record durable in time: what depends on it is not sent.
 
-    The record may still become durable later: a caller that gave up on an intent finds it among the open
-    ones, and it ends there as any other does.
+    The record may still become durable later, except for an intent's: no other is taken before the journal
+    has in writing that a refused one is none (`strike_out`).
     """
 
 

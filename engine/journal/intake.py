@@ -21,6 +21,7 @@ from engine.journal import encoding, work
 from engine.journal.errors import IntentAlreadyOpen, JournalUnavailable
 from engine.journal.intent_log import LogFull
 from engine.journal.prompt_writer import PromptWriter
+from engine.journal.strike_out import StrikeOut
 from engine.journal.writer import Writer
 
 log = structlog.get_logger("journal")
@@ -40,6 +41,7 @@ class Intake:
         writer: Writer,
         ahead: PromptWriter | None,
         deadline_s: float,
+        strike_out: StrikeOut,
         *,
         why_closed: Callable[[], str],
         is_open: Callable[[Pubkey], bool],
@@ -50,6 +52,7 @@ class Intake:
         self._writer = writer
         self._ahead = ahead
         self._deadline_s = deadline_s
+        self._strike_out = strike_out
         self._why_closed = why_closed
         self._is_open = is_open
         self._on_open = on_open
@@ -119,7 +122,16 @@ class Intake:
         ahead.write(start, frame, partial(self._hear, ahead, ahead.log.number, asked, bodies))
         if ahead.is_busy:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._deadline_s, _give_up, asked, self._deadline_s)
+            loop.call_later(self._deadline_s, self._give_up, ahead, ahead.log.number, asked)
+
+    def _give_up(self, ahead: PromptWriter, number: int, asked: Sequence[_Asked]) -> None:
+        """The frame is overdue; when the disk has it in the end, it is none."""
+        if all(waiter.done() for _, waiter in asked):
+            return
+        overdue = JournalUnavailable(f"The journal did not answer in {self._deadline_s:g} s: see to the disk")
+        self._strike_out.frame(number, partial(ahead.log.taken_over, number), overdue)
+        for _, waiter in asked:
+            _refuse(waiter, overdue)
 
     def _hear(
         self,
@@ -131,14 +143,13 @@ class Intake:
     ) -> None:
         """The frame is durable; what nobody waits for any more is left out, its bytes never leave."""
         if error is not None:
-            # Nobody knows what of it is on the disk. It is read at the next start, and written no more.
+            # Nobody knows what of it is on the disk: it is struck out, and the log written no more.
             log.error("intents wait for a commit each from now on", reason=str(error))
             self._goes_ahead = False
+            refusal = JournalUnavailable(f"The journal cannot be written ({error}): see to the disk")
+            self._strike_out.frame(number, partial(ahead.log.taken_over, number), refusal)
             for _, waiter in asked:
-                _refuse(
-                    waiter,
-                    JournalUnavailable(f"The journal cannot be written ({error}): see to the disk"),
-                )
+                _refuse(waiter, refusal)
             return
         wanted = [
             (intent, waiter, body)
@@ -151,6 +162,7 @@ class Intake:
             self._writer.keep(taking_over, partial(self._taken_over, ahead), TAKE_OVER_S)
         except JournalUnavailable as closed:
             # The next start finds them open; nobody was told that they are, so their bytes stay here.
+            self._goes_ahead = False
             for _, waiter, _ in wanted:
                 _refuse(waiter, closed)
             return
@@ -168,6 +180,7 @@ class Intake:
 
     def _open_in_line(self, asked: Sequence[_Asked]) -> None:
         self._in_line.append(asked)
+        never_open = [intent for intent, _ in asked if intent.signature not in self._known]
 
         def told(found: tuple[work.Written, list[bool]]) -> None:
             written, opened = found
@@ -176,7 +189,7 @@ class Intake:
                 if is_open:
                     self._note(intent)
                 if waiter.done():
-                    continue  # nobody waits any more; it is open all the same
+                    continue  # nobody waits any more: open it is until it is struck out
                 if is_open:
                     waiter.set_result(None)
                 else:
@@ -184,9 +197,11 @@ class Intake:
 
         def ended(writing: asyncio.Future[Any]) -> None:
             error = writing.exception()
+            if error is None:
+                return
+            self._strike_out.intents(never_open, error)
             for _, waiter in asked:
-                if error is not None:
-                    _refuse(waiter, error)
+                _refuse(waiter, error)
 
         record = partial(work.write_intents, intents=[intent for intent, _ in asked])
         writing = self._writer.begin(record, told, over=lambda: self._in_line.remove(asked))
@@ -209,10 +224,3 @@ class Intake:
 def _refuse(waiter: asyncio.Future[None], error: BaseException) -> None:
     if not waiter.done():
         waiter.set_exception(error)
-
-
-def _give_up(asked: Sequence[_Asked], deadline_s: float) -> None:
-    for _, waiter in asked:
-        _refuse(
-            waiter, JournalUnavailable(f"The journal did not answer in {deadline_s:g} s: see to the disk")
-        )

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from engine.journal.records import (
     OutboxRow,
 )
 from engine.journal.room import DiskRoom, KeptFile
+from engine.journal.strike_out import StrikeOut
 from engine.journal.writer import Writer
 
 MakeAhead = Callable[[IntentLog], PromptWriter]
@@ -96,10 +97,12 @@ class Journal:
         except BaseException:
             self._close_readers()
             raise
+        self._strike_out = StrikeOut(self._writer, now_ns, self._note_struck)
         self._intake = Intake(
             self._writer,
             ahead,
             WRITE_DEADLINE_S,
+            self._strike_out,
             why_closed=self.why_closed,
             is_open=self._open_at.__contains__,
             on_open=self._note_open,
@@ -202,6 +205,11 @@ class Journal:
             del self._open_at[intent.position]
         return intent
 
+    def _note_struck(self, struck: Sequence[Outcome], written: work.Written) -> None:
+        for outcome in struck:
+            self._note_ended(outcome.signature)
+        self._follow(written)
+
     def record_intent(self, intent: Intent) -> asyncio.Future[None]:
         """Open an intent. Only after this is done may its bytes leave. Those of one turn become one record.
 
@@ -214,11 +222,11 @@ class Journal:
         """Why no new intent is taken, empty while one would be.
 
         Too much waits, the file was taken away, or the disk is nearly full: what is left of it is for the
-        ends of what is in flight.
+        ends of what is in flight. Or it has refused an intent, and not taken yet that this one is none.
         """
         if self.backlog() >= MAX_BACKLOG:
             return f"The journal is full, {self.backlog()} records wait: bring the database back"
-        return self._file.why_lost() or self._room.why_short()
+        return self._strike_out.why_pending() or self._file.why_lost() or self._room.why_short()
 
     async def record_submitted(self, signature: Signature, at_ns: int) -> None:
         """Note when the first bytes of an intent left; later notes change nothing. Raises UnknownIntent."""

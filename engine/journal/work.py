@@ -6,6 +6,7 @@ commits; together with its outbox row a record is there as a whole or not at all
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections import Counter
@@ -35,6 +36,8 @@ KEEP_FUND = 100_000
 _PRUNE_STEP = 2_000  # rows per commit, so that no caller waits for a long deletion
 
 AHEAD = "intents_taken_over"  # in meta: the number of the newest frame of the intent log that is in here
+
+STRUCK_OUT = "intents_struck_out_at_ns"  # in meta, so that striking out writes something in any case
 
 NOTE = "note:"  # before the names of notes among the keys of meta
 
@@ -82,8 +85,23 @@ class TakenOver:
 def take_over(connection: sqlite3.Connection, rows: Sequence[Row], number: int) -> TakenOver:
     """Open the intents of a frame of the intent log, and note that this one is through."""
     written, opened = _open(connection, rows) if rows else (Written(False), [])
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (AHEAD, str(number)))
+    _put_meta(connection, AHEAD, str(number))
     return TakenOver(written, number, opened.count(False))
+
+
+def strike_out(
+    connection: sqlite3.Connection, struck: Sequence[Outcome], number: int | None, recorded_at_ns: int
+) -> Written:
+    """End those of these intents that are open, and have every frame up to `number` count as taken over."""
+    seq = 0
+    for outcome in struck:
+        with contextlib.suppress(UnknownIntent):
+            seq = max(seq, write_outcome(connection, outcome, recorded_at_ns).seq)
+    if number is not None:
+        _put_meta(connection, AHEAD, str(number))
+    # A commit that writes nothing would leave one whose sync failed before it as it is on the disk.
+    _put_meta(connection, STRUCK_OUT, str(recorded_at_ns))
+    return Written(True, seq)
 
 
 def _open(connection: sqlite3.Connection, rows: Sequence[Row]) -> tuple[Written, list[bool]]:
@@ -163,7 +181,7 @@ def write_owed(connection: sqlite3.Connection, signature: Signature, finalized_a
 
 def write_note(connection: sqlite3.Connection, name: str, value: str) -> None:
     """Keep a small fact under a name, over the former one."""
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (NOTE + name, value))
+    _put_meta(connection, NOTE + name, value)
 
 
 def _close(connection: sqlite3.Connection, intent: Intent, outcome: Outcome, recorded_at_ns: int) -> int:
@@ -254,6 +272,10 @@ def set_shipped(connection: sqlite3.Connection, seq: int) -> int:
         (KEEP_FUND, _PRUNE_STEP),
     )
     return seq
+
+
+def _put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
 def _post(connection: sqlite3.Connection, kind: OutboxKind, payload: encoding.Object) -> int:

@@ -210,6 +210,10 @@ class Writer:
     def _refuse(self, group: list[_Job], reason: str) -> None:
         kept = [job for job in group if job.is_kept and not self._closing]
         with self._wake:
+            if self._closing and any(job.is_kept for job in group):
+                # What comes behind is not to be there without it.
+                group += self._jobs
+                self._jobs.clear()
             self._jobs.extendleft(reversed(kept))
             self._is_roused |= bool(kept)
         self._is_refused = bool(kept)

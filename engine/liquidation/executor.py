@@ -245,7 +245,7 @@ class Executor:
             await self._retries.again(entry, *trouble, intent.signature)
 
     def _follow_stray(self, entry: Entry) -> None:
-        """A write that was given up on became durable after all: it is followed to its end first.
+        """The position has a transaction that nobody follows: it is followed to its end first.
 
         Its bytes never left, so it will be proven expired, and then the entry goes on.
         """

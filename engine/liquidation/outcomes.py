@@ -80,29 +80,14 @@ def landed_outcome(intent: Intent, landed: LandedTransaction, fund: Pubkey, stam
 
 def expired_outcome(intent: Intent, stamps: Stamps) -> Outcome:
     """The outcome of a transaction that can land no more: proven by height, unknown to the history."""
-    return Outcome(
-        signature=intent.signature,
-        outcome=OutcomeClass.BLOCKHASH_EXPIRED,
-        landed=False,
-        error_message=f"blockhash expired: not landed by block height {intent.last_valid_block_height}",
-        slot=None,
-        fee_lamports=0,
-        liquidated_size_e6=0,
-        liquidation_price_e6=0,
-        reward_lamports=0,
-        bad_debt_lamports=0,
-        covered_lamports=0,
-        compute_units=0,
-        submitted_at_ns=stamps.submitted_at_ns,
-        confirmed_at_ns=None,
-        finalized_at_ns=stamps.finalized_at_ns,
+    ended = Outcome.not_landed(
+        intent.signature,
+        OutcomeClass.BLOCKHASH_EXPIRED,
+        f"blockhash expired: not landed by block height {intent.last_valid_block_height}",
     )
+    return replace(ended, submitted_at_ns=stamps.submitted_at_ns, finalized_at_ns=stamps.finalized_at_ns)
 
 
 def never_sent_outcome(intent: Intent, why: str) -> Outcome:
     """The outcome of a transaction that was signed and whose bytes never left, and never will."""
-    return replace(
-        expired_outcome(intent, Stamps(None, None, None)),
-        outcome=OutcomeClass.NEVER_SENT,
-        error_message=f"never sent: {why}",
-    )
+    return Outcome.not_landed(intent.signature, OutcomeClass.NEVER_SENT, f"never sent: {why}")

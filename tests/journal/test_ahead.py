@@ -232,6 +232,7 @@ async def test_a_log_that_cannot_be_written_refuses_once_and_commits_take_over(
     with pytest.raises(JournalUnavailable, match="cannot be written"):
         await journal.record_intent(lost)
     monkeypatch.undo()
+    await until(lambda: not journal.why_closed())
     kept = records.intent(position=lost.position)
     await journal.record_intent(kept)
     assert in_journal(path) == [str(kept.signature)], "durable in the journal itself"

@@ -54,6 +54,8 @@ async def main():
             assert "cannot be written" in str(error), error
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     before = len(journal.open_intents())
+    while journal.why_closed():
+        await asyncio.sleep(0.01)
     await journal.record_intent(intent())
     print(refused, before, len(journal.open_intents()))
     await journal.close()

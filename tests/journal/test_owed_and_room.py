@@ -111,7 +111,9 @@ async def test_of_a_small_file_system_only_a_small_part_is_kept(tmp_path, monkey
     assert room.DiskRoom(tmp_path).why_short()
 
 
-async def test_a_file_that_makes_no_sense_any_more_is_told_as_damage_and_a_full_one_is_not(journal, records):
+async def test_a_file_that_makes_no_sense_any_more_is_told_as_damage_and_a_full_one_is_not(
+    journal, records, eventually
+):
     await journal.record_intent(records.intent())
     connection = journal._writer._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -124,6 +126,7 @@ async def test_a_file_that_makes_no_sense_any_more_is_told_as_damage_and_a_full_
             assert "full" in str(error)
             refused += 1
     assert refused
+    await eventually(lambda: not journal.why_closed())
     assert journal.damage is None
     with sqlite3.connect(journal.path) as vandal:
         vandal.execute("DROP TABLE intents")

@@ -77,6 +77,32 @@ async def test_a_failure_of_sqlite_fails_the_whole_group_and_the_next_one_works(
         assert (key in found) == (answer is None)
 
 
+async def test_what_comes_behind_a_record_that_is_given_up_at_the_end_is_given_up_with_it(
+    writer, monkeypatch
+):
+    monkeypatch.setattr(writer_module, "MAX_GROUP", 1)
+    fails = iter([sqlite3.OperationalError("disk I/O error")])
+
+    def kept(connection: sqlite3.Connection) -> None:
+        for error in fails:
+            with writer._wake:
+                assert writer._wake.wait_for(lambda: writer._closing, 30)
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        put("kept")(connection)
+
+    told: list[None] = []
+    writer.keep(kept, told.append, 3600)
+    behind = [writer.begin(put(name)) for name in ("behind", "later")]
+    await writer.close()
+    for each in behind:
+        with pytest.raises(JournalUnavailable, match="disk I/O error"):
+            await each
+    assert told == []
+    with sqlite3.connect(writer._path) as look:
+        assert {"kept", "behind", "later"}.isdisjoint(keys(look))
+
+
 async def test_what_follows_a_commit_is_told_in_order_even_when_nobody_waits(writer):
     told: list[int] = []
     callers = [asyncio.create_task(writer.run(lambda _, n=number: n, told.append)) for number in range(5)]

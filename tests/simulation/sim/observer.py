@@ -120,6 +120,16 @@ class Observer:
                         self._on_intent(intent)
             elif "outcome" in work.keywords:
                 self._on_outcome(work.keywords["outcome"])
+            elif "struck" in work.keywords:
+                self._on_struck(work.keywords["struck"])
+
+    def _on_struck(self, outcomes: Sequence[Outcome]) -> None:
+        """Of these the open ones were closed: what was not committed has nothing to close."""
+        self.count("intents were struck out")
+        for outcome in outcomes:
+            if outcome.signature in self.lives:
+                self.count("an open intent was struck out")
+                self._on_outcome(outcome)
 
     def opened(self, intents: Sequence[Intent]) -> None:
         """These are durable ahead of the journal."""
