@@ -20,6 +20,7 @@ from engine.clock import SystemClock
 from engine.commands import Commands
 from engine.contribution import Contributions
 from engine.figure_reader import FigureReader
+from engine.lull import Lull
 from engine.machinery import Machinery
 from engine.stopping.sentinel import Cause, Sentinel
 from engine.telemetry.channels import channels_of, limits_of
@@ -215,7 +216,11 @@ class Parts(Machinery):
     @cached_property
     def pages(self) -> PositionPages:
         # Its rests are for the processor, whatever time the market runs on.
-        return PositionPages(self.holdings, self.board, self.positions, self.risk_views, SystemClock())
+        clock = SystemClock()
+        lull = Lull(lambda: len(self.executor.hands) > 0, clock)
+        return PositionPages(
+            self.holdings, self.board, self.positions, self.risk_views, clock=clock, lull=lull
+        )
 
     @cached_property
     def readiness(self) -> ReadinessView:

@@ -3,7 +3,7 @@
 While somebody reads, and for some minutes afterwards, the engine is looked at a few times a second, and the
 journal's new records are read beside its loop. What is told is kept in a ring: readers have no queue of their
 own, and one that falls behind the ring is dropped with a reason. Those that keep up get the same bytes, which
-are made once.
+are made once and written to one reader after the other; only who is behind is a task that wakes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,30 @@ RECORDS_AT_ONCE = 500
 PING_S = 30.0
 WRITE_DEADLINE_S = 10.0
 AT_ONCE_BYTES = 64 * 1024  # of frames in one write, to a reader that has read all before
+READERS_AT_ONCE = 16  # each costs a write to its socket, in which the interpreter does nothing else
 LARGEST_SEQ = 2**53 - 1
 _TOLD = 20_000
 _TOO_SLOW = b"too slow: messages were lost; come back with after="
+
+
+@dataclass(slots=True)
+class _Abreast:
+    """A reader that has everything up to `seen`; it `fell` when it has not taken what was written to it."""
+
+    reader: web.WebSocketResponse
+    transport: asyncio.WriteTransport
+    seen: int
+    fell: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Messages behind a number, up to `last`, as they are on the wire; `newest` was the last of all then."""
+
+    behind: int
+    newest: int
+    last: int
+    frames: bytes
 
 
 class NewsDesk:
@@ -64,10 +86,11 @@ class NewsDesk:
         self._journal_seq: int | None = None
         self._told: OrderedDict[str, None] = OrderedDict()  # liquidations, so that finality repeats none
         self._readers: set[web.WebSocketResponse] = set()
+        self._abreast: dict[web.WebSocketResponse, _Abreast] = {}
         self._left_s = 0.0
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[None] | None = None
-        self._joined: tuple[int, int, bytes] = (0, 0, b"")  # the frames made last, and of which numbers
+        self._joined = _Joined(-1, -1, -1, b"")
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -119,6 +142,7 @@ class NewsDesk:
         if self._journal_seq is None:
             self._journal_seq = pulse.journal_seq
         while self._journal_seq < pulse.journal_seq:
+            await self._courtesy.give_way()
             records = await asyncio.to_thread(
                 records_after, self._journal, self._journal_seq, RECORDS_AT_ONCE
             )
@@ -129,6 +153,7 @@ class NewsDesk:
                 self._tell(pulse.at_ns, news)
         if self._next is not None and not self._next.done():
             self._next.set_result(None)
+        await self._spread()
 
     async def close(self) -> None:
         """Say goodbye to the readers."""
@@ -200,18 +225,71 @@ class NewsDesk:
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await reader.close(code=WSCloseCode.TRY_AGAIN_LATER, message=_TOO_SLOW)
                 return
-            if len(batch) > 1 and transport is not None and _has_read_all(reader, transport):
-                frames = self._frames_of(batch[:-1])
-                # The last one goes the library's way, which waits for a reader that does not take it.
-                if len(frames) <= AT_ONCE_BYTES:
-                    transport.write(frames)
-                    batch = batch[-1:]
+            if transport is not None and _has_read_all(reader, transport):
+                if not batch:
+                    seen = await self._keep_abreast(reader, transport, seen, listener)
+                    continue
+                seen = self._write_to(transport, seen)
+                await asyncio.sleep(0)  # uvloop writes at the end of a turn of the loop
+                continue
+            # The library waits for a reader that does not take it.
             for seq, text in batch:
                 async with asyncio.timeout(WRITE_DEADLINE_S):
                     await reader.send_str(text)
                 seen = seq
             if seen >= self._seq:
                 await self._something_new(listener)
+
+    async def _keep_abreast(
+        self,
+        reader: web.WebSocketResponse,
+        transport: asyncio.WriteTransport,
+        seen: int,
+        listener: asyncio.Future[None],
+    ) -> int:
+        """Have it told with the others until it falls behind or goes; the last number that it was told."""
+        fell: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        abreast = self._abreast[reader] = _Abreast(reader, transport, seen, fell)
+        try:
+            await asyncio.wait({listener, fell}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._abreast[reader]
+        return abreast.seen
+
+    async def _spread(self) -> None:
+        """Tell those who have read all before what is new; the others have tasks that do."""
+        while behind := [each for each in self._abreast.values() if self._is_due(each)]:
+            for number, each in enumerate(behind):
+                if number % READERS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # for a stop that has come; and here uvloop writes what is written
+                    await self._courtesy.give_way()
+                if not self._is_due(each):
+                    continue
+                if _has_read_all(each.reader, each.transport) and not self._has_lost(each.seen):
+                    each.seen = self._write_to(each.transport, each.seen)
+                else:
+                    each.fell.set_result(None)
+
+    def _is_due(self, each: _Abreast) -> bool:
+        return self._abreast.get(each.reader) is each and each.seen < self._seq and not each.fell.done()
+
+    def _write_to(self, transport: asyncio.WriteTransport, seen: int) -> int:
+        """Write some of what is kept behind a number; the number of the last."""
+        if self._joined.behind != seen or self._joined.newest != self._seq:
+            self._joined = self._join(seen)
+        transport.write(self._joined.frames)
+        return self._joined.last
+
+    def _join(self, seen: int) -> _Joined:
+        frames: list[bytes] = []
+        size, last = 0, seen
+        for seq, text in self._behind(seen) or ():
+            frame = server_frame(text.encode())
+            if frames and size + len(frame) > AT_ONCE_BYTES:
+                break
+            frames.append(frame)
+            size, last = size + len(frame), seq
+        return _Joined(seen, self._seq, last, b"".join(frames))
 
     async def _begin(self, reader: web.WebSocketResponse, after: int) -> int:
         """The number to go on behind; a gap is told."""
@@ -226,17 +304,13 @@ class NewsDesk:
         """What is kept behind a number; None when some of it is not kept any more."""
         if seen >= self._seq or not self._ring:
             return []
-        oldest = self._ring[0][0]
-        if seen and seen + 1 < oldest:
+        if self._has_lost(seen):
             return None
+        oldest = self._ring[0][0]
         return [self._ring[at] for at in range(max(0, seen + 1 - oldest), len(self._ring))]
 
-    def _frames_of(self, batch: Sequence[tuple[int, str]]) -> bytes:
-        """Some messages that follow each other, as they are on the wire."""
-        first, last = batch[0][0], batch[-1][0]
-        if self._joined[:2] != (first, last):
-            self._joined = (first, last, b"".join(server_frame(text.encode()) for _, text in batch))
-        return self._joined[2]
+    def _has_lost(self, seen: int) -> bool:
+        return bool(self._ring) and 0 < seen < self._ring[0][0] - 1
 
     async def _something_new(self, listener: asyncio.Future[None]) -> None:
         if self._next is None or self._next.done():

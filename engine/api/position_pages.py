@@ -1,8 +1,8 @@
 """Many positions for machines that ask: the riskiest, or those of a band, a symbol or an owner.
 
 Candidates are found in the book's columns, leaf by leaf; only what is answered becomes a row. Everything is
-done in short slices with rests between them, one question at a time: however many ask, and whatever for, the
-engine's loop has most of its time for itself.
+done in short slices with rests between them, one question at a time, and behind what is on its way to the
+wire: however many ask, and whatever for, the engine's loop has most of its time for itself.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from engine.book.holdings import Holdings
 from engine.book.leaf import LEAF_ROWS, Leaf
 from engine.clock import Clock
 from engine.domain import Band, Side, Verdict
+from engine.lull import Lull
 from engine.oracle.board import PriceBoard
 
-ROWS_AT_ONCE = 8
+ROWS_AT_ONCE = 16
 LEAVES_AT_ONCE = 16
 REST_S = 0.001
+LONGEST_WAIT_S = 0.004  # for what is being liquidated, at each rest: in a crash there is always something
 ROUNDING = 1e-9  # of the columns' floats beside the exact health of a row
 
 Mask = NDArray[np.bool_]
@@ -47,13 +49,21 @@ class PositionPages:
     """Pages made on demand. Every method belongs to the engine's loop."""
 
     def __init__(
-        self, holdings: Holdings, board: PriceBoard, views: PositionViews, risks: RiskViews, clock: Clock
+        self,
+        holdings: Holdings,
+        board: PriceBoard,
+        views: PositionViews,
+        risks: RiskViews,
+        *,
+        clock: Clock,
+        lull: Lull,
     ) -> None:
         self._book = holdings.book
         self._board = board
         self._views = views
         self._risks = risks
         self._clock = clock
+        self._lull = lull
         self._turn = asyncio.Lock()
 
     async def pending(self, limit: int, min_health: float | None) -> answers.Pending:
@@ -68,14 +78,19 @@ class PositionPages:
                 riskiest = await self._at_risk_above(least_milli / 1000, limit)
             for number, address in enumerate(riskiest):
                 if number % ROWS_AT_ONCE == 0:
-                    await self._clock.sleep(REST_S)
+                    await self._rest()
                 row = self._views.row(address)
                 if row is None or row.health_milli is None:
                     continue
                 if least_milli is None or row.health_milli >= least_milli:
                     found.append(_pending(row, row.health_milli / 1000))
+            await self._rest()
         bands = self._risks.bands()
         return answers.Pending(positions=found, total=bands.at_risk + bands.liquidatable, limit=limit)
+
+    async def _rest(self) -> None:
+        await self._clock.sleep(REST_S)
+        await self._lull.wait(LONGEST_WAIT_S)
 
     async def _at_risk_above(self, health: float, limit: int) -> list[Pubkey]:
         """Of all that are below the at-risk line, those of lowest health that have at least this much."""
@@ -88,7 +103,7 @@ class PositionPages:
             lowest = heapq.nsmallest(limit, lowest)
             if not leaf_id:
                 return [Pubkey.from_bytes(address) for _, address in lowest]
-            await self._clock.sleep(REST_S)
+            await self._rest()
 
     def _at_risk_in(self, leaf: Leaf, health: float) -> list[tuple[float, bytes]]:
         if leaf.count == 0 or leaf.group == self._book.shelves.limbo.number:
@@ -114,7 +129,7 @@ class PositionPages:
         leaf_id, first = divmod(place, LEAF_ROWS)
         following: int | None = None
         while following is None:
-            await self._clock.sleep(REST_S)
+            await self._rest()
             leaves, next_leaf = self._book.shelves.memory.leaves_from(leaf_id, LEAVES_AT_ONCE)
             for leaf in leaves:
                 stopped_at = await self._take(leaf, first, wanted, limit, rows)
@@ -138,7 +153,7 @@ class PositionPages:
             if len(rows) == limit:
                 return index
             if number % ROWS_AT_ONCE == ROWS_AT_ONCE - 1:
-                await self._clock.sleep(REST_S)
+                await self._rest()
             row = self._views.row(Pubkey.from_bytes(address))
             if row is not None and _is(row, wanted):
                 rows.append(row)

@@ -6,7 +6,7 @@ from solders.pubkey import Pubkey
 
 from engine.api import answers, wire
 from engine.api.history_view import HistoryViews
-from engine.api.parameters import Base58, Choice, Moment, Symbol, Whole
+from engine.api.parameters import BadParameter, Base58, Choice, Moment, Symbol, Whole
 from engine.api.routes import Call, Route, Scope
 from engine.api.snapshots import Snapshots
 from engine.commands import CommandError
@@ -111,12 +111,15 @@ class Reads:
 
     async def _recent(self, call: Call) -> wire.LiquidationPage:
         query = call.query
+        begin_ns, end_ns = query["from_date"], query["to_date"]
+        if begin_ns is not None and end_ns is not None and begin_ns >= end_ns:
+            raise BadParameter("from_date", "a moment before to_date")
         wanted = LiquidationFilter(
             symbol=query["symbol"],
             outcome=query["outcome"],
             search=query["search"],
-            from_ns=query["from_date"],
-            to_ns=query["to_date"],
+            from_ns=begin_ns,
+            to_ns=end_ns,
         )
         return await self._kept().liquidations(wanted, query["limit"], query["offset"])
 

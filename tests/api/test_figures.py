@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from engine.api import position_pages
 from engine.api.figures import FRESH_S
 from engine.api.kept import KeptAnswers
 from engine.api.position_pages import PositionFilter
@@ -74,6 +75,28 @@ async def test_pending_has_the_lowest_health_first_and_leaves_out_what_is_below(
     assert {each["address"] for each in above["positions"]} == bands["at risk"]
 
 
+async def test_rows_are_made_behind_what_is_on_its_way_to_the_wire(served, crowd, monkeypatch):
+    bands, _ = crowd
+    pages = served.rig.parts.pages
+    made = []
+    row = pages._views.row
+    monkeypatch.setattr(pages._views, "row", lambda address: made.append(address) or row(address))
+    busy = True
+    monkeypatch.setattr(pages._lull, "_is_busy", lambda: busy)
+    monkeypatch.setattr(position_pages, "LONGEST_WAIT_S", 600.0)
+    asked = asyncio.ensure_future(pages.pending(10, None))
+    done, _ = await asyncio.wait({asked}, timeout=0.1)
+    assert (done, made) == (set(), [])
+    busy = False
+    async with asyncio.timeout(30):
+        assert len((await asked).positions) == len(bands["liquidatable"] | bands["at risk"])
+    # In a crash there is always something on its way: it is not waited for without a bound.
+    busy = True
+    monkeypatch.setattr(position_pages, "LONGEST_WAIT_S", 0.001)
+    async with asyncio.timeout(30):
+        assert (await pages.pending(10, None)).positions
+
+
 async def test_those_above_a_health_are_found_however_many_are_below(served):
     rig = served.rig
     await rig.gate.stop("test", "nothing is liquidated meanwhile")
@@ -115,7 +138,7 @@ async def test_a_question_about_many_positions_gives_way_between_short_slices(se
     monkeypatch.setattr(rig.parts.pages._clock, "sleep", counting)
     page = await rig.parts.pages.page(PositionFilter(), 160, 0)
     assert len(page.positions) == 160
-    assert len(gave_way) >= 160 // 8
+    assert len(gave_way) >= 160 // position_pages.ROWS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 
 import aiohttp
@@ -155,6 +156,30 @@ async def test_many_news_at_once_come_in_order_and_once_to_every_reader(
         assert told == list(range(300))
         numbers = [each["seq"] for each in reader.told]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_whether_a_reader_has_taken_what_was_written_or_not_it_gets_each_message_once_and_in_order(
+    served, connect, monkeypatch, eventually
+):
+    chance = random.Random(5)
+    has_taken = news_module._has_read_all
+    monkeypatch.setattr(
+        news_module, "_has_read_all", lambda *reader: chance.random() < 0.5 and has_taken(*reader)
+    )
+    readers = [await connect() for _ in range(20)]
+    await readers[0].until(is_("state"))
+    desk = served.server._news
+    for number in range(200):
+        desk._tell(0, Queue(length=number, in_flight=7, failed=0))
+        await desk.look()
+    await asyncio.gather(*(reader.until(is_("queue", length=199, in_flight=7)) for reader in readers))
+    for reader in readers:
+        numbers = [each["seq"] for each in reader.told]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    monkeypatch.setattr(news_module, "_has_read_all", has_taken)
+    served.rig.price("ETH/USD", 3_001)
+    await asyncio.gather(*(reader.until(is_("price_update", symbol="ETH/USD")) for reader in readers))
+    await eventually(lambda: len(desk._abreast) == len(readers))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ async def test_a_refusal_has_its_status_its_code_and_says_what_to_do(
         ("/liquidations/pending?limit=1001", "limit", "a whole number from 1 to 1000"),
         ("/liquidations/pending?min_health=nan", "min_health", "a number from -1000000 to 1000000"),
         ("/liquidations/recent?from_date=yesterday", "from_date", "a day or a time of ISO 8601"),
+        ("/liquidations/recent?from_date=2026-02-02&to_date=2026-02-01", "from_date", "before to_date"),
         ("/liquidations/recent?outcome=odd", "outcome", "one of confirmed, "),
         ("/positions?band=low", "band", "one of healthy, "),
         ("/positions?owner=0", "owner", "1 to 44 base58 characters"),
