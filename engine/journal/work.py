@@ -252,25 +252,30 @@ _FUND_TOTALS = {
 def set_shipped(connection: sqlite3.Connection, seq: int) -> int:
     """Everything up to `seq` is in the database; old rows make room. Returns `seq`."""
     connection.execute("UPDATE meta SET value = ? WHERE key = 'shipped_seq'", (str(seq),))
-    connection.execute(
-        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?)",
-        (seq - KEEP_SHIPPED, _PRUNE_STEP),
-    )
-    connection.execute(
-        "DELETE FROM intents WHERE number IN (SELECT number FROM intents WHERE closed = 1"
-        " AND number <= (SELECT max(number) FROM intents) - ? ORDER BY number LIMIT ?)",
-        (KEEP_CLOSED, _PRUNE_STEP),
-    )
-    connection.execute(
-        "DELETE FROM failed WHERE settled = 1 AND last_at_ns < (SELECT last_at_ns FROM failed"
-        " WHERE settled = 1 ORDER BY last_at_ns DESC LIMIT 1 OFFSET ?)",
-        (KEEP_SETTLED - 1,),
-    )
-    connection.execute(
-        "DELETE FROM fund_transactions WHERE number IN (SELECT number FROM fund_transactions"
-        " WHERE number <= (SELECT max(number) FROM fund_transactions) - ? ORDER BY number LIMIT ?)",
-        (KEEP_FUND, _PRUNE_STEP),
-    )
+    # Each row of these tables had one in the outbox: before so many were shipped, none is one too many.
+    if seq > KEEP_SHIPPED:
+        connection.execute(
+            "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?)",
+            (seq - KEEP_SHIPPED, _PRUNE_STEP),
+        )
+    if seq > KEEP_CLOSED:
+        connection.execute(
+            "DELETE FROM intents WHERE number IN (SELECT number FROM intents WHERE closed = 1"
+            " AND number <= (SELECT max(number) FROM intents) - ? ORDER BY number LIMIT ?)",
+            (KEEP_CLOSED, _PRUNE_STEP),
+        )
+    if seq > KEEP_SETTLED:
+        connection.execute(
+            "DELETE FROM failed WHERE settled = 1 AND last_at_ns < (SELECT last_at_ns FROM failed"
+            " WHERE settled = 1 ORDER BY last_at_ns DESC LIMIT 1 OFFSET ?)",
+            (KEEP_SETTLED - 1,),
+        )
+    if seq > KEEP_FUND:
+        connection.execute(
+            "DELETE FROM fund_transactions WHERE number IN (SELECT number FROM fund_transactions"
+            " WHERE number <= (SELECT max(number) FROM fund_transactions) - ? ORDER BY number LIMIT ?)",
+            (KEEP_FUND, _PRUNE_STEP),
+        )
     return seq
 
 
