@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from solders.pubkey import Pubkey
 
@@ -39,6 +40,7 @@ ETH_USD = _feed("ETH/USD", "ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480
 FEEDS: dict[str, Feed] = {feed.symbol: feed for feed in (SOL_USD, BTC_USD, ETH_USD)}
 
 
+@lru_cache(4)
 def insurance_fund_address(program_id: Pubkey = PROGRAM_ID) -> Pubkey:
     """The insurance fund: PDA(["insurance_fund"])."""
     return Pubkey.find_program_address([b"insurance_fund"], program_id)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from engine.protocol.accounts import (
 )
 
 _WORD = np.dtype("<u8")
+_FEW = 64  # names: to look each of them up is quicker than to go through all places
 _PLACES = 1 << 14
 _SPREAD, _PLACE_SHIFT = np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(64 - 14)  # 2^64 by the golden ratio
 
@@ -151,6 +153,7 @@ def _reason_to_refuse(length: int, symbol_bytes: int) -> str | None:
     return None
 
 
+@lru_cache(64)
 def _layout(length: int, symbol_bytes: int) -> np.dtype[np.void]:
     fields = [
         ("discriminator", "V8"),
@@ -208,7 +211,7 @@ def _columns(
 def _different(names: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.int64]]:
     """The different ones among some names, and which of them each is."""
     length = names.dtype.itemsize
-    if length > _WORD.itemsize:
+    if length > _WORD.itemsize or len(names) <= _FEW:
         listed: list[bytes] = names.tolist()
         numbers = {name: number for number, name in enumerate(dict.fromkeys(listed))}
         return list(numbers), np.fromiter(map(numbers.__getitem__, listed), dtype=np.int64, count=len(names))
