@@ -14,9 +14,8 @@ from solders.pubkey import Pubkey
 
 from engine.protocol.accounts import AccountRefused, decode_position
 from engine.protocol.addresses import PROGRAM_ID
-from engine.protocol.pyth import decode_price_update
 from sim.cluster import Liquidation
-from sim.program import Account, Refused, mark_of, standing_at
+from sim.program import Account, Refused, mark_of, price_in, standing_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def _complaint(
         return "its price is not known"
     if position.account.owner != PROGRAM_ID:
         return "its account is not the program's"
-    update = decode_price_update(price.account.data)
+    update = price_in(price.account.data)
     if now_ns // 10**9 - update.publish_time_s > max_age_s:
         return f"its price is of {update.publish_time_s}, and now it is {now_ns // 10**9}"
     if Fraction(update.conf, update.price) > Fraction(1, 100):
@@ -93,4 +92,4 @@ def _goes_back(known: Account | None, account: Account | None) -> bool:
     """Whether both are prices and the later one was published before the earlier one."""
     if known is None or account is None or known.data[:8] != account.data[:8] or len(known.data) != 134:
         return False
-    return decode_price_update(account.data).publish_time_s < decode_price_update(known.data).publish_time_s
+    return price_in(account.data).publish_time_s < price_in(known.data).publish_time_s

@@ -10,11 +10,19 @@ from random import Random
 from solders.pubkey import Pubkey
 
 from engine.domain import Generation, Position, Side
-from engine.protocol.accounts import FUND_DISCRIMINATOR, decode_position, encode_position
+from engine.protocol.accounts import FUND_DISCRIMINATOR, encode_position
 from engine.protocol.addresses import FEEDS, PROGRAM_ID, PYTH_RECEIVER, SOL_USD, SYSTEM_PROGRAM, Feed
-from engine.protocol.pyth import PriceUpdate, decode_price_update, encode_price_update
+from engine.protocol.pyth import PriceUpdate, encode_price_update
 from sim.cluster import Cluster
-from sim.program import Account, Refused, maintenance_ratio, mark_of, standing_at
+from sim.program import (
+    Account,
+    Refused,
+    is_liquidatable,
+    maintenance_ratio,
+    mark_of,
+    position_in,
+    price_in,
+)
 from sim.swarm import Plan
 
 SYMBOLS = ("SOL/USD", "BTC/USD")
@@ -149,44 +157,44 @@ class Market:
         lamports = 1_700_000 if held is None else held.lamports
         self._cluster.write(position.address, Account(lamports, encode_position(position), PROGRAM_ID))
 
-    def open_positions(self) -> list[Position]:
-        """Every position that is there now."""
+    def _open_accounts(self) -> list[tuple[Pubkey, bytes]]:
+        """Every position that is there now, in bytes."""
         found = []
         for address in self._cluster.positions:
             account = self._cluster.current(address)
             if account is not None and account.owner == PROGRAM_ID:
-                found.append(decode_position(address, account.data, self._cluster.slot))
+                found.append((address, account.data))
         return found
 
     def liquidatable(self) -> list[Position]:
         """Those that the program would let be liquidated by the prices of now."""
-        return [each for each in self.open_positions() if self._is_liquidatable(each)]
+        return [position_in(*each) for each in self._open_accounts() if self._is_liquidatable(*each)]
 
-    def _is_liquidatable(self, position: Position) -> bool:
-        account = self._cluster.current(FEEDS[position.symbol].account)
-        assert account is not None
-        published_s = decode_price_update(account.data).publish_time_s
+    def _is_liquidatable(self, address: Pubkey, data: bytes) -> bool:
+        price = self._cluster.current(FEEDS[position_in(address, data).symbol].account)
+        assert price is not None
         try:
-            return standing_at(position, mark_of(account, published_s)).is_liquidatable
+            return is_liquidatable(address, data, mark_of(price, price_in(price.data).publish_time_s))
         except Refused:
             return False
 
     def _owner_acts(self) -> None:
         self._count("owner acts")
-        positions = self.open_positions()
+        positions = self._open_accounts()
         choice = self._random.random()
         if not positions or choice < 0.3:
             self._count("owner opens")
             self._open()
             return
-        position = self._random.choice(positions)
+        address, data = self._random.choice(positions)
+        position = position_in(address, data)
         if choice < 0.75:
             self._count("owner adds collateral")
             added = int(position.collateral_e6 * self._random.uniform(0.05, 0.6)) + 1
             self._put(replace(position, collateral_e6=position.collateral_e6 + added))
-        elif not self._is_liquidatable(position):
+        elif not self._is_liquidatable(address, data):
             self._count("owner closes")
-            self._cluster.write(position.address, Account(0, b"", SYSTEM_PROGRAM))
+            self._cluster.write(address, Account(0, b"", SYSTEM_PROGRAM))
 
     def _rival_acts(self) -> None:
         for position in self.liquidatable():

@@ -9,6 +9,7 @@ import base64
 import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from hashlib import sha256
 from math import ceil, floor
 
@@ -17,12 +18,13 @@ from solders.pubkey import Pubkey
 from engine.domain import Position, Side
 from engine.protocol.accounts import AccountRefused, decode_position, encode_position
 from engine.protocol.addresses import PROGRAM_ID, SYSTEM_PROGRAM
-from engine.protocol.pyth import decode_price_update
+from engine.protocol.pyth import PriceUpdate, decode_price_update
 
 MICRO = 10**6
 OLDEST_PRICE_S = 60
 WIDEST = Fraction(1, 100)
 DUST = 10
+REMEMBERED = 4096  # answers about bytes that come again and again in a run
 
 NOT_INITIALIZED = 3012
 FOREIGN_OWNER = 3007
@@ -93,6 +95,24 @@ def maintenance_ratio(leverage: int) -> Fraction:
     raise Refused(6000)
 
 
+@lru_cache(REMEMBERED)
+def price_in(data: bytes) -> PriceUpdate:
+    """What a price account says; raises AccountRefused."""
+    return decode_price_update(data)
+
+
+@lru_cache(REMEMBERED)
+def position_in(address: Pubkey, data: bytes) -> Position:
+    """The position in these bytes, as if read at slot 0; raises AccountRefused."""
+    return decode_position(address, data, 0)
+
+
+@lru_cache(REMEMBERED)
+def is_liquidatable(address: Pubkey, data: bytes, mark: Fraction) -> bool:
+    """Whether the position in these bytes is, at a mark price in USD; raises Refused."""
+    return standing_at(position_in(address, data), mark).is_liquidatable
+
+
 def standing_at(position: Position, mark: Fraction) -> Standing:
     """Equity, value and maintenance ratio at a mark price in USD."""
     size = Fraction(position.size_e6, MICRO)
@@ -107,12 +127,17 @@ def mark_of(account: Account | None, now_s: int) -> Fraction:
     """The usable price of a price account, truncated to micro-USD; raises Refused."""
     if account is None or not account.data:
         raise Refused(NOT_INITIALIZED, "price")
-    update = decode_price_update(account.data)
+    update = price_in(account.data)
     if abs(now_s - update.publish_time_s) > OLDEST_PRICE_S:
         raise Refused(STALE_PRICE)
-    if Fraction(update.conf, update.price) > WIDEST:
+    return _usable(update.price, update.conf, update.exponent)
+
+
+@lru_cache(REMEMBERED)
+def _usable(price: int, conf: int, exponent: int) -> Fraction:
+    if Fraction(conf, price) > WIDEST:
         raise Refused(PRICE_DEVIATION)
-    return Fraction(floor(update.price * Fraction(10) ** (update.exponent + 6)), MICRO)
+    return Fraction(floor(price * Fraction(10) ** (exponent + 6)), MICRO)
 
 
 def liquidate(
@@ -145,7 +170,7 @@ def _read(address: Pubkey, held: Account | None) -> Position:
     if held.owner != PROGRAM_ID:
         raise Refused(FOREIGN_OWNER, "position")
     try:
-        return decode_position(address, held.data, 0)
+        return position_in(address, held.data)
     except AccountRefused:
         raise Refused(WRONG_TYPE, "position") from None
 

@@ -17,7 +17,7 @@ class Timeline:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._arranged = 0
         self._hash = blake2b(digest_size=16)
-        self.events = 0
+        self._unhashed: list[str] = []
         self.lines: list[str] | None = [] if keep_lines else None
 
     @property
@@ -45,12 +45,13 @@ class Timeline:
 
     def note(self, line: str) -> None:
         """Something happened; it becomes part of the trace."""
-        self.events += 1
         text = f"{self.now_s:.6f} {line}"
-        self._hash.update(text.encode())
+        self._unhashed.append(text)
         if self.lines is not None:
             self.lines.append(text)
 
     def digest(self) -> str:
         """The hash of the trace so far."""
+        self._hash.update("".join(self._unhashed).encode())
+        self._unhashed.clear()
         return self._hash.hexdigest()
