@@ -10,13 +10,15 @@ from engine.chain.port import AccountRead, Chain, RpcFailure
 
 BATCH = 100  # the most that one request may name
 
+_Batch = dict[Pubkey, list[asyncio.Future[AccountRead]]]
+
 
 class AccountReader:
     """Collects the reads of one turn of the event loop into requests of up to a hundred accounts."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
-        self._waiting: dict[Pubkey, list[asyncio.Future[AccountRead]]] = {}
+        self._gathering: _Batch = {}
         self._requests: set[asyncio.Task[None]] = set()
 
     async def read(self, address: Pubkey) -> AccountRead:
@@ -25,25 +27,20 @@ class AccountReader:
 
     def begin(self, address: Pubkey) -> asyncio.Future[AccountRead]:
         """The same, asked for at the end of this turn; whoever begins need not wait for it."""
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._start_request)
+        if not self._gathering or len(self._gathering) >= BATCH:
+            self._gathering = {}
+            request = asyncio.create_task(self._request(self._gathering))
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
         # Each reader has its own future: one that is cancelled must not cancel the others.
-        future: asyncio.Future[AccountRead] = loop.create_future()
-        self._waiting.setdefault(address, []).append(future)
-        if len(self._waiting) >= BATCH:
-            self._start_request()
+        future: asyncio.Future[AccountRead] = asyncio.get_running_loop().create_future()
+        self._gathering.setdefault(address, []).append(future)
         return future
 
-    def _start_request(self) -> None:
-        if not self._waiting:
-            return
-        batch, self._waiting = self._waiting, {}
-        request = asyncio.create_task(self._request(batch))
-        self._requests.add(request)
-        request.add_done_callback(self._requests.discard)
-
-    async def _request(self, batch: dict[Pubkey, list[asyncio.Future[AccountRead]]]) -> None:
+    async def _request(self, batch: _Batch) -> None:
+        """Begins when the turn is over: whoever comes from then on is in the next one."""
+        if batch is self._gathering:
+            self._gathering = {}
         try:
             answers = await self._chain.accounts(list(batch))
             reads = dict(zip(batch, answers, strict=True))

@@ -34,7 +34,7 @@ class PromptWriter:
         self._error: OSError | None = None
         self._idle = asyncio.Event()
         self._idle.set()
-        self._asked, self._answered = threading.Semaphore(0), threading.Semaphore(0)
+        self._asked, self._answered = _closed(), _closed()
         self._meeting = threading.Lock()  # of a thread that is ready and a loop that will not wait any longer
         self._is_written = False
         self._waits = False
@@ -111,3 +111,10 @@ class PromptWriter:
         self._asked.release()
         await asyncio.to_thread(self._thread.join, deadline_s)
         self.log.close()
+
+
+def _closed() -> threading.Lock:
+    """What one thread waits for until the other releases it; a semaphore is written in Python, and slower."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock

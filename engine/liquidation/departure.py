@@ -52,11 +52,11 @@ class Departures:
         await self._room.acquire()
         loop = asyncio.get_running_loop()
         departed: asyncio.Future[Awaitable[None]] = loop.create_future()
+        if not self._ready:
+            loop.call_soon(self._depart)  # ahead of those who wait for what becomes of it
+        self._ready.append((flight, departed))
         seeing_off = background.create_task(self._see_off(flight, departed))
         seeing_off.add_done_callback(lambda _: self._room.release())
-        if not self._ready:
-            loop.call_soon(self._depart)
-        self._ready.append((flight, departed))
 
     def _depart(self) -> None:
         # One that is done already was cancelled: the engine is ending.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
-from solders.message import MessageV0
+from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
@@ -16,6 +16,8 @@ from engine.protocol.addresses import Feed, insurance_fund_address
 from engine.protocol.compute import MAX_COMPUTE_UNITS
 from engine.protocol.instructions import liquidate
 from engine.wallet.signer import Signer
+
+_ONE_SIGNATURE = b"\x01"  # how many come before the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ class TransactionBuilder:
         priority_fee_microlamports: int,
     ) -> SignedLiquidation:
         """Sign the liquidation that a decision asks for; the decision must not be to hold."""
-        message = self._message(decision, feed, blockhash, compute_unit_limit, priority_fee_microlamports)
-        transaction = self._signer.sign_transaction(message)
+        message = to_bytes_versioned(
+            self._message(decision, feed, blockhash, compute_unit_limit, priority_fee_microlamports)
+        )
+        signature = self._signer.sign_message(message)
         return SignedLiquidation(
-            signature=transaction.signatures[0],
-            raw=bytes(transaction),
+            signature=signature,
+            raw=b"".join((_ONE_SIGNATURE, bytes(signature), message)),
             blockhash=str(blockhash.value),
             last_valid_block_height=blockhash.last_valid_block_height,
         )

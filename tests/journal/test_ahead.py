@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
+import os
 import shutil
 import sqlite3
 import threading
@@ -237,6 +239,12 @@ async def test_a_log_that_cannot_be_written_refuses_once_and_commits_take_over(
     await journal.record_intent(kept)
     assert in_journal(path) == [str(kept.signature)], "durable in the journal itself"
     assert journal.open_intents() == [kept]
+
+
+def test_what_was_written_to_the_log_is_on_the_disk_when_the_write_returns(tmp_path):
+    log = IntentLog(tmp_path / "log", "0" * 32, 0)
+    assert fcntl.fcntl(log._file, fcntl.F_GETFL) & os.O_DSYNC
+    log.close()
 
 
 async def test_a_slow_disk_does_not_hold_the_loop_and_what_comes_meanwhile_goes_to_the_journal(
