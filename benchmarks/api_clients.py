@@ -1,17 +1,20 @@
 """Programs that read the engine's API over TCP, all in one process: `python -m benchmarks.api_clients PORT`.
 
-They cost as little as can be, so that the machine is the server's. A line of JSON on its input says what to
-do: {"paths": [...], "connections": n, "per_s": r, "seconds": s} asks for the paths in turn, as soon as each
-answer is there or `per_s` times a second in sum if that is above 0; {"readers": n, "seconds": s} reads news;
-{"held": n, "seconds": s} keeps so many requests half said, and sends broken ones besides, one behind another
-with a fiftieth of a second between two.
-A line of JSON tells when everything is connected, and one what was found: percentiles are the 99th.
+They cost as little as can be and let others go first, so that the machine is the server's: readers have
+machines of their own. News are kept as they come, and read when the time is over.
+A line of JSON on its input says what to do: {"paths": [...], "connections": n, "per_s": r, "seconds": s} asks
+for the paths in turn, as soon as each answer is there or `per_s` times a second in sum if that is above 0;
+{"readers": n, "seconds": s} reads news; {"held": n, "seconds": s} keeps so many requests half said, and sends
+broken ones besides, one behind another with a fiftieth of a second between two.
+A line of JSON tells when everything is connected, one when the time is over, and one what was found:
+percentiles are the 99th.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -23,7 +26,7 @@ from typing import Any, cast
 import msgspec
 import uvloop
 
-from engine.chain.websocket import Frame, open_websocket
+from engine.chain.websocket import Frame, WebSocket
 
 DEADLINE_S = 10.0  # for one answer
 LONGEST_NEWS = 65_536
@@ -35,7 +38,9 @@ _WHOLE = (
     b'Authorization: Bearer 00ff\r\nContent-Length: 21\r\n\r\n{"outcome":"timeout"}'
 )
 _LENGTH = b"content-length: "
+NICE = 5
 Begun = Callable[[], None]
+Found = Callable[[], Any]  # worked out when it is asked for
 _HEAD_END = b"\r\n\r\n"
 
 
@@ -96,7 +101,7 @@ class _Asker(asyncio.Protocol):
 
 async def ask_on(
     port: int, begun: Begun, *, paths: Sequence[str], connections: int, per_s: int, seconds: float
-) -> Any:
+) -> Found:
     """How many answers there were in which time, how many were no 200, and how long each path took."""
     loop = asyncio.get_running_loop()
     took_ms: dict[str, list[float]] = {path: [] for path in paths}
@@ -123,39 +128,69 @@ async def ask_on(
     await asyncio.gather(*map(ask, askers))
     for asker in askers:
         asker.close()
-    answers = sum(map(len, took_ms.values()))
-    return {
-        "answers": answers,
+    took_s = time.monotonic() - began
+    return lambda: {
+        "answers": sum(map(len, took_ms.values())),
         "bad": bad,
-        "seconds": time.monotonic() - began,
+        "seconds": took_s,
         "p99_ms": {path: p99(each) for path, each in took_ms.items()},
     }
 
 
-async def read_on(port: int, begun: Begun, readers: int, seconds: float) -> Any:
+class _Reader(WebSocket):
+    """Keeps what comes and when it came, to be read afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__(self._read, LONGEST_NEWS)
+        self.numbers: list[int] = []
+        self.took_ms: list[float] = []
+        self._kept: list[tuple[int, bytes]] = []
+        self._at_ns = 0
+        self._decode = msgspec.json.Decoder(_News).decode
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes came."""
+        if self.opened.done():
+            self._kept.append((time.time_ns(), bytes(self.get_buffer(0)[:nbytes])))
+        else:
+            self._at_ns = time.time_ns()
+            super().buffer_updated(nbytes)
+
+    def read(self) -> None:
+        """Read what was kept."""
+        for at_ns, data in self._kept:
+            self._at_ns = at_ns
+            self.get_buffer(0)[: len(data)] = data
+            super().buffer_updated(len(data))
+
+    def _read(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            told = self._decode(frame)
+            self.numbers.append(told.seq)
+            self.took_ms.append((self._at_ns - told.at_ns) / 1e6)
+
+
+async def read_on(port: int, begun: Begun, readers: int, seconds: float) -> Found:
     """The fewest messages of a reader, whether all numbers were without a hole, and how late they came."""
-    took_ms: list[float] = []
-    read = msgspec.json.Decoder(_News).decode
-    seen: list[list[int]] = [[] for _ in range(readers)]
-
-    def taking(numbers: list[int]) -> Any:
-        def take(frames: Sequence[Frame]) -> None:
-            now_ns = time.time_ns()
-            for frame in frames:
-                told = read(frame)
-                numbers.append(told.seq)
-                took_ms.append((now_ns - told.at_ns) / 1e6)
-
-        return take
-
-    url = f"ws://127.0.0.1:{port}/ws"
-    sockets = [await open_websocket(url, taking(numbers), LONGEST_NEWS) for numbers in seen]
+    loop = asyncio.get_running_loop()
+    sockets = [(await loop.create_connection(_Reader, "127.0.0.1", port))[1] for _ in range(readers)]
+    for socket in sockets:
+        socket.greet(f"ws://127.0.0.1:{port}/ws")
+    for socket in sockets:
+        await socket.opened
     begun()
     await asyncio.sleep(seconds)
-    for socket in sockets:
-        socket.close()
-    whole = all(numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers))) for numbers in seen)
-    return {"fewest": min(map(len, seen)), "whole": whole, "p99_ms": p99(took_ms)}
+
+    def found() -> Any:
+        for socket in sockets:
+            socket.read()
+            socket.close()
+        read = [socket.numbers for socket in sockets]
+        whole = all(each and each == list(range(each[0], each[0] + len(each))) for each in read)
+        late_ms = [each for socket in sockets for each in socket.took_ms]
+        return {"fewest": min(map(len, read)), "whole": whole, "p99_ms": p99(late_ms)}
+
+    return found
 
 
 def p99(samples: Sequence[float]) -> float:
@@ -163,7 +198,7 @@ def p99(samples: Sequence[float]) -> float:
     return quantiles(samples, n=100)[98]
 
 
-async def hold_on(port: int, begun: Begun, held: int, seconds: float) -> Any:
+async def hold_on(port: int, begun: Begun, held: int, seconds: float) -> Found:
     """How many broken requests were refused, and how many answers were a fault of the server's."""
     chance = random.Random(SEED)  # noqa: S311  # noise, no secret
     refused, faults = 0, 0
@@ -200,19 +235,21 @@ async def hold_on(port: int, begun: Begun, held: int, seconds: float) -> Any:
     await whispering
     for _, writer in slow:
         writer.close()
-    return {"refused": refused, "faults": faults}
+    return lambda: {"refused": refused, "faults": faults}
 
 
 async def _serve(port: int) -> None:
+    os.nice(NICE)
     print(json.dumps("ready"), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         wanted = json.loads(line)
         work = next(work for name, work in _WORK.items() if name in wanted)
-        told = await work(port, lambda: print(json.dumps("begun"), flush=True), **wanted)
-        print(json.dumps(told), flush=True)
+        found = await work(port, lambda: print(json.dumps("begun"), flush=True), **wanted)
+        print(json.dumps("over"), flush=True)
+        print(json.dumps(found()), flush=True)
 
 
-_WORK: dict[str, Callable[..., Awaitable[Any]]] = {"paths": ask_on, "readers": read_on, "held": hold_on}
+_WORK: dict[str, Callable[..., Awaitable[Found]]] = {"paths": ask_on, "readers": read_on, "held": hold_on}
 
 
 if __name__ == "__main__":

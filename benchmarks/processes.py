@@ -37,9 +37,9 @@ def cpu_s(pid: int) -> float:
 
 
 @contextmanager
-def fresh_home() -> Iterator[dict[str, str]]:
-    """An environment whose states and sockets are in a temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+def fresh_home(parent: Path | None = None) -> Iterator[dict[str, str]]:
+    """An environment whose states and sockets are in a temporary directory, in `parent` if it is given."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
         yield {
             **os.environ,
             "XDG_STATE_HOME": f"{folder}/state",
