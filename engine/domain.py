@@ -71,7 +71,7 @@ class OutcomeClass(StrEnum):
     TIMEOUT = "timeout"
     NODE_ERROR = "node error"
     PROGRAM_ERROR = "program error"
-    NEVER_SENT = "never sent"  # signed and withdrawn: the account changed before the first byte left
+    NEVER_SENT = "never sent"  # signed, and withdrawn or struck out before the first byte left
     DRY_RUN = "dry run"  # it would have liquidated; nothing was sent
 
 

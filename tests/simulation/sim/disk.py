@@ -6,18 +6,23 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from engine import control
 from engine.control import GateState
+from engine.journal import schema
 from engine.journal.intent_log import IntentLog
+from engine.journal.journal import WRITE_DEADLINE_S
 from engine.journal.prompt_writer import PATIENCE_S, PromptWriter, Told
 from engine.journal.writer import PAUSE_S, Writer, _Job
 from sim.loop import sleep
-from sim.swarm import Plan
+from sim.swarm import Plan, stream
 from sim.timeline import START_S, Timeline
+
+HANGS = 0.1  # of the times when the disk is slow: it answers later than anybody waits for it
 
 _write_gate = control._write
 
@@ -61,6 +66,7 @@ class Disk:
     ) -> None:
         self._plan = plan
         self._random = random
+        self._rare = stream(plan.seed, f"rare disk {timeline.now_s}")
         self._timeline = timeline
         self._refuses_until_s = 0.0
         self._is_calm = is_calm
@@ -71,7 +77,11 @@ class Disk:
         """How long a commit takes."""
         if not self._is_calm() and self._random.random() < 0.3 * self._plan.intensity("disk is slow"):
             self._count("disk is slow")
-            return self._random.uniform(0.05, 3.0)
+            slow_s = self._random.uniform(0.05, 3.0)
+            if self._rare.random() < HANGS:
+                self._count("disk hangs")
+                return self._rare.uniform(WRITE_DEADLINE_S, 1.2 * WRITE_DEADLINE_S)
+            return slow_s
         return 0.0008
 
     def refuses(self) -> bool:
@@ -96,6 +106,14 @@ class Disk:
         if is_kept:
             self._count("intents kept by a failing disk")
         return is_kept
+
+    def keeps_commit(self) -> bool:
+        """Whether a commit that it refused is there all the same, until the next one takes its place."""
+        return self._rare.random() < 0.5
+
+    def found(self) -> None:
+        """A process has died and left such a commit behind."""
+        self._count("commits kept by a failing disk")
 
     def write_gate(self, path: Path, state: GateState) -> None:
         """The gate's write of its file, unless the disk refuses."""
@@ -148,6 +166,7 @@ class InlineWriter(Writer):
         self.disk = disk
         self.committed = committed
         self._is_committing = False
+        self._left: list[_Job] = []  # by the last commit, which was refused and is there all the same
         super().__init__(path, deadline_s)
 
     def _begin(self) -> None:
@@ -176,13 +195,18 @@ class InlineWriter(Writer):
         self.disk.reach("journal before commit")
         if self.disk.refuses():
             job = group[0]
+            if self.disk.keeps_commit():
+                self._left = [_Job(each.work, None, each.waiter) for each in group]
             job.work, kept = _refused, job.work
             try:
                 super()._commit(group)
             finally:
                 job.work = kept
             return
+        before = self._ready().total_changes
         super()._commit(group)
+        if self._ready().total_changes != before:
+            self._left = []
         self.committed([job for job in group if job.error is None])
 
     async def close(self) -> None:
@@ -190,11 +214,21 @@ class InlineWriter(Writer):
         self._closing = True
         while self._jobs or self._is_committing:  # nothing tells when it is over
             await sleep(0.001)
+        self._left = []
         self._fold()
 
     def abandon(self) -> None:
-        """The process died: what was not committed is gone."""
+        """The process died: what was not committed is gone, and what was refused may be there."""
         self._abandon()
+        if not self._left:
+            return
+        with closing(schema.connect(self._path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in self._left:
+                self._attempt(connection, job, is_alone=False)
+            connection.execute("COMMIT")
+        self.disk.found()
+        self.committed([job for job in self._left if job.error is None])
 
 
 class InlinePromptWriter(PromptWriter):

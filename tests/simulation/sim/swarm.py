@@ -83,6 +83,11 @@ PATHS = (
     "death: answer",
 )
 RARE_PATHS = (
+    "disk hangs",
+    "intents kept by a failing disk",
+    "commits kept by a failing disk",
+    "intents were struck out",
+    "an open intent was struck out",
     "operator retries",
     "operator dismisses",
     "send went into silence",
