@@ -68,11 +68,11 @@ def scale_process() -> None:
     """
     blockhash.VALID_BLOCKS = VALID_BLOCKS
     blockhash.LEAST_BLOCKS_LEFT = VALID_BLOCKS // 2  # half of a blockhash's life, as everywhere
-    sending._WARM_UP_PAUSE_S = 0.8
-    lookout.LOOK_S = 0.8
+    sending._WARM_UP_PAUSE_S = 1.2
+    lookout.LOOK_S = 1.2  # three slots
     outbox.POLL_S = 0.4
-    watch.PERIOD_S = 0.5
-    watch.SLOW_TURNS = 16
+    watch.PERIOD_S = 1.0
+    watch.SLOW_TURNS = 8
     alert_watch.PERIOD_S = 15.0
     memory.SLAB_LEAVES = 32  # enough for two symbols; not room for a million positions
     memory._SLAB_ROWS = memory.SLAB_LEAVES * LEAF_ROWS
