@@ -22,13 +22,22 @@ _CORRECTIONS = 3
 Integers = NDArray[np.uint64]
 
 
-def maintenance_bps_columns(leverage: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """The maintenance ratio of each leverage in basis points; 0 where none is defined."""
-    bps = np.zeros(len(leverage), dtype=np.int64)
+def _bps_by_leverage() -> NDArray[np.int64]:
+    """For every leverage that an account can name; a look into it takes less than going through the tiers."""
+    bps = np.full(np.iinfo(np.uint16).max + 1, UNSUPPORTED_BPS, dtype=np.int64)
     lowest = 1
     for highest, tier_bps in MAINTENANCE_TIERS:
-        bps[(leverage >= lowest) & (leverage <= highest)] = tier_bps
+        bps[lowest : highest + 1] = tier_bps
         lowest = highest + 1
+    return bps
+
+
+_BPS_AT = _bps_by_leverage()
+
+
+def maintenance_bps_columns(leverage: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """The maintenance ratio of each leverage in basis points; 0 where none is defined."""
+    bps: NDArray[np.int64] = _BPS_AT[leverage]
     return bps
 
 
