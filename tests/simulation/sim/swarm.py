@@ -87,7 +87,6 @@ RARE_PATHS = (
     "intents kept by a failing disk",
     "commits kept by a failing disk",
     "intents were struck out",
-    "an open intent was struck out",
     "operator retries",
     "operator dismisses",
     "send went into silence",
