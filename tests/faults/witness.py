@@ -16,9 +16,11 @@ import asyncpg
 from arena import Arena
 from solders.pubkey import Pubkey
 
+from engine.domain import OutcomeClass
 from engine.verify import VerifyReport, Violations, verify
 
 PAGE = 1000
+NEVER_SENT = OutcomeClass.NEVER_SENT.value
 
 
 @dataclass(frozen=True)
@@ -48,26 +50,30 @@ async def nothing_is_missing_or_twice(arena: Arena, *, at_least: int = 10) -> Ev
     assert report.chain.liquidation_transactions_landed == report.database.liquidations >= at_least
     assert report.chain.fees_lamports == report.database.fees_lamports
 
-    rows = await _rows(arena.settings["DATABASE_URL"])
+    rows, ends = await _record(arena.settings["DATABASE_URL"])
     on_chain = await _signatures(arena)
     assert sorted(on_chain) == sorted(row["signature"] for row in rows if row["landed"])
 
     intents, outcomes = _journal(arena)
-    assert [row["signature"] for row in rows] == outcomes, "the rows are not in the journal's order"
     assert set(outcomes) == intents, "an intent has no outcome"
+    assert ends == outcomes, "an intent has not the same end in the database as in the journal"
+    left = [signature for signature, end in outcomes.items() if end != NEVER_SENT]
+    assert [row["signature"] for row in rows] == left, "the rows are not in the journal's order"
     return Evidence(report, len(on_chain), len(outcomes))
 
 
-async def _rows(dsn: str) -> list[dict[str, Any]]:
-    """Every row of `liquidations` in the order in which the rows came."""
+async def _record(dsn: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Every row of `liquidations` in the order in which the rows came, and how each intent ended.
+
+    What was signed and withdrawn before it left is an intent that ended, and no liquidation.
+    """
     connection = await asyncpg.connect(dsn, timeout=20)
     try:
         rows = await connection.fetch("SELECT signature, landed FROM liquidations ORDER BY id")
-        signed = await connection.fetchval("SELECT count(*) FROM intents")
+        intents = await connection.fetch("SELECT signature, status FROM intents")
     finally:
         await connection.close(timeout=5)
-    assert signed == len(rows), "an intent in the database has no outcome there"
-    return [dict(row) for row in rows]
+    return [dict(row) for row in rows], {row["signature"]: row["status"] for row in intents}
 
 
 async def _signatures(arena: Arena) -> list[str]:
@@ -83,14 +89,15 @@ async def _signatures(arena: Arena) -> list[str]:
             return found
 
 
-def _journal(arena: Arena) -> tuple[set[str], list[str]]:
-    """The signatures of all intents, and those of all outcomes in their order."""
+def _journal(arena: Arena) -> tuple[set[str], dict[str, str]]:
+    """The signatures of all intents, and how each of them ended, in the order of the ends."""
     (book,) = arena.books
     with contextlib.closing(sqlite3.connect(f"file:{book / 'journal.db'}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT kind, payload FROM outbox ORDER BY seq").fetchall()
     intents = [json.loads(payload)["signature"] for kind, payload in rows if kind == "intent"]
-    outcomes = [json.loads(payload)["signature"] for kind, payload in rows if kind == "outcome"]
+    ends = [json.loads(payload) for kind, payload in rows if kind == "outcome"]
     assert len(set(intents)) == len(intents)
+    outcomes = {end["signature"]: end["outcome"] for end in ends}
     return set(intents), outcomes
 
 
