@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
@@ -42,11 +42,11 @@ from tui.messages import (
 )
 from tui.orders import Orders
 from tui.palette import palette_commands
-from tui.panes.banner import Banner
 from tui.place_screens import place_screen
 from tui.plan import LaunchPlan
 from tui.preferences import Preferences
 from tui.screens.detail import DetailScreen
+from tui.screens.full_screen import FullScreen
 from tui.screens.help import HelpScreen
 from tui.screens.link import LinkDialog
 from tui.screens.main import MainScreen
@@ -63,15 +63,6 @@ STOP_REASON = "emergency stop from the console"
 _TOAST_S = 6.0
 _LONGEST_NOTE = 400
 _LONGEST_TITLE = 60
-
-
-@runtime_checkable
-class ShowsState(Protocol):
-    """A screen that follows the state."""
-
-    def show_state(self, state: ConsoleState, now_ns: int) -> None:
-        """Show this state as of `now_ns`."""
-        ...
 
 
 class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
@@ -248,8 +239,7 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
 
     @on(MainScreen.WantsDetail)
     def _open_detail(self, event: MainScreen.WantsDetail) -> None:
-        self.push_screen(DetailScreen(self._access(), event.address))
-        self.call_after_refresh(self.show_when_read)
+        self._open(DetailScreen(self._access(), event.address))
 
     # Keys
 
@@ -305,8 +295,12 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
             return
         while isinstance(self.screen, PlaceScreen):
             self.pop_screen()
-        self.push_screen(place_screen(name, self._access()))
-        self.call_after_refresh(self.show_when_read)
+        self._open(place_screen(name, self._access()))
+
+    def _open(self, screen: FullScreen) -> None:
+        """Show a screen on top, and the state in it as soon as its content is there."""
+        self.push_screen(screen)
+        screen.call_after_refresh(self.show_when_read)
 
     def _access(self) -> Access:
         return Access(self.plan.paths, self._commands, self.happenings)
@@ -338,8 +332,7 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show every key."""
-        self.push_screen(HelpScreen(help_groups(all_bindings()), self._own_keys))
-        self.call_after_refresh(self.show_when_read)
+        self._open(HelpScreen(help_groups(all_bindings()), self._own_keys))
 
     def action_quit_dialog(self) -> None:
         """Ask what becomes of the engine."""
@@ -389,8 +382,7 @@ class ConsoleApp(TerminalApp[Leaving], inherit_bindings=False):
             return
         now_ns = time.time_ns()
         for screen in self.screen_stack:
-            # A screen that is being taken down has lost its banner already.
-            if isinstance(screen, ShowsState) and screen.query(Banner):
+            if isinstance(screen, FullScreen) and screen.is_up:
                 screen.show_state(self.state, now_ns)
         applicable = (is_stopped(self.state), self.state.link, command_of(self.state), self._main_facts())
         if applicable != self._applicable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual.geometry import Size
+
 MIN_COLUMNS, MIN_ROWS = 60, 16
 TWO_COLUMNS, WIDE_COLUMNS = 110, 160
 TALL_ROWS = 34
@@ -13,3 +15,8 @@ HORIZONTAL = [
     (WIDE_COLUMNS, "-wide"),
 ]
 VERTICAL = [(0, "-too-short"), (MIN_ROWS, "-short"), (TALL_ROWS, "-tall")]
+
+
+def has_room(size: Size) -> bool:
+    """Whether anything but the banner and the keys is shown in a terminal of that size."""
+    return size.width >= MIN_COLUMNS and size.height >= MIN_ROWS

@@ -94,13 +94,13 @@ class AlertsScreen(TablePlace[wire.AlertPage]):
             told("taken up", span(known)),
         ]
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def acts(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the key where it would do nothing, and where one may only look."""
         if action == "acknowledge":
             row = self._alert(self.pane.table.cursor_key)
             is_open = row is not None and row.acknowledged_ns is None
             return True if is_open and may_command(self.state) else None
-        return super().check_action(action, parameters)
+        return super().acts(action, parameters)
 
     def action_acknowledge(self) -> None:
         """Say that somebody knows of the alert under the cursor."""

@@ -68,7 +68,7 @@ class AskingScreen(PlaceScreen, Generic[Answer]):
         """Show what is known."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Ask at once; until then the place says that it is loading."""
         self.ask()
         self.draw()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
 
 from engine.api import wire
 from engine.api.client import CommandRefused, EngineClient
 from tui import format as fmt
 from tui.arithmetic import margin_lines
 from tui.lines import Line, Lines, Span, Tone, line, span, wrapped
-from tui.panes.banner import Banner
-from tui.panes.keybar import KeyBar
 from tui.panes.rule import Rule
 from tui.reasons import reason_lines
 from tui.screens.asking import AskingScreen
@@ -74,12 +72,11 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
         """The position that is shown, in full."""
         return self._address
 
-    def compose(self) -> ComposeResult:
+    def content(self) -> Iterable[Widget]:
         """Arithmetic and chart side by side, reasons and attempts below."""
         from textual_plotext import PlotextPlot  # it takes long to load: not before it is wanted
 
         self._chart = PlotextPlot(id="chart")
-        yield Banner()
         with VerticalScroll(id="detail-body"):
             with Horizontal(id="detail-top"):
                 with Vertical(id="detail-left"):
@@ -92,12 +89,16 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
             yield Lines(id="reasons")
             yield Rule("ATTEMPTS", id="attempts-rule")
             yield Lines(id="attempts")
-        yield KeyBar()
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """Name the position at once; its figures come from the engine."""
         self.query_one(VerticalScroll).focus()
         self._chart.theme = "clear"
+        super().opened()
+
+    def resized(self) -> None:
+        """Long lines are broken anew, once their widgets have their width."""
+        self.call_after_refresh(self.draw)
 
     async def fetch(self, client: EngineClient) -> wire.PositionDetail | Ended:
         """The position; when there is none any more, what was done with it."""
@@ -126,6 +127,8 @@ class DetailScreen(AskingScreen[wire.PositionDetail | Ended]):
 
     def draw(self) -> None:
         """Show what is known, and why it is not more."""
+        if not self.is_whole:
+            return
         self._draw_position()
         self._draw_attempts()
         # Of a position that is closed there is no course and nothing to decide: its attempts get the room.

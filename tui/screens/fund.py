@@ -63,9 +63,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         & #fund-steps { width: 2fr; height: 9; display: none; padding: 0 0 0 1; }
         &.-low #fund-chart { display: none; }
         &.-low #fund-steps { display: block; }
-        &.-narrow #fund-chart, &.-too-narrow #fund-chart { display: none; }
-        &.-narrow #fund-steps, &.-too-narrow #fund-steps { display: none; }
-        &.-too-short #fund-top { display: none; }
+        &.-narrow #fund-chart, &.-narrow #fund-steps { display: none; }
     }
     """
 
@@ -80,9 +78,10 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
         self._chart = PlotextPlot(id="fund-chart")
         yield Horizontal(FundPane(id="fund-now"), self._chart, DepletedPane(id="fund-steps"), id="fund-top")
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """The chart has the terminal's own colours."""
         self._chart.theme = "clear"
+        super().opened()
 
     async def fetch(self, client: EngineClient) -> wire.FundHistoryPage:
         """The page that is on the screen."""
@@ -130,7 +129,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
             *told_at_length("signature", row.signature, self.size.width),
         ]
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def acts(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the contribution while the fund or the wallet is not known, and where one may only look."""
         if action == "contribute":
             if not may_command(self.state):
@@ -138,7 +137,7 @@ class FundScreen(TablePlace[wire.FundHistoryPage]):
             snapshot = self.state.snapshot
             known = snapshot is not None and snapshot.fund is not None
             return True if known and snapshot and snapshot.wallet.balance_lamports else None
-        return super().check_action(action, parameters)
+        return super().acts(action, parameters)
 
     def action_contribute(self) -> None:
         """Ask for an amount, rehearse it, ask for it once more."""

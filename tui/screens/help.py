@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
+from textual.widget import Widget
 
 from tui.keymap import shown_key
 from tui.lines import Line, Lines, Span, Tone, line, width_of, wrapped
-from tui.panes.banner import Banner
-from tui.panes.keybar import KeyBar
-from tui.state import ConsoleState
+from tui.screens.full_screen import FullScreen
 
 _KEY_CELLS, _WHAT_CELLS = 15, 20
 _BEGIN_CELLS = 2 + _KEY_CELLS + 1 + _WHAT_CELLS + 1
@@ -31,7 +28,7 @@ _SHAPES: tuple[Line, ...] = (
 )
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(FullScreen):
     """Every key of the console, what it does, and what the shapes mean."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -43,21 +40,19 @@ class HelpScreen(Screen[None]):
         self._groups = groups
         self._keymap = keymap
 
-    def compose(self) -> ComposeResult:
-        """The banner stays."""
-        yield Banner()
+    def content(self) -> Iterable[Widget]:
+        """All of it in one scroll."""
         with VerticalScroll(id="help-body"):
             yield Lines(id="help-text")
-        yield KeyBar()
 
-    def on_resize(self) -> None:
+    def opened(self) -> None:
+        """The keys scroll."""
+        self.query_one(VerticalScroll).focus()
+
+    def resized(self) -> None:
         """Show the lines, each as long as there is room."""
         shown = help_lines(self._groups, self._keymap, self.size.width - _BAR_CELLS)
         self.query_one("#help-text", Lines).show(shown)
-
-    def show_state(self, state: ConsoleState, now_ns: int) -> None:
-        """Only the banner follows the engine here."""
-        self.query_one(Banner).show_state(state, now_ns)
 
     def action_back(self) -> None:
         """Back to where the operator came from."""

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import Reactive
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.api import wire
 from tui.commands import COMMANDING
-from tui.lines import Lines, Span, Tone, line
 from tui.live_table import LiveTable
 from tui.panes.at_risk import AtRiskPane
-from tui.panes.banner import Banner
 from tui.panes.digest import Digest
 from tui.panes.divider import Divider
 from tui.panes.events import EventsPane
 from tui.panes.failed import FailedPane
 from tui.panes.figures import Figures
 from tui.panes.fund import FundPane
-from tui.panes.keybar import KeyBar
 from tui.panes.latency import LatencyPane
 from tui.panes.prices import PricesPane
 from tui.panes.queue import QueuePane
@@ -35,16 +30,13 @@ from tui.panes.rule import age_mark
 from tui.panes.sifted_pane import SiftedPane
 from tui.panes.totals import TotalsPane
 from tui.places import place_bindings
-from tui.sizes import MIN_COLUMNS, MIN_ROWS, TALL_ROWS
+from tui.screens.full_screen import FullScreen
+from tui.sizes import TALL_ROWS
 from tui.state import NS_PER_MS, ConsoleState, is_stopped, may_command
 
 _TABLES: tuple[type[SiftedPane[Any]], ...] = (AtRiskPane, QueuePane, FailedPane, EventsPane)
 _FIGURES: tuple[type[Figures], ...] = (FundPane, LatencyPane, TotalsPane, PricesPane)
 _PANES: tuple[type[SiftedPane[Any]] | type[Figures], ...] = (*_TABLES, *_FIGURES)
-# What these keys act on is not seen where there is too little room.
-_ON_PANES = frozenset(
-    {"retry", "retry_alike", "dismiss_failed", "clear_queue", "copy", "explore", "zoom", "next_pane", "pane"}
-)
 _PANE_KEYS = (
     ("1,A", "At risk", "main.at_risk"),
     ("2,Q", "Queue", "main.queue"),
@@ -73,7 +65,7 @@ def _pane_bindings() -> list[BindingType]:
     ]
 
 
-class MainScreen(Screen[None]):
+class MainScreen(FullScreen):
     """Shows states; asks the app for everything that reaches the engine."""
 
     # Textual paints the whole screen when the focus moves; here the panes that it leaves and enters do.
@@ -176,58 +168,28 @@ class MainScreen(Screen[None]):
         self._snapshot: wire.Snapshot | None = None
         self._may_command = True
 
-    def compose(self) -> ComposeResult:
+    def content(self) -> Iterable[Widget]:
         """Tables on the left, figures on the right."""
-        yield Banner()
-        yield Lines(id="too-small")
-        with Horizontal(id="body"):
-            with Vertical(id="left"):
-                yield AtRiskPane()
-                yield QueuePane()
-                yield FailedPane()
-                yield Digest(id="digest")
-                yield EventsPane()
-            yield Divider(id="divider")
-            with Vertical(id="right"):
-                yield FundPane(id="fund")
-                yield LatencyPane(id="latency")
-                yield TotalsPane(id="totals")
-                yield PricesPane(id="prices")
-        yield KeyBar()
+        with Vertical(id="left"):
+            yield AtRiskPane()
+            yield QueuePane()
+            yield FailedPane()
+            yield Digest(id="digest")
+            yield EventsPane()
+        yield Divider(id="divider")
+        with Vertical(id="right"):
+            yield FundPane(id="fund")
+            yield LatencyPane(id="latency")
+            yield TotalsPane(id="totals")
+            yield PricesPane(id="prices")
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """The worst positions have the keys first."""
         self.query_one(AtRiskPane).table.focus()
 
-    def on_resize(self) -> None:
-        """Say what is missing when there is too little room; titles of the small tables need room too."""
-        self.query_one("#too-small", Lines).show(
-            [
-                line(""),
-                line(
-                    Span(" too small", Tone.ATTENTION, bold=True),
-                    f": {MIN_COLUMNS}×{MIN_ROWS} is needed, this is {self.size.width}×{self.size.height}.",
-                ),
-                line(Span(" ctrl+e still stops.", Tone.DANGER, bold=True)),
-            ]
-        )
+    def resized(self) -> None:
+        """Titles of the small tables need room."""
         self._show_titles()
-        self.call_after_refresh(self._keep_keys)
-
-    def on_screen_resume(self) -> None:
-        """What had the keys before a dialog has them again: unless it is not to be seen."""
-        self.call_after_refresh(self._keep_keys)
-
-    def _keep_keys(self) -> None:
-        """No key acts on rows that are hidden; a table has the keys again when there is room for it."""
-        if not self._has_room:
-            self.set_focus(None)
-        elif self.focused is None:
-            self.query_one(AtRiskPane).table.focus()
-
-    @property
-    def _has_room(self) -> bool:
-        return self.query_one("#body").display
 
     def _show_titles(self) -> None:
         """The small tables have column titles where there is room for them."""
@@ -239,7 +201,7 @@ class MainScreen(Screen[None]):
 
     def show_state(self, state: ConsoleState, now_ns: int) -> None:
         """The banner follows every state, the panes follow the snapshot unless the display is held."""
-        self.query_one(Banner).show_state(state, now_ns)
+        super().show_state(state, now_ns)
         self._may_command = may_command(state)
         snapshot = state.snapshot
         if snapshot is not None and snapshot is not self._snapshot and not state.paused_ns:
@@ -276,10 +238,9 @@ class MainScreen(Screen[None]):
 
     # Keys
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+    def acts(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim the keys that would do nothing; retry and dismiss act only where their cursor is seen."""
-        is_barred = not self._may_command and action in COMMANDING
-        if is_barred or (action in _ON_PANES and not self._has_room):
+        if not self._may_command and action in COMMANDING:
             return None
         if action in ("retry", "retry_alike", "dismiss_failed"):
             failed = self.query_one(FailedPane)
@@ -290,7 +251,7 @@ class MainScreen(Screen[None]):
             return True if self._address() else None
         if action == "pane":
             return not isinstance(self.focused, Input)  # whoever types has these keys for the text
-        return True
+        return super().acts(action, parameters)
 
     def action_retry(self) -> None:
         """Ask for a retry of the failed liquidation under the cursor."""

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from engine.paths import ProfilePaths
 from tui.commands import Commands
 from tui.happenings import Happenings
-from tui.panes.banner import Banner
 from tui.places import place_bindings
-from tui.state import ConsoleState
+from tui.screens.full_screen import FullScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Access:
     happenings: Happenings
 
 
-class PlaceScreen(Screen[None]):
+class PlaceScreen(FullScreen):
     """A screen with a banner that follows the engine; its own key and escape lead back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,10 +38,6 @@ class PlaceScreen(Screen[None]):
         *place_bindings(show=False),
     ]
     NAME: ClassVar[str] = ""
-
-    def show_state(self, state: ConsoleState, now_ns: int) -> None:
-        """The banner follows every state."""
-        self.query_one(Banner).show_state(state, now_ns)
 
     def action_back(self) -> None:
         """Back to where the operator came from."""

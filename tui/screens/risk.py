@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from textual.app import ComposeResult
 from textual.containers import VerticalScroll
+from textual.widget import Widget
 
 from engine.api import wire
 from tui import format as fmt
 from tui.lines import Line, Lines, Span, Tone, line, span
-from tui.panes.banner import Banner
-from tui.panes.keybar import KeyBar
 from tui.panes.rule import age_mark, rule
 from tui.screens.place import PlaceScreen
 from tui.state import NS_PER_MS, ConsoleState
@@ -30,18 +28,16 @@ class RiskScreen(PlaceScreen):
         self._snapshot: wire.Snapshot | None = None
         self._age: Line = ()
 
-    def compose(self) -> ComposeResult:
+    def content(self) -> Iterable[Widget]:
         """One block a symbol, all of them in one scroll."""
-        yield Banner()
         with VerticalScroll(id="risk-body"):
             yield Lines(id="risk")
-        yield KeyBar()
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """The keys scroll."""
         self.query_one(VerticalScroll).focus()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """The rules fill their lines."""
         self._draw()
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
@@ -14,9 +13,7 @@ from textual.widgets import Input
 from tui import format as fmt
 from tui.lines import Line, Lines, Span, Tone, line, span, wrapped
 from tui.live_table import LiveTable, Row
-from tui.panes.banner import Banner
 from tui.panes.filter_line import FilterInput
-from tui.panes.keybar import KeyBar
 from tui.panes.rule import rule
 from tui.panes.table_pane import TablePane
 from tui.screens.asking import Answer, AskingScreen
@@ -65,6 +62,8 @@ class TablePlace(AskingScreen[Answer]):
         self.first_row = 0
         self.note: Note | None = None
         self.wanted = ""
+        self._notice = Lines(id="notice", classes="notice")
+        self._row = Lines(id="row", classes="row")
         self._is_row_shown = True
 
     # What a subclass says
@@ -104,21 +103,20 @@ class TablePlace(AskingScreen[Answer]):
 
     # What is shown
 
-    def compose(self) -> ComposeResult:
+    def content(self) -> Iterable[Widget]:
         """The table has what is left over."""
-        yield Banner()
         yield from self.above()
         yield FilterInput(placeholder=self.HINT, id="search", compact=True)
-        yield Lines(id="notice", classes="notice")
+        yield self._notice
         yield self.pane
-        yield Lines(id="row", classes="row")
-        yield KeyBar()
+        yield self._row
 
-    def on_mount(self) -> None:
+    def opened(self) -> None:
         """The table has the keys."""
         self.set_focus(self.pane.table)
+        super().opened()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Long lines are broken anew."""
         self.draw()
 
@@ -152,7 +150,7 @@ class TablePlace(AskingScreen[Answer]):
             notes.append(self.note)
         width = max(1, self.size.width)
         lines = [each for note in notes for each in wrapped(note.text, width, note.tone)]
-        self.query_one("#notice", Lines).show(lines)
+        self._notice.show(lines)
 
     def _draw_row(self) -> None:
         key = self.pane.table.cursor_key
@@ -160,7 +158,7 @@ class TablePlace(AskingScreen[Answer]):
         if key is not None and self.answer is not None and self._is_row_shown:
             said = self.row_lines(key, self.answer)[: self.size.height // _ROW_SHARE - 1]
             lines = (rule("ROW", (), self.size.width), *said) if said else ()
-        self.query_one("#row", Lines).show(lines)
+        self._row.show(lines)
 
     @on(LiveTable.Moved)
     def _follow_cursor(self, event: LiveTable.Moved) -> None:
@@ -195,14 +193,14 @@ class TablePlace(AskingScreen[Answer]):
 
     # Pages
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def acts(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what the place has not; dim the way to a page that is not there."""
         if action == "search":
             return bool(self.HINT) and not isinstance(self.focused, Input)
         if action == "page":
             has_pages = self.answer is not None and self.total(self.answer) > PAGE_ROWS
             return has_pages and (True if self._page_at(int(str(parameters[0]))) is not None else None)
-        return super().check_action(action, parameters)
+        return super().acts(action, parameters)
 
     def action_page(self, step: int) -> None:
         """Ask for the next page, or the one before."""
