@@ -223,7 +223,7 @@ class Life:
         for task in self.loop.unfinished_tasks():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             # Closed here and now, and not whenever the collector comes by in the middle of another life.
-            with contextlib.suppress(BaseException):
+            with self.world.not_heard(), contextlib.suppress(BaseException):
                 task.get_coro().close()  # type: ignore[union-attr]
         # They would be compared with every later task of their number, until the collector comes by.
         asyncio.tasks._all_tasks.clear()  # type: ignore[attr-defined]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -128,6 +130,15 @@ class World:
 
         text = "".join(traceback.format_exception(error))
         self.observer.blame(WHOLE, f"{type(error).__name__}: {error}\n{text[-2500:]}")
+
+    @contextlib.contextmanager
+    def not_heard(self) -> Iterator[None]:
+        """What is logged here is of the dead: a process that dies neither cleans up nor complains."""
+        heard = len(_LOGS)
+        try:
+            yield
+        finally:
+            del _LOGS[heard:]
 
     def _now_ns(self) -> int:
         assert self.life is not None
