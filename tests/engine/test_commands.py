@@ -12,11 +12,18 @@ from engine.chain.port import RpcFailure
 from engine.journal.errors import JournalUnavailable
 from engine.journal.records import OutboxKind
 
+DISK_S = 30.0
+
 
 async def test_stop_and_resume_over_the_socket_are_audited_with_the_callers_name(served, audit):
     stopped = await served.client.stop("looks wrong")
     assert stopped.gate.state == "stopped"
-    assert (stopped.gate.by, stopped.gate.reason, stopped.gate.persisted) == (ME, "looks wrong", True)
+    assert (stopped.gate.by, stopped.gate.reason) == (ME, "looks wrong")
+    gate = served.rig.parts.gate
+    writing = gate.begin_to_persist()
+    if writing is not None:  # the answer waits 80 ms for the disk, which others may keep busy for longer
+        await asyncio.wait_for(asyncio.wrap_future(writing), DISK_S)
+    assert gate.is_persisted
     resumed = await served.client.resume("all well", stopped.gate.version)
     assert resumed.gate.state == "running"
     rows = [(row["actor"], row["command"], row["accepted"]) for row in await audit()]

@@ -119,7 +119,9 @@ async def test_while_the_engine_hangs_the_console_says_what_it_knows_and_what_it
     await console.press("ctrl+e")
     await console.says("2 sent when last heard; `kill -9 4242` ends it")
     await console.until(paths.standing_stop.exists)
-    paths.stop_acknowledged.write_text("Stopped: 2 transactions are out\x1b[2J\n")
+    told = paths.stop_acknowledged.with_suffix(".new")  # read as soon as it is there: it is there at once
+    told.write_text("Stopped: 2 transactions are out\x1b[2J\n")
+    told.replace(paths.stop_acknowledged)
     await console.says("its stop thread answered: Stopped: 2 transactions are out")
     peer.answering.set()
     await console.says("■ STOPPED")
